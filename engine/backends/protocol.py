@@ -1,0 +1,184 @@
+"""What every back end offers, and the plain data it works on.
+
+A back end knows how to run a period, never why: it gets arrays, windows and a
+tableau, and imports no physics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.geometry import Geometry
+
+Array = Any
+"""An array in the memory of a back end: NumPy or CuPy."""
+
+U32Array = npt.NDArray[np.uint32]
+F32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Tableau:
+    """An explicit Runge-Kutta scheme in which each stage starts from the last.
+
+    Stage k is taken at y + feeds[k - 1] * dt * rate_{k-1}; the step ends at
+    y + dt * sum(weights[k] * rate_k).
+    """
+
+    name: str
+    """Integrator name as in the configuration."""
+    order: int
+    """Order of convergence in dt [-]."""
+    feeds: tuple[float, ...]
+    """Subdiagonal coefficients [-], one less than the stages."""
+    weights: tuple[float, ...]
+    """Weights of the stages [-], summing to one."""
+
+
+TABLEAUS = {
+    tableau.name: tableau
+    for tableau in (
+        Tableau("euler", 1, (), (1.0,)),
+        Tableau("rk2", 2, (0.5,), (0.0, 1.0)),
+        Tableau("rk4", 4, (0.5, 0.5, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),
+    )
+}
+
+
+@dataclass
+class LatticeState:
+    """The oscillators in the memory of a back end."""
+
+    geometry: Geometry
+    """Shape and neighbours."""
+    coupling_turns: float
+    """K / 2 pi per edge [1/s]."""
+    phases: Array
+    """Binary angles, uint32, shape (nodes,); radians, float64 in `reference`."""
+    detunings: Array
+    """Natural frequency minus frame [Hz], float32, shape (nodes,)."""
+    work: dict[str, Array] = field(default_factory=dict)
+    """Scratch arrays of the back end by name."""
+
+
+@dataclass
+class BridgeArrays:
+    """The bridges as dense columns, one entry per slot, shape (bridges,) each.
+
+    Slots are ordered by layer, then rung group, then golden-ratio position, so
+    that the bridges due in a step are contiguous.
+    """
+
+    ids: Array
+    """Stable bridge id, uint32."""
+    sources: Array
+    """First end, uint32 node id."""
+    targets: Array
+    """Second end, uint32 node id."""
+    dose_rates: Array
+    """kappa / P [rad/s], float32."""
+    thresholds: Array
+    """An attempt succeeds if its random word is at most this, uint32."""
+    last_ticks: Array
+    """Tick of the last attempt, uint32; 0 before the first."""
+    attempts: Array
+    """Attempts so far, uint32."""
+    successes: Array
+    """Successes so far, uint32."""
+    locking_cos: Array
+    """Running mean of cos(theta_target - theta_source) over attempts, float32."""
+    locking_sin: Array
+    """Running mean of sin(theta_target - theta_source) over attempts, float32."""
+
+    @property
+    def columns(self) -> tuple[Array, ...]:
+        """All columns in declaration order, as the kernels take them."""
+        return tuple(vars(self).values())
+
+    @property
+    def state_columns(self) -> tuple[Array, ...]:
+        """The columns that a run changes."""
+        return self.columns[5:]
+
+
+@dataclass(frozen=True)
+class Period:
+    """A control period: what to run until the next decision."""
+
+    step_count: int
+    """Lattice steps, >= 1."""
+    dt_s: float
+    """Time step [s]."""
+    tableau: Tableau
+    """Integrator of the lattice."""
+    first_tick: int
+    """Tick of the first tunnel step, counted from 1 over the whole run."""
+    segments: npt.NDArray[np.int64]
+    """Contiguous slots [lo, hi) that are due, shape (m, 2), ordered by step."""
+    segment_bounds: npt.NDArray[np.int64]
+    """Rows of `segments` of step i are bounds[i] .. bounds[i + 1] - 1."""
+    key: tuple[int, int]
+    """(seed, stream) of the success draws."""
+
+
+@dataclass(frozen=True)
+class PeriodResult:
+    """What a period cost and did."""
+
+    lattice_s: float
+    """Wall time in lattice steps [s]."""
+    tunnel_s: float
+    """Wall time in tunnel events [s]."""
+    successes: int
+    """Successful tunnel events [-]."""
+
+
+class Backend(Protocol):
+    """One way to run the arithmetic."""
+
+    name: str
+    """Name in the configuration."""
+    device: str
+    """The processor in words."""
+
+    def build_lattice(
+        self,
+        geometry: Geometry,
+        phases: U32Array,
+        detunings_hz: F32Array,
+        coupling_rad_s: float,
+    ) -> LatticeState:
+        """Take the oscillators into the back end's memory."""
+
+    def build_bridges(self, bridges: BridgeArrays) -> BridgeArrays:
+        """Take host columns into the back end's memory."""
+
+    def advance(
+        self, lattice: LatticeState, bridges: BridgeArrays, period: Period
+    ) -> PeriodResult:
+        """Run one control period."""
+
+    def read_phases(self, lattice: LatticeState) -> U32Array:
+        """Copy the phases to the host as binary angles, shape (nodes,)."""
+
+    def write_phases(self, lattice: LatticeState, phases: U32Array) -> None:
+        """Replace the phases by binary angles from the host, shape (nodes,)."""
+
+    def to_host(self, array: Array) -> npt.NDArray[Any]:
+        """Copy an array of this back end to the host."""
+
+    def order_parameter(self, lattice: LatticeState) -> complex:
+        """Return mean exp(i theta) [-]."""
+
+    def local_coherence(self, lattice: LatticeState) -> float:
+        """Return the mean cosine over lattice edges [-]."""
+
+    def vortex_count(self, lattice: LatticeState) -> int:
+        """Return the number of plaquettes around which the phase winds [-]."""
+
+    def winding_numbers(self, lattice: LatticeState) -> tuple[float, ...]:
+        """Return the mean turns of phase along each axis; 0 for an open axis."""

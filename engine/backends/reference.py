@@ -1,0 +1,226 @@
+"""The `reference` back end: NumPy, float64, radians, written to be read.
+
+The other back ends are tested against this one. It takes the same windows and
+draws the same random words, so only rounding tells them apart.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.backends.philox import draw_attempt_words
+from engine.backends.protocol import (
+    BridgeArrays,
+    F32Array,
+    LatticeState,
+    Period,
+    Tableau,
+    U32Array,
+)
+from engine.backends.stepping import SteppingBackend
+from engine.constants import TURN
+from engine.geometry import (
+    Geometry,
+    build_neighbour_table,
+    list_plaquettes,
+    shift_sites,
+)
+
+TWO_PI = 2.0 * np.pi
+LOCKING_MEMORY = 1.0 / 16.0
+F64Array = npt.NDArray[np.float64]
+
+
+def wrap_angle(angle: F64Array) -> F64Array:
+    """Fold angles into [-pi, pi) [rad], any shape."""
+    return (angle + np.pi) % TWO_PI - np.pi
+
+
+class ReferenceBackend(SteppingBackend):
+    """Straightforward NumPy; slow, exact to float64."""
+
+    name = "reference"
+    device = "NumPy, float64"
+
+    def __init__(self) -> None:
+        """Start with no successes counted."""
+        self._successes = 0
+
+    def build_lattice(
+        self,
+        geometry: Geometry,
+        phases: U32Array,
+        detunings_hz: F32Array,
+        coupling_rad_s: float,
+    ) -> LatticeState:
+        """Convert the oscillators to radians.
+
+        Args:
+            geometry: Shape and neighbours.
+            phases: Binary angles, shape (nodes,).
+            detunings_hz: Natural frequency minus frame [Hz], shape (nodes,).
+            coupling_rad_s: K per edge [rad/s].
+
+        Returns:
+            The lattice with phases in radians, float64.
+        """
+        table = build_neighbour_table(geometry)
+        radians = phases.astype(np.float64) * (TWO_PI / TURN)
+        detunings = detunings_hz.astype(np.float64)
+        turns = coupling_rad_s / TWO_PI
+        return LatticeState(geometry, turns, radians, detunings, {"neighbours": table})
+
+    def build_bridges(self, bridges: BridgeArrays) -> BridgeArrays:
+        """Return the host columns themselves."""
+        return bridges
+
+    def _rate(self, lattice: LatticeState, phases: F64Array) -> F64Array:
+        """Return omega_i + K sum_j sin(theta_j - theta_i) [rad/s], shape (nodes,)."""
+        pull = np.zeros_like(phases)
+        for column in lattice.work["neighbours"].T:
+            pull += np.where(column >= 0, np.sin(phases[column] - phases), 0.0)
+        rate: F64Array = TWO_PI * (lattice.detunings + lattice.coupling_turns * pull)
+        return rate
+
+    def step_lattice(
+        self, lattice: LatticeState, tableau: Tableau, dt_s: float
+    ) -> None:
+        """Advance all oscillators by one time step without bridges.
+
+        Args:
+            lattice: Oscillators, changed in place.
+            tableau: Integrator.
+            dt_s: Time step [s].
+        """
+        start = lattice.phases
+        rate = self._rate(lattice, start)
+        total = tableau.weights[0] * rate
+        for feed, weight in zip(tableau.feeds, tableau.weights[1:], strict=True):
+            rate = self._rate(lattice, start + feed * dt_s * rate)
+            total = total + weight * rate
+        lattice.phases = start + dt_s * total
+
+    def step_tunnels(
+        self,
+        lattice: LatticeState,
+        bridges: BridgeArrays,
+        period: Period,
+        segments: npt.NDArray[np.int64],
+        tick: int,
+    ) -> None:
+        """Let the bridges in `segments` attempt one event each.
+
+        Args:
+            lattice: Oscillators, changed in place.
+            bridges: Bridges, changed in place.
+            period: Gives the time step and the random key.
+            segments: Contiguous slots that are due, shape (m, 2).
+            tick: Number of this tunnel step, counted from 1.
+        """
+        for lo, hi in segments:
+            self._run_segment(lattice.phases, bridges, slice(lo, hi), period, tick)
+
+    def _run_segment(
+        self,
+        phases: F64Array,
+        bridges: BridgeArrays,
+        due: slice,
+        period: Period,
+        tick: int,
+    ) -> None:
+        source, target = bridges.sources[due], bridges.targets[due]
+        gap = wrap_angle(phases[target] - phases[source])
+        elapsed_s = (tick - bridges.last_ticks[due].astype(np.float64)) * period.dt_s
+        shift = pair_shift(gap, bridges.dose_rates[due] * elapsed_s)
+        words = draw_attempt_words(period.key, bridges.ids[due], bridges.attempts[due])
+        passed = words <= bridges.thresholds[due]
+        phases[source] += np.where(passed, shift, 0.0)
+        phases[target] -= np.where(passed, shift, 0.0)
+        bridges.last_ticks[due] = tick
+        bridges.attempts[due] += 1
+        bridges.successes[due] += passed
+        for mean, value in (
+            (bridges.locking_cos, np.cos(gap)),
+            (bridges.locking_sin, np.sin(gap)),
+        ):
+            mean[due] += LOCKING_MEMORY * (value - mean[due])
+        self._successes += int(passed.sum())
+
+    def take_successes(self) -> int:
+        """Return the successes since the last call."""
+        count, self._successes = self._successes, 0
+        return count
+
+    def read_phases(self, lattice: LatticeState) -> U32Array:
+        """Round the phases to binary angles, shape (nodes,)."""
+        turns = np.rint((lattice.phases / TWO_PI % 1.0) * TURN)
+        binary: U32Array = (turns.astype(np.int64) % TURN).astype(np.uint32)
+        return binary
+
+    def write_phases(self, lattice: LatticeState, phases: U32Array) -> None:
+        """Replace the phases by binary angles, shape (nodes,)."""
+        lattice.phases = phases.astype(np.float64) * (TWO_PI / TURN)
+
+    def to_host(self, array: Any) -> npt.NDArray[Any]:
+        """Copy an array."""
+        return np.array(array)
+
+    def order_parameter(self, lattice: LatticeState) -> complex:
+        """Return mean exp(i theta) [-]."""
+        return complex(np.exp(1j * lattice.phases).mean())
+
+    def local_coherence(self, lattice: LatticeState) -> float:
+        """Return the mean cosine over lattice edges [-]."""
+        total = 0.0
+        for offset in lattice.geometry.half_offsets:
+            sites, exists = shift_sites(lattice.geometry, offset)
+            total += np.cos(lattice.phases[sites] - lattice.phases)[exists].sum()
+        return float(total / lattice.geometry.edge_count)
+
+    def vortex_count(self, lattice: LatticeState) -> int:
+        """Return the number of plaquettes around which the phase winds [-]."""
+        count = 0
+        for loop in list_plaquettes(lattice.geometry):
+            corners = [shift_sites(lattice.geometry, corner) for corner in loop]
+            exists = np.logical_and.reduce([exists for _, exists in corners])
+            phases = [lattice.phases[sites] for sites, _ in corners]
+            winding = np.zeros_like(lattice.phases)
+            for before, after in zip(phases, phases[1:] + phases[:1], strict=True):
+                winding += wrap_angle(after - before)
+            count += int((np.abs(winding[exists]) > np.pi).sum())
+        return count
+
+    def winding_numbers(self, lattice: LatticeState) -> tuple[float, ...]:
+        """Return the mean turns of phase along each axis; 0 for an open axis."""
+        geometry = lattice.geometry
+        turns = []
+        for axis, cells in enumerate(geometry.shape):
+            unit = tuple(int(a == axis) for a in range(len(geometry.shape)))
+            sites, _ = shift_sites(geometry, unit)
+            steps = wrap_angle(lattice.phases[sites] - lattice.phases)
+            total = float(steps.sum()) / TWO_PI / (geometry.node_count // cells)
+            turns.append(total if geometry.periodic[axis] else 0.0)
+        return tuple(turns)
+
+
+def pair_shift(gap: F64Array, dose: F64Array) -> F64Array:
+    """Return how far a tunnel event moves the source [rad]; the target loses it.
+
+    The exact flow of s' = kappa sin(t - s), t' = kappa sin(s - t) for a dose h:
+    tan(d/2) -> exp(-2h) tan(d/2), with the sum of both phases kept.
+
+    Args:
+        gap: theta_target - theta_source [rad], in [-pi, pi).
+        dose: h, dimensionless, >= 0.
+
+    Returns:
+        Shift of the source [rad], shape of `gap`.
+    """
+    sine, cosine, decay = np.sin(gap / 2), np.cos(gap / 2), np.exp(-2.0 * dose)
+    shift: F64Array = np.arctan2(
+        -np.expm1(-2.0 * dose) * sine * cosine, cosine**2 + decay * sine**2
+    )
+    return shift

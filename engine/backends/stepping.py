@@ -1,0 +1,91 @@
+"""The order of lattice steps and tunnel events, shared by all back ends.
+
+A period of n steps is the Strang splitting L(dt/2) [T L(dt)]^(n-1) T L(dt/2):
+two neighbouring half steps are merged into one, so that a step costs one lattice
+update and coherence is always sampled half a step after the last event.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.backends.protocol import (
+    BridgeArrays,
+    LatticeState,
+    Period,
+    PeriodResult,
+    Tableau,
+)
+
+
+class SteppingBackend(ABC):
+    """Runs periods as a sequence of lattice steps and tunnel steps."""
+
+    @abstractmethod
+    def step_lattice(
+        self, lattice: LatticeState, tableau: Tableau, dt_s: float
+    ) -> None:
+        """Advance all oscillators by one time step without bridges."""
+
+    @abstractmethod
+    def step_tunnels(
+        self,
+        lattice: LatticeState,
+        bridges: BridgeArrays,
+        period: Period,
+        segments: npt.NDArray[np.int64],
+        tick: int,
+    ) -> None:
+        """Let the bridges in `segments` attempt one event each."""
+
+    @abstractmethod
+    def take_successes(self) -> int:
+        """Return the successes since the last call; waits for the device."""
+
+    def mark(self) -> Any:
+        """Record a point in time on the device's own clock."""
+        return time.perf_counter()
+
+    def seconds_between(self, first: Any, second: Any) -> float:
+        """Return the time between two marks [s]; the device is idle by then."""
+        return float(second - first)
+
+    def advance(
+        self, lattice: LatticeState, bridges: BridgeArrays, period: Period
+    ) -> PeriodResult:
+        """Run one control period.
+
+        Args:
+            lattice: Oscillators, changed in place.
+            bridges: Bridges, changed in place.
+            period: Steps, windows and integrator.
+
+        Returns:
+            Wall time of both stages [s] and the number of successes.
+        """
+        half_s = 0.5 * period.dt_s
+        bounds = period.segment_bounds
+        marks = [self.mark()]
+        for step in range(period.step_count):
+            dt_s = period.dt_s if step else half_s
+            self.step_lattice(lattice, period.tableau, dt_s)
+            marks.append(self.mark())
+            due = period.segments[bounds[step] : bounds[step + 1]]
+            if len(due):
+                tick = period.first_tick + step
+                self.step_tunnels(lattice, bridges, period, due, tick)
+            marks.append(self.mark())
+        self.step_lattice(lattice, period.tableau, half_s)
+        marks.append(self.mark())
+        successes = self.take_successes()
+        spans = [
+            self.seconds_between(first, second)
+            for first, second in itertools.pairwise(marks)
+        ]
+        return PeriodResult(sum(spans[::2]), sum(spans[1::2]), successes)
