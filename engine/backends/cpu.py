@@ -1,0 +1,224 @@
+"""The `cpu` back end: Numba kernels over binary angles, on one to all cores."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from engine.backends import cpu_kernels as kernels
+from engine.backends import cpu_observables as observables
+from engine.backends.layout import box_arguments, build_loops
+from engine.backends.protocol import (
+    BridgeArrays,
+    F32Array,
+    LatticeState,
+    Period,
+    Tableau,
+    U32Array,
+)
+from engine.backends.stepping import SteppingBackend
+from engine.constants import TURN
+from engine.errors import ConfigError
+from engine.geometry import Geometry
+
+SLAB_BLOCKS_PER_THREAD = 4
+"""Parts per thread, so that an unlucky thread can be helped out."""
+FIXED_POINT = 2.0**30
+
+
+def count_allowed_cores() -> int:
+    """Count the cores that this process may run on [-]."""
+    return (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else (os.cpu_count() or 1)
+    )
+
+
+class CpuBackend(SteppingBackend):
+    """Numba on binary angles; equal to `cuda` to the bit."""
+
+    name = "cpu"
+
+    def __init__(self, threads: int | None = None) -> None:
+        """Choose the number of threads.
+
+        Args:
+            threads: Threads to use, >= 1; None takes every allowed core.
+
+        Raises:
+            ConfigError: More threads than this process can use.
+        """
+        most = int(numba.config.NUMBA_NUM_THREADS)
+        self.threads = min(count_allowed_cores(), most) if threads is None else threads
+        if self.threads > most:
+            raise ConfigError(
+                f"backend.threads is {threads}; this process can use {most}. Lower it, "
+                "or set NUMBA_NUM_THREADS before the start."
+            )
+        self.device = f"{platform.processor() or platform.machine()} CPU"
+        self._successes = 0
+
+    def build_lattice(
+        self,
+        geometry: Geometry,
+        phases: U32Array,
+        detunings_hz: F32Array,
+        coupling_rad_s: float,
+    ) -> LatticeState:
+        """Take the oscillators as they are.
+
+        Args:
+            geometry: Shape and neighbours.
+            phases: Binary angles, shape (nodes,).
+            detunings_hz: Natural frequency minus frame [Hz], shape (nodes,).
+            coupling_rad_s: K per edge [rad/s].
+
+        Returns:
+            The lattice in host memory.
+        """
+        work = {"spare": np.empty_like(phases), "loops": build_loops(geometry)}
+        turns = coupling_rad_s / (2.0 * np.pi)
+        return LatticeState(geometry, turns, phases.copy(), detunings_hz, work)
+
+    def build_bridges(self, bridges: BridgeArrays) -> BridgeArrays:
+        """Return the host columns themselves."""
+        return bridges
+
+    def step_lattice(
+        self, lattice: LatticeState, tableau: Tableau, dt_s: float
+    ) -> None:
+        """Advance all oscillators by one time step without bridges.
+
+        Args:
+            lattice: Oscillators, changed in place.
+            tableau: Integrator.
+            dt_s: Time step [s].
+        """
+        numba.set_num_threads(self.threads)
+        box, periodic, offsets = box_arguments(lattice.geometry)
+        gains = (np.float32(lattice.coupling_turns), np.float32(dt_s))
+        blocks = max(1, min(self.threads * SLAB_BLOCKS_PER_THREAD, lattice.phases.size))
+        base, at = lattice.phases, lattice.phases
+        out, other, total = self._stage_arrays(lattice, tableau)
+        last = len(tableau.weights) - 1
+        for k, weight in enumerate(tableau.weights):
+            feed = tableau.feeds[k] if k < last else 0.0
+            stage = (np.float32(feed), np.float32(weight), k == 0, k == last)
+            kernels.step_lattice(
+                base,
+                at,
+                lattice.detunings,
+                box,
+                periodic,
+                offsets,
+                gains,
+                stage,
+                total,
+                out,
+                blocks,
+            )
+            at, out = out, other if k == 0 else at
+        lattice.phases = at
+        lattice.work["spare"] = base
+        if last:
+            lattice.work["second"] = out
+
+    @staticmethod
+    def _stage_arrays(
+        lattice: LatticeState, tableau: Tableau
+    ) -> tuple[Any, Any, npt.NDArray[np.float32]]:
+        """Return two stage buffers and the collector; Euler needs only the first."""
+        work = lattice.work
+        if len(tableau.weights) == 1:
+            return work["spare"], None, lattice.detunings
+        if "second" not in work:
+            work["second"] = np.empty_like(lattice.phases)
+            work["total"] = np.empty_like(lattice.detunings)
+        return work["spare"], work["second"], work["total"]
+
+    def step_tunnels(
+        self,
+        lattice: LatticeState,
+        bridges: BridgeArrays,
+        period: Period,
+        segments: npt.NDArray[np.int64],
+        tick: int,
+    ) -> None:
+        """Let the bridges in `segments` attempt one event each.
+
+        Args:
+            lattice: Oscillators, changed in place.
+            bridges: Bridges, changed in place.
+            period: Gives the time step and the random key.
+            segments: Contiguous slots that are due, shape (m, 2).
+            tick: Number of this tunnel step, counted from 1.
+        """
+        numba.set_num_threads(self.threads)
+        self._successes += kernels.run_tunnel_events(
+            lattice.phases,
+            bridges.columns,
+            segments,
+            np.uint32(tick),
+            np.float32(period.dt_s),
+            (np.uint32(period.key[0]), np.uint32(period.key[1])),
+            self.threads,
+        )
+
+    def take_successes(self) -> int:
+        """Return the successes since the last call."""
+        count, self._successes = self._successes, 0
+        return int(count)
+
+    def read_phases(self, lattice: LatticeState) -> U32Array:
+        """Copy the phases, shape (nodes,)."""
+        phases: U32Array = lattice.phases.copy()
+        return phases
+
+    def write_phases(self, lattice: LatticeState, phases: U32Array) -> None:
+        """Replace the phases by binary angles, shape (nodes,)."""
+        lattice.phases[:] = phases
+
+    def to_host(self, array: Any) -> npt.NDArray[Any]:
+        """Copy an array."""
+        return np.array(array)
+
+    def order_parameter(self, lattice: LatticeState) -> complex:
+        """Return mean exp(i theta) [-], summed in fixed point."""
+        cosine, sine = observables.sum_order(lattice.phases)
+        scale = 1.0 / (lattice.phases.size * FIXED_POINT)
+        return complex(cosine * scale, sine * scale)
+
+    def local_coherence(self, lattice: LatticeState) -> float:
+        """Return the mean cosine over lattice edges [-], summed in fixed point."""
+        box, periodic, offsets = box_arguments(lattice.geometry)
+        total = observables.sum_edges(lattice.phases, box, periodic, offsets[::2], True)
+        return float(total / (lattice.geometry.edge_count * FIXED_POINT))
+
+    def vortex_count(self, lattice: LatticeState) -> int:
+        """Return the number of plaquettes around which the phase winds [-]."""
+        box, periodic, _ = box_arguments(lattice.geometry)
+        loops = lattice.work["loops"]
+        if not len(loops):
+            return 0
+        return int(observables.count_vortices(lattice.phases, box, periodic, loops))
+
+    def winding_numbers(self, lattice: LatticeState) -> tuple[float, ...]:
+        """Return the mean turns of phase along each axis; 0 for an open axis."""
+        geometry = lattice.geometry
+        box, periodic, _ = box_arguments(geometry)
+        turns = []
+        for axis, cells in enumerate(geometry.shape):
+            if not geometry.periodic[axis]:
+                turns.append(0.0)
+                continue
+            unit = tuple(int(a == axis) for a in range(len(geometry.shape)))
+            offset = np.array([geometry.to_box(unit)], np.int64)
+            total = observables.sum_edges(lattice.phases, box, periodic, offset, False)
+            turns.append(float(total) / TURN / (geometry.node_count // cells))
+        return tuple(turns)
