@@ -1,0 +1,277 @@
+"""Edge lists: where bridges come from before they become a network.
+
+Builders draw them (random matchings, small-world links), `take_edges` accepts
+what a reader or a user brings, `colour_edges` finds the layers.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.backends.philox import Stream, draw_permutation, draw_uniform
+from engine.config import BridgesConfig
+from engine.errors import ConfigError, ShapeError
+from engine.geometry import Geometry
+
+I64Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class EdgeList:
+    """Bridges as columns, in the order that gives them their ids."""
+
+    sources: npt.NDArray[np.uint32]
+    """First ends, node ids, shape (bridges,)."""
+    targets: npt.NDArray[np.uint32]
+    """Second ends, node ids, shape (bridges,)."""
+    strengths_rad_s: npt.NDArray[np.float32]
+    """kappa [rad/s], shape (bridges,)."""
+    layers: npt.NDArray[np.int32]
+    """Layer of each bridge; no node occurs twice in a layer, shape (bridges,)."""
+
+    def __len__(self) -> int:
+        """Return the number of bridges."""
+        return len(self.sources)
+
+
+def build_empty() -> EdgeList:
+    """Build a list of no bridges."""
+    ids, layers = np.zeros(0, np.uint32), np.zeros(0, np.int32)
+    return EdgeList(ids, ids, np.zeros(0, np.float32), layers)
+
+
+def build_matchings(node_count: int, config: BridgesConfig, seed: int) -> EdgeList:
+    """Draw `per_node` random perfect matchings, each one a layer.
+
+    Args:
+        node_count: Even number of nodes.
+        config: Layers and strength.
+        seed: Key of the random numbers.
+
+    Returns:
+        per_node * node_count / 2 bridges.
+
+    Raises:
+        ConfigError: The node count is odd.
+    """
+    if node_count % 2:
+        raise ConfigError(
+            f"{node_count} nodes is an odd number, so no perfect matching exists; make "
+            "one axis of lattice.shape even, or use bridges=small_world."
+        )
+    pairs = [
+        draw_permutation(seed, Stream.BRIDGES, node_count, row).reshape(-1, 2)
+        for row in range(config.per_node)
+    ]
+    ends = np.concatenate(pairs).astype(np.uint32)
+    layers = np.repeat(np.arange(config.per_node, dtype=np.int32), node_count // 2)
+    strengths = np.full(len(ends), config.strength_rad_s, dtype=np.float32)
+    sources, targets = (
+        np.ascontiguousarray(ends[:, 0]),
+        np.ascontiguousarray(ends[:, 1]),
+    )
+    return EdgeList(sources, targets, strengths, layers)
+
+
+def build_small_world(geometry: Geometry, config: BridgesConfig, seed: int) -> EdgeList:
+    """Draw links whose probability falls with distance to a power.
+
+    Each link starts at a random node and takes one of all lattice displacements
+    beyond the neighbours with probability ~ distance^-exponent; draws that leave an
+    open boundary or repeat a link are discarded and drawn again.
+
+    Args:
+        geometry: The lattice whose distances count.
+        config: Bridge ends per node, exponent and strength.
+        seed: Key of the random numbers.
+
+    Returns:
+        per_node * nodes / 2 bridges.
+
+    Raises:
+        ConfigError: The lattice is too small for so many distinct links.
+
+    References:
+        Kleinberg 2000, "Navigation in a small world", doi:10.1038/35022643.
+    """
+    wanted = config.per_node * geometry.node_count // 2
+    displacements, cumulative = _displacement_law(geometry, config.distance_exponent)
+    keys: I64Array = np.zeros(0, dtype=np.int64)
+    for row in itertools.count(1):
+        sources = _draw_integers(seed, 2 * row, wanted, geometry.node_count)
+        picks = draw_uniform(seed, Stream.BRIDGES, wanted, 2 * row + 1)
+        steps = displacements[np.searchsorted(cumulative, picks)]
+        targets, exists = _displace(geometry, sources, steps)
+        lower, upper = np.minimum(sources, targets), np.maximum(sources, targets)
+        drawn = (lower * geometry.node_count + upper)[exists & (lower != upper)]
+        merged = np.concatenate([keys, drawn])
+        _, first = np.unique(merged, return_index=True)
+        keys = merged[np.sort(first)][:wanted]
+        if len(keys) == wanted:
+            break
+        if row > 200:
+            raise ConfigError(
+                f"bridges.per_node is {config.per_node}, too many distinct small-world "
+                f"links for {geometry.node_count} nodes; lower it."
+            )
+    strengths = np.full(wanted, config.strength_rad_s)
+    source, target = np.divmod(keys, geometry.node_count)
+    return take_edges(source, target, strengths, geometry.node_count, "small_world")
+
+
+def _draw_integers(seed: int, row: int, count: int, below: int) -> I64Array:
+    share = draw_uniform(seed, Stream.BRIDGES, count, row)
+    return np.minimum((share * below).astype(np.int64), below - 1)
+
+
+def _displacement_law(
+    geometry: Geometry, exponent: float
+) -> tuple[I64Array, npt.NDArray[np.float64]]:
+    """List all displacements beyond the neighbours and their cumulative law."""
+    ranges = [
+        np.arange(-((n - 1) // 2), n // 2 + 1) if closed else np.arange(1 - n, n)
+        for n, closed in zip(geometry.shape, geometry.periodic, strict=True)
+    ]
+    grid = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1)
+    steps = grid.reshape(-1, len(geometry.shape))
+    distance = np.linalg.norm(steps @ geometry.primitive_vectors, axis=1)
+    is_far = distance > 1.0 + 1e-9
+    if not is_far.any():
+        raise ConfigError(
+            f"lattice.shape {geometry.shape} has no two nodes beyond nearest "
+            "neighbours; enlarge it for bridges=small_world."
+        )
+    weights = distance[is_far] ** -exponent
+    cumulative = np.cumsum(weights)
+    return steps[is_far], cumulative / cumulative[-1]
+
+
+def _displace(
+    geometry: Geometry, sources: I64Array, steps: I64Array
+) -> tuple[I64Array, npt.NDArray[np.bool_]]:
+    """Move each node by its own step; also tell which stay inside."""
+    index = np.stack(np.unravel_index(sources, geometry.shape), axis=1) + steps
+    shape, closed = np.array(geometry.shape), np.array(geometry.periodic)
+    inside = ((index >= 0) & (index < shape)) | closed
+    wrapped = tuple((index % shape).T)
+    return np.ravel_multi_index(wrapped, geometry.shape), inside.all(axis=1)
+
+
+def take_edges(
+    sources: Iterable[int] | npt.NDArray[Any],
+    targets: Iterable[int] | npt.NDArray[Any],
+    strengths_rad_s: npt.NDArray[Any],
+    node_count: int,
+    origin: str = "edge list",
+) -> EdgeList:
+    """Check an edge list and find its layers.
+
+    Args:
+        sources: First ends, node ids, shape (bridges,).
+        targets: Second ends, node ids, shape (bridges,).
+        strengths_rad_s: kappa [rad/s], >= 0, shape (bridges,).
+        node_count: Number of nodes of the lattice.
+        origin: File or builder, for error messages.
+
+    Returns:
+        The bridges with layers by greedy edge colouring.
+
+    Raises:
+        ShapeError: Ids are no integers or out of range, a bridge joins a node with
+            itself or occurs twice, or a strength is negative or not finite.
+    """
+    first, second = _integer_ids(sources, origin), _integer_ids(targets, origin)
+    strengths = np.asarray(strengths_rad_s, dtype=np.float64)
+    if not len(first) == len(second) == len(strengths):
+        raise ShapeError(
+            f"{origin}: {len(first)} sources, {len(second)} targets and "
+            f"{len(strengths)} strengths; all three must have the same length."
+        )
+    _check_ids(first, second, node_count, origin)
+    _check_strengths(strengths, origin)
+    return EdgeList(
+        first.astype(np.uint32),
+        second.astype(np.uint32),
+        strengths.astype(np.float32),
+        colour_edges(first, second, node_count),
+    )
+
+
+def _integer_ids(values: Iterable[int] | npt.NDArray[Any], origin: str) -> I64Array:
+    array = np.asarray(values if isinstance(values, np.ndarray) else list(values))
+    if array.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    is_whole = array.dtype.kind in "iu" or (
+        array.dtype.kind == "f" and bool((array == np.floor(array)).all())
+    )
+    if array.ndim != 1 or not is_whole:
+        raise ShapeError(
+            f"{origin}: node ids have type {array.dtype} and shape {array.shape}; they "
+            "must be a column of whole numbers, the flat index of each node."
+        )
+    return array.astype(np.int64)
+
+
+def _check_ids(first: I64Array, second: I64Array, node_count: int, origin: str) -> None:
+    for name, ids in (("source", first), ("target", second)):
+        wrong = np.flatnonzero((ids < 0) | (ids >= node_count))
+        if len(wrong):
+            raise ShapeError(
+                f"{origin}: {name} of row {wrong[0]} is {ids[wrong[0]]}; ids must lie "
+                f"in 0..{node_count - 1}, the nodes of lattice.shape."
+            )
+    loops = np.flatnonzero(first == second)
+    if len(loops):
+        raise ShapeError(
+            f"{origin}: row {loops[0]} joins node {first[loops[0]]} with itself "
+            f"({len(loops)} such rows); remove self loops."
+        )
+    keys = np.minimum(first, second) * node_count + np.maximum(first, second)
+    order = np.argsort(keys, kind="stable")
+    repeats = np.flatnonzero(np.diff(keys[order]) == 0)
+    if len(repeats):
+        one, other = order[repeats[0]], order[repeats[0] + 1]
+        raise ShapeError(
+            f"{origin}: rows {one} and {other} join the same nodes {first[one]} and "
+            f"{second[one]} ({len(repeats)} duplicates); keep one of each and add "
+            "their strengths."
+        )
+
+
+def _check_strengths(strengths: npt.NDArray[np.float64], origin: str) -> None:
+    wrong = np.flatnonzero(~(np.isfinite(strengths) & (strengths >= 0.0)))
+    if len(wrong):
+        raise ShapeError(
+            f"{origin}: strength of row {wrong[0]} is {strengths[wrong[0]]:g} rad/s; "
+            "it must be finite and at least 0."
+        )
+
+
+def colour_edges(
+    sources: I64Array, targets: I64Array, node_count: int
+) -> npt.NDArray[np.int32]:
+    """Split edges into layers in which no node occurs twice.
+
+    Args:
+        sources: First ends, shape (edges,).
+        targets: Second ends, shape (edges,).
+        node_count: Number of nodes.
+
+    Returns:
+        Layer of each edge, int32, shape (edges,); greedy, at most 2 * degree - 1.
+    """
+    import rustworkx
+
+    graph = rustworkx.PyGraph(multigraph=True)
+    graph.add_nodes_from(range(node_count))
+    graph.add_edges_from_no_data(
+        list(zip(sources.tolist(), targets.tolist(), strict=True))
+    )
+    colours = rustworkx.graph_greedy_edge_color(graph)
+    return np.array([colours[edge] for edge in range(len(sources))], dtype=np.int32)

@@ -1,0 +1,357 @@
+"""BridgeNetwork: every bridge in dense arrays; QuantumBridge: one row of them.
+
+Slots are sorted by layer, then rung group, then golden-ratio position, so that the
+bridges due in a step are contiguous. Bridges follow the network's frequency unless
+they are pinned to a rung of their own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.backends.protocol import Backend, BridgeArrays
+from engine.bridge.edges import EdgeList
+from engine.config import TunnelConfig
+from engine.constants import PHI_COEFFICIENT
+from engine.errors import ConfigError
+
+FOLLOW = -1
+"""Rung of a bridge that follows the network's frequency."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A contiguous run of slots in one layer that share a frequency."""
+
+    layer: int
+    """Layer of the slots."""
+    rung: int
+    """Pinned rung, or `FOLLOW`."""
+    start: int
+    """First slot."""
+    stop: int
+    """One past the last slot."""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which bridge sits in which slot; replaced as a whole, never changed."""
+
+    rungs: npt.NDArray[np.int8]
+    """Pinned rung or `FOLLOW`, by bridge id."""
+    slot_of: npt.NDArray[np.int64]
+    """Slot of each bridge id."""
+    groups: tuple[Group, ...]
+    """Runs of slots with one frequency, in slot order."""
+
+
+def order_slots(
+    layers: npt.NDArray[np.int32],
+    rungs: npt.NDArray[np.int8],
+    sources: npt.NDArray[np.uint32],
+) -> tuple[npt.NDArray[np.int64], tuple[Group, ...]]:
+    """Sort bridges into slots.
+
+    Within a layer and a rung the bridges, sorted by their source, are taken with a
+    golden-ratio stride: any contiguous window is spread evenly over the lattice.
+
+    Args:
+        layers: Layer of each bridge, shape (bridges,).
+        rungs: Rung of each bridge, shape (bridges,).
+        sources: First end of each bridge, shape (bridges,).
+
+    Returns:
+        Bridge id in each slot, shape (bridges,), and the groups in slot order.
+    """
+    order = np.lexsort((sources, rungs, layers))
+    keys = np.stack([layers[order], rungs[order]], axis=1)
+    changes = np.flatnonzero((np.diff(keys, axis=0) != 0).any(axis=1)) + 1
+    bounds = [0, *changes.tolist(), len(order)] if len(order) else [0]
+    groups = []
+    for start, stop in itertools.pairwise(bounds):
+        order[start:stop] = order[start:stop][_golden_stride(stop - start)]
+        layer, rung = (int(value) for value in keys[start])
+        groups.append(Group(layer, rung, start, stop))
+    return order, tuple(groups)
+
+
+def _golden_stride(count: int) -> npt.NDArray[np.int64]:
+    """Permute range(count) by a stride near count / golden ratio, coprime to it."""
+    stride = max(1, round(count * PHI_COEFFICIENT))
+    while math.gcd(stride, count) != 1:
+        stride += 1
+    return np.arange(count, dtype=np.int64) * stride % count
+
+
+class BridgeNetwork:
+    """All bridges of a run.
+
+    Example:
+        >>> from engine.backends import select_backend
+        >>> from engine.bridge import build_matchings
+        >>> from engine.config import BackendConfig, BridgesConfig
+        >>> backend = select_backend(BackendConfig("reference"), 16).backend
+        >>> edges = build_matchings(16, BridgesConfig(per_node=2), seed=0)
+        >>> len(BridgeNetwork(edges, np.ones(16), backend))
+        16
+    """
+
+    def __init__(
+        self,
+        edges: EdgeList,
+        probabilities: npt.NDArray[np.floating],
+        backend: Backend,
+        tunnel: TunnelConfig | None = None,
+    ) -> None:
+        """Lay the bridges out in slots and take them into the back end's memory.
+
+        Args:
+            edges: Checked bridges with layers; row i becomes bridge id i.
+            probabilities: Success probability of each bridge [-], in (0, 1].
+            backend: Where the arrays live.
+            tunnel: The frequency ladder on which pinned bridges sit.
+        """
+        self.edges = edges
+        self.backend = backend
+        self.tunnel = tunnel or TunnelConfig()
+        self.probabilities = np.asarray(probabilities, dtype=np.float64)
+        """Success probability by bridge id [-], shape (bridges,)."""
+        self.frequency_hz = self.tunnel.maximum_frequency_hz
+        """Frequency of every bridge that is not pinned [Hz]."""
+        self._requests: deque[tuple[int, int]] = deque()
+        rungs = np.full(len(edges), FOLLOW, dtype=np.int8)
+        order, groups = order_slots(edges.layers, rungs, edges.sources)
+        self._layout = _Layout(rungs, np.argsort(order), groups)
+        self.arrays = backend.build_bridges(self._fill_arrays(order))
+
+    def _fill_arrays(self, order: npt.NDArray[np.int64]) -> BridgeArrays:
+        """Build the host columns of bridges that have not attempted anything."""
+        edges, count = self.edges, len(order)
+        probability = self.probabilities[order]
+        thresholds = np.maximum(np.ceil(probability * 2.0**32) - 1.0, 0.0)
+        return BridgeArrays(
+            ids=order.astype(np.uint32),
+            sources=edges.sources[order],
+            targets=edges.targets[order],
+            dose_rates=(edges.strengths_rad_s[order] / probability).astype(np.float32),
+            thresholds=thresholds.astype(np.uint32),
+            last_ticks=np.zeros(count, np.uint32),
+            attempts=np.zeros(count, np.uint32),
+            successes=np.zeros(count, np.uint32),
+            locking_cos=np.zeros(count, np.float32),
+            locking_sin=np.zeros(count, np.float32),
+        )
+
+    def __len__(self) -> int:
+        """Return the number of bridges."""
+        return len(self.edges)
+
+    def __getitem__(self, bridge_id: int) -> QuantumBridge:
+        """Return a view of one bridge."""
+        if not 0 <= bridge_id < len(self):
+            raise IndexError(f"bridge {bridge_id} of {len(self)}")
+        return QuantumBridge(self, bridge_id)
+
+    def __iter__(self) -> Iterator[QuantumBridge]:
+        """Iterate over views of all bridges."""
+        return (QuantumBridge(self, bridge_id) for bridge_id in range(len(self)))
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Runs of slots with one frequency, in slot order."""
+        return self._layout.groups
+
+    @property
+    def rungs(self) -> npt.NDArray[np.int8]:
+        """Pinned rung or `FOLLOW` by bridge id, shape (bridges,)."""
+        return self._layout.rungs
+
+    @property
+    def frequencies_hz(self) -> npt.NDArray[np.float64]:
+        """Attempt frequency by bridge id [Hz], shape (bridges,)."""
+        rungs = self.rungs
+        pinned = self.tunnel.maximum_frequency_hz * self.tunnel.phi_coefficient**rungs
+        return np.where(rungs == FOLLOW, self.frequency_hz, pinned)
+
+    def follow(self, frequency_hz: float) -> None:
+        """Set the frequency of every bridge that is not pinned.
+
+        Args:
+            frequency_hz: Attempt frequency [Hz], > 0.
+
+        Raises:
+            ConfigError: The frequency is not above 0.
+        """
+        if not 0.0 < frequency_hz < math.inf:
+            raise ConfigError(
+                f"The tunnel frequency is {frequency_hz:g} Hz; it must be finite and "
+                "above 0."
+            )
+        self.frequency_hz = frequency_hz
+
+    def pin(self, bridge_id: int, frequency_hz: float) -> None:
+        """Ask for a frequency of its own for one bridge; the nearest rung is taken.
+
+        Safe from any thread: the loop applies requests between two periods.
+
+        Args:
+            bridge_id: Which bridge.
+            frequency_hz: Wanted frequency [Hz], in (0, maximum].
+
+        Raises:
+            ConfigError: The frequency is outside the ladder.
+        """
+        highest = self.tunnel.maximum_frequency_hz
+        if not 0.0 < frequency_hz <= highest * (1.0 + 1e-9):
+            raise ConfigError(
+                f"The frequency of bridge {bridge_id} is {frequency_hz:g} Hz; "
+                f"it must lie in (0, {highest:g}], the ladder's top."
+            )
+        rung = round(self.tunnel.frequency_rung(frequency_hz))
+        self._requests.append((bridge_id, min(rung, self.tunnel.rungs)))
+
+    def release(self, bridge_id: int) -> None:
+        """Let a pinned bridge follow the network again, from the next period on."""
+        self._requests.append((bridge_id, FOLLOW))
+
+    def apply_requests(self) -> bool:
+        """Move bridges whose frequency was set to their rungs.
+
+        Returns:
+            Whether any slot changed.
+        """
+        if not self._requests:
+            return False
+        rungs = self.rungs.copy()
+        while self._requests:
+            bridge_id, rung = self._requests.popleft()
+            rungs[bridge_id] = rung
+        order, groups = order_slots(self.edges.layers, rungs, self.edges.sources)
+        by_id = self.columns_by_id()
+        columns = [column[order] for column in by_id.columns]
+        self.arrays = self.backend.build_bridges(BridgeArrays(*columns))
+        self._layout = _Layout(rungs, np.argsort(order), groups)
+        return True
+
+    def columns_by_id(self) -> BridgeArrays:
+        """Copy all columns to the host in the order of bridge ids."""
+        slots = self._layout.slot_of
+        host = [self.backend.to_host(column)[slots] for column in self.arrays.columns]
+        return BridgeArrays(*host)
+
+    def slot(self, bridge_id: int) -> int:
+        """Return the slot in which a bridge sits."""
+        return int(self._layout.slot_of[bridge_id])
+
+    def read(self, column: str, bridge_id: int) -> float:
+        """Read one entry of a column for one bridge."""
+        array = getattr(self.arrays, column)
+        slot = self.slot(bridge_id)
+        return float(self.backend.to_host(array[slot : slot + 1])[0])
+
+    def coherences(self) -> npt.NDArray[np.float64]:
+        """Return the phase-locking value by bridge id [-], shape (bridges,)."""
+        host = self.columns_by_id()
+        return locking_value(host.locking_cos, host.locking_sin, host.attempts)
+
+    def touching(self, node: int) -> npt.NDArray[np.int64]:
+        """Return the ids of the bridges that end at a node."""
+        edges = self.edges
+        return np.flatnonzero((edges.sources == node) | (edges.targets == node))
+
+
+def locking_value(
+    cosine: npt.NDArray[np.floating],
+    sine: npt.NDArray[np.floating],
+    attempts: npt.NDArray[np.integer],
+) -> npt.NDArray[np.float64]:
+    """Return the phase-locking value of running means that started at zero.
+
+    Args:
+        cosine: Running mean of cos d over attempts with memory 1/16.
+        sine: Running mean of sin d over attempts with memory 1/16.
+        attempts: Attempts so far; corrects the start from zero.
+
+    Returns:
+        abs(mean exp(i d)) [-] in [0, 1]; 0 before the first attempt.
+    """
+    weight = 1.0 - (15.0 / 16.0) ** attempts.astype(np.float64)
+    length = np.hypot(cosine.astype(np.float64), sine.astype(np.float64))
+    return np.minimum(length / np.where(weight > 0.0, weight, 1.0), 1.0)
+
+
+class QuantumBridge:
+    """One bridge: a view of a row, not a copy."""
+
+    __slots__ = ("_network", "bridge_id")
+
+    def __init__(self, network: BridgeNetwork, bridge_id: int) -> None:
+        """View bridge `bridge_id` of a network."""
+        self._network = network
+        self.bridge_id = bridge_id
+
+    @property
+    def source(self) -> int:
+        """First end, a node id."""
+        return int(self._network.edges.sources[self.bridge_id])
+
+    @property
+    def target(self) -> int:
+        """Second end, a node id."""
+        return int(self._network.edges.targets[self.bridge_id])
+
+    @property
+    def strength_rad_s(self) -> float:
+        """Kappa [rad/s]."""
+        return float(self._network.edges.strengths_rad_s[self.bridge_id])
+
+    @property
+    def frequency(self) -> float:
+        """Attempt frequency [Hz]; setting it pins the bridge to the nearest rung."""
+        network = self._network
+        rung = int(network.rungs[self.bridge_id])
+        if rung == FOLLOW:
+            return network.frequency_hz
+        return network.tunnel.rung_frequency_hz(rung)
+
+    @frequency.setter
+    def frequency(self, frequency_hz: float) -> None:
+        self._network.pin(self.bridge_id, frequency_hz)
+
+    @property
+    def coherence(self) -> float:
+        """Phase-locking value of both ends over the last attempts [-]."""
+        cosine, sine, attempts = (
+            np.array([self._network.read(name, self.bridge_id)])
+            for name in ("locking_cos", "locking_sin", "attempts")
+        )
+        return float(locking_value(cosine, sine, attempts)[0])
+
+    @property
+    def probability(self) -> float:
+        """Success probability of an attempt [-]."""
+        return float(self._network.probabilities[self.bridge_id])
+
+    @property
+    def attempts(self) -> int:
+        """Attempts so far [-]."""
+        return int(self._network.read("attempts", self.bridge_id))
+
+    @property
+    def successes(self) -> int:
+        """Successful attempts so far [-]."""
+        return int(self._network.read("successes", self.bridge_id))
+
+    def __repr__(self) -> str:
+        """Show both ends and the frequency."""
+        return (
+            f"QuantumBridge({self.source} - {self.target}, "
+            f"{self.frequency:.4g} Hz, id {self.bridge_id})"
+        )

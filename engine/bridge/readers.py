@@ -1,0 +1,143 @@
+"""Readers: edge lists from CSV, Parquet, NPZ, GraphML and networkx graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.bridge.edges import EdgeList, take_edges
+from engine.config import BridgesConfig
+from engine.errors import EngineError, RecordError, ShapeError, unknown_choice
+
+Columns = Mapping[str, npt.NDArray[Any]]
+
+
+def _read_csv(path: Path, config: BridgesConfig) -> Columns:
+    from pyarrow import csv
+
+    return _from_table(csv.read_csv(path))
+
+
+def _read_parquet(path: Path, config: BridgesConfig) -> Columns:
+    from pyarrow import parquet
+
+    return _from_table(parquet.read_table(path))
+
+
+def _from_table(table: Any) -> Columns:
+    return {
+        name: table.column(name).to_numpy(zero_copy_only=False)
+        for name in table.column_names
+    }
+
+
+def _read_npz(path: Path, config: BridgesConfig) -> Columns:
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _read_graphml(path: Path, config: BridgesConfig) -> Columns:
+    import rustworkx
+
+    graph = rustworkx.read_graphml(str(path))[0]
+    names = [str(node.get("id", index)) for index, node in enumerate(graph.nodes())]
+    ids = np.array([_node_number(name) for name in names], dtype=np.int64)
+    ends = np.array(graph.edge_list(), dtype=np.int64).reshape(-1, 2)
+    columns = {
+        config.source_column: ids[ends[:, 0]],
+        config.target_column: ids[ends[:, 1]],
+    }
+    key = config.strength_column
+    values = [(edge or {}).get(key) for edge in graph.edges()]
+    if values and all(value is not None for value in values):
+        columns[key] = np.array(values, dtype=np.float64)
+    return columns
+
+
+def _node_number(name: str) -> int:
+    """Read a node's number from its GraphML id: '17' or 'n17'."""
+    digits = name[1:] if name[:1] == "n" else name
+    if not digits.isdigit():
+        raise ShapeError(
+            f"GraphML node id {name!r} is no number; name the nodes 0, 1, 2 ... "
+            "(or n0, n1 ...), the flat index of each lattice node."
+        )
+    return int(digits)
+
+
+_READERS: dict[str, Callable[[Path, BridgesConfig], Columns]] = {
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+    ".npz": _read_npz,
+    ".graphml": _read_graphml,
+}
+
+
+def read_edges(config: BridgesConfig, node_count: int) -> EdgeList:
+    """Read the edge list that a configuration names.
+
+    Args:
+        config: Path, column names, and the strength where the file has none.
+        node_count: Number of nodes of the lattice.
+
+    Returns:
+        Checked bridges with layers.
+
+    Raises:
+        ConfigError: The file's ending is unknown.
+        RecordError: The file is absent or damaged.
+        ShapeError: A column is missing, or the edges do not fit the lattice.
+    """
+    path = Path(str(config.path))
+    if path.suffix not in _READERS:
+        raise unknown_choice("the ending of bridges.path", path.suffix, _READERS)
+    if not path.is_file():
+        raise RecordError(
+            f"bridges.path {path} is no file; name an existing edge list."
+        )
+    try:
+        columns = _READERS[path.suffix](path, config)
+    except EngineError:
+        raise
+    except Exception as error:  # readers of four libraries, each with its own errors
+        raise RecordError(
+            f"bridges.path {path} cannot be read as {path.suffix[1:]}: {error}."
+        ) from error
+    for key in (config.source_column, config.target_column):
+        if key not in columns:
+            raise ShapeError(
+                f"{path}: column {key!r} is missing; it has {', '.join(columns)}. Set "
+                "bridges.source_column and bridges.target_column."
+            )
+    sources, targets = columns[config.source_column], columns[config.target_column]
+    default = np.full(len(sources), config.strength_rad_s)
+    strengths = columns.get(config.strength_column, default)
+    return take_edges(sources, targets, strengths, node_count, str(path))
+
+
+def take_graph(
+    graph: Any, config: BridgesConfig, node_count: int, strength: str = "strength"
+) -> EdgeList:
+    """Take the edges of a networkx graph as bridges.
+
+    Args:
+        graph: An undirected networkx graph whose nodes are flat lattice indices.
+        config: Gives the strength of edges that carry none [rad/s].
+        node_count: Number of nodes of the lattice.
+        strength: Edge attribute with the strength [rad/s].
+
+    Returns:
+        Checked bridges with layers.
+
+    Raises:
+        ShapeError: The edges do not fit the lattice.
+    """
+    rows = list(graph.edges(data=strength, default=config.strength_rad_s))
+    sources = [source for source, _, _ in rows]
+    targets = [target for _, target, _ in rows]
+    strengths = np.array([value for _, _, value in rows], dtype=np.float64)
+    return take_edges(sources, targets, strengths, node_count, "networkx graph")

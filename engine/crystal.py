@@ -1,0 +1,261 @@
+"""CrystalLattice: the oscillators, their natural frequencies and their phases.
+
+Imports configuration, geometry and back ends; knows its bridges only as something
+whose tunnel frequency can be set.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from engine.backends.philox import Stream, draw_permutation, draw_uniform, draw_words
+from engine.backends.protocol import Backend
+from engine.config import LatticeConfig
+from engine.constants import MAX_INCREMENT_TURNS
+from engine.errors import ConfigError, RecordError, ShapeError
+from engine.geometry import build_geometry
+
+
+class FrequencySource(Protocol):
+    """Anything that decides a tunnel frequency, such as the controller."""
+
+    @property
+    def frequency_hz(self) -> float:
+        """The chosen tunnel frequency [Hz]."""
+
+
+class TunnelledLinks(Protocol):
+    """Anything whose tunnel frequency the lattice can pass on."""
+
+    def follow(self, frequency_hz: float) -> None:
+        """Set the frequency of every bridge that is not pinned [Hz]."""
+
+
+def _quantile(
+    distribution: str, share: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the standard distribution's quantile at each share in (0, 1)."""
+    if distribution == "gaussian":
+        values = special.ndtri(share)
+    elif distribution == "lorentzian":
+        values = np.tan(np.pi * (share - 0.5))
+    else:
+        values = 2.0 * share - 1.0
+    return np.asarray(values, dtype=np.float64)
+
+
+def _tail_share(distribution: str, cutoff: float) -> float:
+    """Return the share of the standard distribution below -cutoff."""
+    if distribution == "gaussian":
+        return float(special.ndtr(-cutoff))
+    if distribution == "lorentzian":
+        return 0.5 - float(np.arctan(cutoff)) / np.pi
+    return max(0.0, 0.5 - 0.5 * cutoff)
+
+
+def draw_detunings(config: LatticeConfig, seed: int) -> npt.NDArray[np.float32]:
+    """Draw the natural frequencies' distance from their mean.
+
+    Quantile sampling takes the values at (i + 1/2)/N and shuffles them, so every
+    seed has the same multiset; random sampling draws independent values.
+
+    Args:
+        config: Distribution, spread and cutoff.
+        seed: Key of the random numbers.
+
+    Returns:
+        Detunings [Hz], float32, shape (nodes,).
+
+    Raises:
+        RecordError: The file of given frequencies cannot be read.
+        ShapeError: It does not hold one finite number per node.
+    """
+    count = config.node_count
+    if config.distribution == "given":
+        given = _read_frequencies(config, count)
+        return (given - config.mean_frequency_hz).astype(np.float32)
+    if config.sampling == "quantile":
+        share = (np.arange(count) + 0.5) / count
+    else:
+        share = draw_uniform(seed, Stream.FREQUENCIES, count)
+    if config.cutoff_hz is not None and config.spread_hz > 0.0:
+        tail = _tail_share(config.distribution, config.cutoff_hz / config.spread_hz)
+        share = tail + (1.0 - 2.0 * tail) * share
+    detunings = (config.spread_hz * _quantile(config.distribution, share)).astype(
+        np.float32
+    )
+    if config.sampling == "quantile":
+        detunings = detunings[draw_permutation(seed, Stream.FREQUENCIES, count)]
+    return detunings
+
+
+def _read_frequencies(config: LatticeConfig, count: int) -> npt.NDArray[np.float64]:
+    path = Path(str(config.frequencies_path))
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise RecordError(
+            f"lattice.frequencies_path {path} cannot be read as .npy ({error}); save "
+            "one natural frequency [Hz] per node with numpy.save."
+        ) from error
+    if values.size != count or values.dtype.kind not in "fiu":
+        raise ShapeError(
+            f"lattice.frequencies_path {path} holds {values.size} values of type "
+            f"{values.dtype}; lattice.shape needs {count} numbers [Hz]."
+        )
+    if not np.isfinite(values).all():
+        raise ShapeError(
+            f"lattice.frequencies_path {path} holds values that are not finite; "
+            "every natural frequency must be a finite number [Hz]."
+        )
+    return np.asarray(values, dtype=np.float64).ravel()
+
+
+def draw_phases(config: LatticeConfig, seed: int) -> npt.NDArray[np.uint32]:
+    """Draw the initial phases as binary angles, uint32, shape (nodes,)."""
+    if config.initial_phases == "aligned":
+        return np.zeros(config.node_count, dtype=np.uint32)
+    return draw_words(seed, Stream.PHASES, config.node_count)[0]
+
+
+class CrystalLattice:
+    """Phase oscillators on a Bravais lattice with local sine coupling.
+
+    d theta_i / dt = omega_i + K sum_{j in neighbours(i)} sin(theta_j - theta_i).
+    K counts per edge and is never divided by degree or size. Phases live in the
+    frame that rotates at the resonance frequency.
+
+    Example:
+        >>> from engine.backends import select_backend
+        >>> from engine.config import BackendConfig, LatticeConfig
+        >>> backend = select_backend(BackendConfig("reference"), 16).backend
+        >>> lattice = CrystalLattice(LatticeConfig(shape=(4, 4)), backend)
+        >>> lattice.phases.shape
+        (16,)
+    """
+
+    def __init__(self, config: LatticeConfig, backend: Backend, seed: int = 0) -> None:
+        """Build the oscillators in the back end's memory.
+
+        Args:
+            config: Shape, coupling and frequencies.
+            backend: Where the phases live.
+            seed: Key of phases and frequencies.
+
+        Raises:
+            ConfigError: The configuration is invalid.
+            RecordError: The file of given frequencies cannot be read.
+            ShapeError: It does not hold one finite number per node.
+        """
+        config.validate()
+        self.config = config
+        self.backend = backend
+        self.geometry = build_geometry(config.kind, config.shape, config.periodic)
+        self.detunings_hz = draw_detunings(config, seed)
+        """Natural frequency minus resonance frequency [Hz], float32, (nodes,)."""
+        self.bridges: TunnelledLinks | None = None
+        """The bridges that hang on this lattice, if any."""
+        self.state = backend.build_lattice(
+            self.geometry,
+            draw_phases(config, seed),
+            self.detunings_hz,
+            config.coupling_rad_s,
+        )
+        self._resonance_frequency_hz = config.mean_frequency_hz
+
+    @property
+    def node_count(self) -> int:
+        """Number of oscillators [-]."""
+        return self.geometry.node_count
+
+    @property
+    def phases(self) -> npt.NDArray[np.uint32]:
+        """Phases on the host as binary angles (2^32 = one turn), shape (nodes,)."""
+        return self.backend.read_phases(self.state)
+
+    @phases.setter
+    def phases(self, phases: npt.NDArray[np.uint32]) -> None:
+        if phases.shape != (self.node_count,) or phases.dtype != np.uint32:
+            raise ShapeError(
+                f"phases have shape {phases.shape} and type {phases.dtype}; they must "
+                f"have shape ({self.node_count},) and type uint32."
+            )
+        self.backend.write_phases(self.state, phases)
+
+    @property
+    def resonance_frequency(self) -> float:
+        """Mean natural frequency and frequency of the rotating frame [Hz]."""
+        return self._resonance_frequency_hz
+
+    @property
+    def natural_frequencies_hz(self) -> npt.NDArray[np.float64]:
+        """Natural frequencies [Hz], shape (nodes,)."""
+        return self._resonance_frequency_hz + self.detunings_hz.astype(np.float64)
+
+    def adjust_resonance(self, frequency: float) -> None:
+        """Retune the lattice: move all natural frequencies and the frame together.
+
+        Phases are kept, for they are measured in the rotating frame.
+
+        Args:
+            frequency: New mean natural frequency [Hz], > 0.
+
+        Raises:
+            ConfigError: The frequency is not a positive number.
+        """
+        if not 0.0 < frequency < float("inf"):
+            raise ConfigError(
+                f"The resonance frequency is {frequency:g} Hz; it must be a finite "
+                "number above 0."
+            )
+        self._resonance_frequency_hz = float(frequency)
+
+    def update_tunnel_frequencies(self, controller: FrequencySource) -> None:
+        """Pass the controller's frequency on to every bridge that is not pinned.
+
+        Args:
+            controller: Gives `frequency_hz` [Hz].
+        """
+        if self.bridges is not None:
+            self.bridges.follow(controller.frequency_hz)
+
+    def check_time_step(self, dt_s: float) -> None:
+        """Check that no phase can move too far within one lattice step.
+
+        Args:
+            dt_s: Time step [s].
+
+        Raises:
+            ConfigError: The step is too long; names the longest that fits.
+        """
+        detuning = float(np.abs(self.detunings_hz).max())
+        pull = len(self.geometry.offsets) * self.config.coupling_rad_s / (2.0 * np.pi)
+        fastest = detuning + pull
+        if fastest * dt_s > MAX_INCREMENT_TURNS:
+            raise ConfigError(
+                f"dynamics.dt_s is {dt_s:g} s, too long for the largest detuning "
+                f"({detuning:.4g} Hz, and {pull:.4g} Hz of coupling): a phase would "
+                f"move more than {MAX_INCREMENT_TURNS:g} turn per step. Use dt_s <= "
+                f"{MAX_INCREMENT_TURNS / fastest:.3g}, or set lattice.cutoff_hz."
+            )
+
+    def order_parameter(self) -> complex:
+        """Return the Kuramoto order parameter, mean exp(i theta) [-]."""
+        return self.backend.order_parameter(self.state)
+
+    def local_coherence(self) -> float:
+        """Return the mean cosine of phase differences over lattice edges [-]."""
+        return self.backend.local_coherence(self.state)
+
+    def vortex_count(self) -> int:
+        """Return the number of plaquettes around which the phase winds [-]."""
+        return self.backend.vortex_count(self.state)
+
+    def winding_numbers(self) -> tuple[float, ...]:
+        """Return the mean turns of phase along each axis [turn]; 0 if open."""
+        return self.backend.winding_numbers(self.state)
