@@ -1,0 +1,47 @@
+"""Telemetry of host, container and GPU, and the tunnel frequency it allows.
+
+The room may import `engine.errors`, `engine.constants`, `engine.config` and itself.
+Importing it loads psutil, and never NVML.
+"""
+
+from engine.monitor.availability import Availability, judge_availability
+from engine.monitor.gpu import GpuProbe, GpuSampler
+from engine.monitor.live import LiveSource
+from engine.monitor.metrics import (
+    CgroupState,
+    CoreState,
+    GpuState,
+    MemoryState,
+    ProcessState,
+    ResourceMetrics,
+    ResourceSample,
+    TunnelStatistics,
+)
+from engine.monitor.monitor import ResourceMonitor
+from engine.monitor.sources import (
+    ReplaySource,
+    Source,
+    SyntheticSource,
+    evaluate_load,
+)
+
+__all__ = [
+    "Availability",
+    "CgroupState",
+    "CoreState",
+    "GpuProbe",
+    "GpuSampler",
+    "GpuState",
+    "LiveSource",
+    "MemoryState",
+    "ProcessState",
+    "ReplaySource",
+    "ResourceMetrics",
+    "ResourceMonitor",
+    "ResourceSample",
+    "Source",
+    "SyntheticSource",
+    "TunnelStatistics",
+    "evaluate_load",
+    "judge_availability",
+]

@@ -1,0 +1,312 @@
+"""What the monitor knows: immutable states, and their form in a recorded trace.
+
+An absent value is `None`, never 0. Imports only `engine.errors`; reads nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from engine.errors import RecordError
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True, slots=True)
+class CoreState:
+    """Processor cores of the host and the part of them this process may use."""
+
+    logical_count: int
+    """Logical processors of the host, >= 1."""
+    physical_count: int | None
+    """Physical cores of the host, >= 1."""
+    allowed_cores: float
+    """Cores this process may use: affinity, then quota; may be fractional, > 0."""
+    utilisation: float | None
+    """Busy share of all logical processors [-], in [0, 1]."""
+    others_cores: float | None
+    """Cores that other processes use on the processors allowed to us, >= 0."""
+    idle_cores: float | None
+    """Cores left for us: idle plus our own use, in [0, allowed_cores]."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryState:
+    """Main memory of the host, after the limits of the control groups."""
+
+    total_bytes: int
+    """Physical memory of the host [byte], > 0."""
+    limit_bytes: int
+    """Most that this process may ever hold [byte], in (0, total_bytes]."""
+    available_bytes: int
+    """Memory that can still be taken without swapping [byte], >= 0."""
+    available_share: float
+    """(available + own private memory) / limit [-], in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """This process; a synthetic source knows none of it."""
+
+    cores_used: float | None = None
+    """Cores used by all its threads since the sample before, >= 0."""
+    rss_bytes: int | None = None
+    """Resident memory [byte], > 0."""
+    thread_count: int | None = None
+    """Threads, >= 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupState:
+    """Limits of the control groups around this process, the tightest of each kind."""
+
+    version: int
+    """Version of the hierarchy, 1 or 2."""
+    cpu_quota_cores: float | None = None
+    """Processor quota [cores], > 0; None where there is no quota."""
+    cpu_used_cores: float | None = None
+    """Cores used by the group that holds the quota, this process included, >= 0."""
+    throttled_share: float | None = None
+    """Share of quota periods that ended throttled since the last sample, [0, 1]."""
+    memory_limit_bytes: int | None = None
+    """Memory limit [byte], > 0; None where there is no limit."""
+    memory_used_bytes: int | None = None
+    """Memory held by the group with that limit, less reclaimable cache [byte]."""
+    memory_available_bytes: int | None = None
+    """Least headroom over all groups with a limit [byte], >= 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuState:
+    """One GPU, or one MIG instance, as NVML sees it."""
+
+    index: int
+    """NVML index; it may change on reboot, so it is never used to match, >= 0."""
+    uuid: str
+    """NVML's unique name, `GPU-...` or `MIG-...`."""
+    name: str | None = None
+    """Product name."""
+    pci_bus_id: str | None = None
+    """PCI address, domain:bus:device.function."""
+    status: str = "ok"
+    """`ok`, or the sentence that says why no figure can be had."""
+    utilisation: float | None = None
+    """Share of time in which some kernel ran [-], in [0, 1]."""
+    memory_total_bytes: int | None = None
+    """Device memory [byte], > 0."""
+    memory_used_bytes: int | None = None
+    """Device memory in use by anyone [byte], >= 0."""
+    memory_free_bytes: int | None = None
+    """Device memory that can be allocated [byte], >= 0."""
+    power_w: float | None = None
+    """Board power [W], >= 0."""
+    energy_j: float | None = None
+    """Energy counter since the driver was loaded [J], >= 0; take differences."""
+    temperature_c: float | None = None
+    """Core temperature [deg C]."""
+    sm_clock_mhz: int | None = None
+    """Clock of the multiprocessors [MHz], >= 0."""
+    memory_clock_mhz: int | None = None
+    """Clock of the memory [MHz], >= 0."""
+    clock_event_reasons: tuple[str, ...] | None = None
+    """Why the clocks are held down; empty where nothing holds them."""
+    own_memory_bytes: int | None = None
+    """Device memory of this process [byte], >= 0."""
+    own_utilisation: float | None = None
+    """Utilisation caused by this process [-], in [0, 1]."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the device or its driver stopped answering."""
+        return self.status != "ok"
+
+    @property
+    def others_utilisation(self) -> float | None:
+        """Utilisation caused by other processes [-], in [0, 1]; None if unknown."""
+        if self.utilisation is None or self.own_utilisation is None:
+            return None
+        return max(0.0, self.utilisation - self.own_utilisation)
+
+    @property
+    def available_memory_share(self) -> float | None:
+        """(free + own) / total device memory [-], in [0, 1]; None if unknown."""
+        free, own = self.memory_free_bytes, self.own_memory_bytes
+        if free is None or own is None or not self.memory_total_bytes:
+            return None
+        return min(1.0, (free + own) / self.memory_total_bytes)
+
+    def is_named(self, identifier: str) -> bool:
+        """Tell whether a UUID or a PCI address means this device.
+
+        Args:
+            identifier: UUID with or without its prefix, or a PCI address with a
+                domain of any length, as CUDA and NVML write them.
+        """
+        wanted = identifier.strip().lower()
+        if wanted.count("-") < wanted.count(":"):
+            return _short_pci(wanted) == _short_pci((self.pci_bus_id or "").lower())
+        return _bare_uuid(wanted) == _bare_uuid(self.uuid.lower())
+
+
+def _bare_uuid(uuid: str) -> str:
+    return uuid.removeprefix("gpu-").removeprefix("mig-")
+
+
+def _short_pci(address: str) -> tuple[str, ...]:
+    """Split an address, its domain as short as can be: CUDA pads to 4, NVML to 8."""
+    domain, *rest = address.split(":") if address.count(":") > 1 else ("", address)
+    return (domain.lstrip("0"), *":".join(rest).split(":"))
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelStatistics:
+    """What the bridges at one node have done."""
+
+    attempts: int
+    """Tunnel attempts, >= 0."""
+    successes: int
+    """Attempts that succeeded, in [0, attempts]."""
+    mean_frequency_hz: float
+    """Mean tunnel frequency of the node's bridges [Hz], >= 0."""
+    coherence: float
+    """Mean phase-locking value of the node's bridges [-], in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceMetrics:
+    """One look at the resources, and the tunnel frequency that they allow.
+
+    `to_dict` and `from_dict` round-trip exactly, through JSON and Parquet as well.
+    """
+
+    timestamp_s: float
+    """When the sample was taken, on its source's clock [s]: a monotonic clock for
+    live telemetry, simulated time for a synthetic load."""
+    cores: CoreState
+    """Processor cores."""
+    memory: MemoryState
+    """Main memory."""
+    process: ProcessState
+    """This process."""
+    cgroup: CgroupState | None
+    """Control groups; None where the system has none."""
+    gpus: tuple[GpuState, ...]
+    """Every GPU that NVML shows, used by the run or not."""
+    availability: float
+    """Least availability of all resources, floored [-], in (0, 1]."""
+    availability_by_resource: Mapping[str, float]
+    """Availability of each known resource before the floor [-], in [0, 1]."""
+    limiting_resource: str
+    """Name of the resource with the least availability; `none` at 1.0."""
+    tunnel_frequency: float
+    """Tunnel frequency that the resources allow [Hz], > 0."""
+    is_stale: bool = False
+    """Whether the sample is too old to be trusted."""
+    age_s: float = 0.0
+    """Age of the sample when it was read [s], >= 0."""
+
+    def __post_init__(self) -> None:
+        """Freeze the mapping as well."""
+        frozen = MappingProxyType(dict(self.availability_by_resource))
+        object.__setattr__(self, "availability_by_resource", frozen)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the recorded form, since a read-only mapping cannot be pickled."""
+        return ResourceMetrics.from_dict, (self.to_dict(),)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to nested plain dicts and lists.
+
+        The mapping becomes a list of `{"resource", "availability"}` rows: Parquet
+        would otherwise turn it into a struct with every key that any row has.
+
+        Returns:
+            Values of JSON types only, keys as the field names.
+        """
+        row = {name: _plain(getattr(self, name)) for name in _names(type(self))}
+        row["availability_by_resource"] = [
+            {"resource": name, "availability": value}
+            for name, value in self.availability_by_resource.items()
+        ]
+        return row
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> ResourceMetrics:
+        """Rebuild the metrics from what `to_dict` gave.
+
+        Args:
+            row: The nested dict, also after a round trip through JSON or Parquet.
+
+        Returns:
+            Metrics equal to the recorded ones.
+
+        Raises:
+            RecordError: A field is missing.
+        """
+        values = _take(cls, row)
+        values["cores"] = _rebuild(CoreState, row["cores"])
+        values["memory"] = _rebuild(MemoryState, row["memory"])
+        values["process"] = _rebuild(ProcessState, row["process"])
+        if row["cgroup"] is not None:
+            values["cgroup"] = _rebuild(CgroupState, row["cgroup"])
+        values["gpus"] = tuple(_rebuild(GpuState, gpu) for gpu in row["gpus"] or ())
+        pairs: Iterable[Mapping[str, Any]] = row["availability_by_resource"] or ()
+        values["availability_by_resource"] = {
+            pair["resource"]: pair["availability"] for pair in pairs
+        }
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSample:
+    """What a source gives: raw states, or a recording that is already judged."""
+
+    timestamp_s: float
+    """When it was taken, on the source's clock [s]."""
+    cores: CoreState
+    """Processor cores."""
+    memory: MemoryState
+    """Main memory."""
+    process: ProcessState
+    """This process."""
+    cgroup: CgroupState | None = None
+    """Control groups; None where the system has none."""
+    gpus: tuple[GpuState, ...] = ()
+    """Every GPU that NVML shows."""
+    recorded: ResourceMetrics | None = None
+    """replay: the metrics as they were recorded; nothing is judged again."""
+
+
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+def _plain(value: object) -> Any:
+    """Turn a state into a dict and a tuple into a list, all the way down."""
+    if is_dataclass(value):
+        return {name: _plain(getattr(value, name)) for name in _names(type(value))}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _take(kind: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    names = _names(kind)
+    missing = [name for name in names if name not in row]
+    if missing:
+        raise RecordError(
+            f"A recorded {kind.__name__} lacks {', '.join(missing)}; the trace comes "
+            "from another version, or is not a resource trace. Record it again."
+        )
+    return {name: row[name] for name in names}
+
+
+def _rebuild(kind: type[State], row: Mapping[str, Any]) -> State:
+    values = _take(kind, row)
+    for name, value in values.items():
+        if isinstance(value, list):
+            values[name] = tuple(value)
+    return kind(**values)

@@ -1,0 +1,225 @@
+"""ResourceMonitor: one look at the resources, and the tunnel frequency they allow.
+
+Imports only `engine.config`, `engine.constants`, `engine.errors` and this room.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType, TracebackType
+from typing import Self
+
+from engine.config import ResourcesConfig, TunnelConfig
+from engine.constants import BASE_FREQUENCY_HZ
+from engine.errors import ConfigError
+from engine.monitor.availability import Availability, judge_availability
+from engine.monitor.metrics import (
+    CoreState,
+    GpuState,
+    MemoryState,
+    ResourceMetrics,
+    ResourceSample,
+    TunnelStatistics,
+)
+from engine.monitor.sources import LiveSource, Source
+
+
+class ResourceMonitor:
+    """Telemetry of host, container and GPU, as one availability and one frequency.
+
+        a = least availability of all resources, in (0, 1]
+        optimal tunnel frequency = a * base_frequency / phi_coefficient       [Hz]
+
+    The source is started at once, so every attribute has a value from the beginning.
+
+    Args:
+        config: Thresholds and periods.
+        tunnel: The frequency ladder.
+        source: Where samples come from; this machine by default.
+        resonance_frequency_hz: Mean natural frequency of the network [Hz], > 0.
+        gpu_uuids: UUIDs or PCI addresses of the GPUs that the run uses.
+        clock: Steady clock [s]; ages of live samples are told by it.
+
+    Raises:
+        ConfigError: A value is out of range.
+        psutil.Error: The machine cannot be sampled at all.
+
+    Example:
+        >>> with ResourceMonitor() as monitor:
+        ...     frequency = monitor.get_optimal_tunnel_frequency()
+        >>> 0 < frequency <= 432.0 * 1.618033988749895
+        True
+    """
+
+    def __init__(
+        self,
+        config: ResourcesConfig | None = None,
+        *,
+        tunnel: TunnelConfig | None = None,
+        source: Source | None = None,
+        resonance_frequency_hz: float = BASE_FREQUENCY_HZ,
+        gpu_uuids: Collection[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config or ResourcesConfig()
+        self._tunnel = tunnel or TunnelConfig()
+        self._config.validate()
+        self._tunnel.validate()
+        self.resonance_frequency = resonance_frequency_hz
+        self._gpu_uuids = frozenset(gpu_uuids)
+        self._clock = clock
+        self._tunnel_stats: Mapping[int, TunnelStatistics] = MappingProxyType({})
+        self._judged: tuple[ResourceSample, Availability] | None = None
+        self._source = source or LiveSource(self._config, clock=clock)
+        self._started = [self._source]
+        self._source.start()
+        self._metrics = self.update()
+
+    @property
+    def cores(self) -> CoreState:
+        """Processor cores at the last update."""
+        return self._metrics.cores
+
+    @property
+    def memory(self) -> MemoryState:
+        """Main memory at the last update."""
+        return self._metrics.memory
+
+    @property
+    def gpus(self) -> tuple[GpuState, ...]:
+        """Every GPU that NVML shows, at the last update."""
+        return self._metrics.gpus
+
+    @property
+    def metrics(self) -> ResourceMetrics:
+        """What the last update returned."""
+        return self._metrics
+
+    @property
+    def source(self) -> Source:
+        """Where samples come from."""
+        return self._source
+
+    @property
+    def resonance_frequency(self) -> float:
+        """Mean natural frequency of the watched network [Hz], > 0."""
+        return self._resonance_frequency
+
+    @resonance_frequency.setter
+    def resonance_frequency(self, frequency_hz: float) -> None:
+        if not 0.0 < frequency_hz < float("inf"):
+            raise ConfigError(
+                f"resonance_frequency is {frequency_hz:g} Hz; it must be finite and "
+                "above 0."
+            )
+        self._resonance_frequency = float(frequency_hz)
+
+    @property
+    def tunnel_stats(self) -> Mapping[int, TunnelStatistics]:
+        """Node -> what its bridges have done; empty until `watch_tunnels`."""
+        return self._tunnel_stats
+
+    def watch_tunnels(self, statistics: Mapping[int, TunnelStatistics]) -> None:
+        """Show the statistics of a network from now on.
+
+        Args:
+            statistics: Node -> statistics; kept as it is, so it may be a live view.
+        """
+        self._tunnel_stats = statistics
+
+    def watch_gpus(self, gpu_uuids: Collection[str]) -> None:
+        """Name the GPUs that the run uses; others stay visible but do not count.
+
+        Args:
+            gpu_uuids: UUIDs or PCI addresses.
+        """
+        self._gpu_uuids = frozenset(gpu_uuids)
+        self._judged = None
+
+    def use_source(self, source: Source) -> Source:
+        """Take samples from another source.
+
+        The old one goes on running, so switching back is immediate; `close` ends all.
+
+        Args:
+            source: The new source; it is started here.
+
+        Returns:
+            The source used before.
+        """
+        source.start()
+        if source not in self._started:
+            self._started.append(source)
+        previous, self._source = self._source, source
+        self._judged = None
+        return previous
+
+    def update(self, simulated_s: float = 0.0) -> ResourceMetrics:
+        """Look at the newest sample; costs microseconds and never blocks.
+
+        Args:
+            simulated_s: Simulated time, for synthetic and replayed loads [s].
+
+        Returns:
+            What is known of the resources, immutable.
+        """
+        sample = self._source.read(simulated_s)
+        if sample.recorded is not None:
+            self._metrics = sample.recorded
+            return self._metrics
+        verdict = self._judge(sample)
+        age_s = 0.0
+        if self._source.is_live:
+            age_s = max(0.0, self._clock() - sample.timestamp_s)
+        self._metrics = ResourceMetrics(
+            timestamp_s=sample.timestamp_s,
+            cores=sample.cores,
+            memory=sample.memory,
+            process=sample.process,
+            cgroup=sample.cgroup,
+            gpus=sample.gpus,
+            availability=verdict.value,
+            availability_by_resource=verdict.by_resource,
+            limiting_resource=verdict.limiting_resource,
+            tunnel_frequency=self._frequency_hz(verdict.value),
+            is_stale=age_s > self._config.stale_after_s,
+            age_s=age_s,
+        )
+        return self._metrics
+
+    def get_optimal_tunnel_frequency(self) -> float:
+        """Scale the top of the ladder by the availability of the last update.
+
+        Returns:
+            a * base_frequency / phi_coefficient [Hz], above 0 and at most the top.
+        """
+        return self._frequency_hz(self._metrics.availability)
+
+    def close(self) -> None:
+        """Stop every source that was started; a second call changes nothing."""
+        for source in self._started:
+            source.close()
+
+    def __enter__(self) -> Self:
+        """Enter a block that closes the monitor at its end."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the monitor."""
+        self.close()
+
+    def _frequency_hz(self, availability: float) -> float:
+        return availability * self._tunnel.maximum_frequency_hz
+
+    def _judge(self, sample: ResourceSample) -> Availability:
+        """Judge a sample once, however often it is read."""
+        if self._judged is None or self._judged[0] is not sample:
+            verdict = judge_availability(sample, self._config, self._gpu_uuids)
+            self._judged = (sample, verdict)
+        return self._judged[1]

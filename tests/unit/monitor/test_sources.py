@@ -1,0 +1,127 @@
+"""Sources: profiles as functions of time, and recordings given back exactly."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.config import PROFILES, LoadConfig, ResourcesConfig
+from engine.errors import ConfigError, RecordError
+from engine.monitor.availability import judge_availability
+from engine.monitor.live import LiveSource
+from engine.monitor.metrics import ResourceMetrics
+from engine.monitor.monitor import ResourceMonitor
+from engine.monitor.sources import (
+    ReplaySource,
+    Source,
+    SyntheticSource,
+    evaluate_load,
+)
+
+PROFILE_POINTS = [
+    ("constant", [(0.0, 0.8), (1.0, 0.8), (99.0, 0.8)]),
+    ("step", [(0.99, 0.2), (1.0, 0.8), (99.0, 0.8)]),
+    ("ramp", [(0.5, 0.2), (1.0, 0.2), (3.0, 0.5), (5.0, 0.8), (9.0, 0.8)]),
+    ("square", [(0.5, 0.2), (1.0, 0.8), (2.9, 0.8), (3.0, 0.2), (5.0, 0.8)]),
+    ("sine", [(0.5, 0.2), (1.0, 0.2), (2.0, 0.5), (3.0, 0.8), (5.0, 0.2)]),
+]
+
+
+def build_load(profile: str = "constant", level: float = 0.8) -> LoadConfig:
+    return LoadConfig(
+        kind="synthetic",
+        profile=profile,
+        level=level,
+        base_level=0.2,
+        start_s=1.0,
+        period_s=4.0,
+    )
+
+
+@pytest.mark.parametrize(("profile", "points"), PROFILE_POINTS)
+def test_profiles(profile: str, points: list[tuple[float, float]]) -> None:
+    load = build_load(profile)
+    for simulated_s, expected in points:
+        assert evaluate_load(load, simulated_s) == pytest.approx(expected)
+
+
+@given(
+    profile=st.sampled_from(PROFILES),
+    level=st.floats(0.0, 1.0),
+    simulated_s=st.floats(0.0, 1e6),
+)
+def test_load_stays_between_its_two_levels(
+    profile: str, level: float, simulated_s: float
+) -> None:
+    load = evaluate_load(build_load(profile, level), simulated_s)
+    low, high = sorted((level, 0.2))
+    assert low - 1e-12 <= load <= high + 1e-12
+
+
+@given(
+    level=st.floats(0.0, 1.0),
+    threshold=st.floats(0.0, 0.5),
+    cores=st.floats(0.5, 256.0),
+)
+def test_memory_never_binds_before_the_cores(
+    level: float, threshold: float, cores: float
+) -> None:
+    config = ResourcesConfig(min_memory_threshold=threshold, optimal_core_count=256)
+    sample = SyntheticSource(build_load(level=level), cores=cores).read(0.0)
+    by_resource = judge_availability(sample, config).by_resource
+    assert by_resource["cores"] == pytest.approx(1.0 - level)
+    assert by_resource["memory"] >= 1.0 - level - 1e-12
+
+
+def test_synthetic_samples_are_a_function_of_time_alone() -> None:
+    one, two = (SyntheticSource(build_load("sine")) for _ in range(2))
+    assert [one.read(t / 7) for t in range(50)] == [two.read(t / 7) for t in range(50)]
+    assert one.read(2.0).cores.allowed_cores == 8.0
+
+
+@pytest.mark.parametrize("size", [{"cores": 0}, {"memory_bytes": 0}])
+def test_impossible_machine_is_refused(size: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="above 0"):
+        SyntheticSource(build_load(), **size)  # type: ignore[arg-type]
+
+
+def record(level: float, simulated_s: float) -> ResourceMetrics:
+    with ResourceMonitor(source=SyntheticSource(build_load(level=level))) as monitor:
+        return monitor.update(simulated_s)
+
+
+def test_replay_gives_the_last_record_at_or_before_a_time() -> None:
+    records = [(0.1 * i, record(0.1 * i, 0.1 * i)) for i in range(1, 6)]
+    replay = ReplaySource([(time_s, row.to_dict()) for time_s, row in records])
+    with ResourceMonitor(source=replay) as monitor:
+        for time_s, recorded in records:
+            assert monitor.update(time_s) == recorded
+            assert monitor.update(time_s + 0.05) == recorded
+            assert monitor.get_optimal_tunnel_frequency() == recorded.tunnel_frequency
+        assert monitor.update(0.0) == records[0][1]
+        assert monitor.update(1e9) == records[-1][1]
+
+
+def test_of_two_records_at_one_time_the_later_counts() -> None:
+    first, second = record(0.1, 0.0), record(0.9, 0.0)
+    replay = ReplaySource([(0.0, first.to_dict()), (0.0, second.to_dict())])
+    assert replay.read(0.0).recorded == second
+
+
+def test_unusable_traces_are_refused() -> None:
+    row = record(0.1, 0.0).to_dict()
+    with pytest.raises(RecordError, match="no rows"):
+        ReplaySource([])
+    with pytest.raises(RecordError, match="goes back from 2 s to 1 s"):
+        ReplaySource([(2.0, row), (1.0, row)])
+    with pytest.raises(RecordError, match="lacks"):
+        ReplaySource([(0.0, {"cores": None})])
+
+
+def test_all_three_are_sources() -> None:
+    row = record(0.1, 0.0).to_dict()
+    live = LiveSource(ResourcesConfig())
+    for source in (live, SyntheticSource(build_load()), ReplaySource([(0.0, row)])):
+        assert isinstance(source, Source)
+        source.close()
