@@ -1,0 +1,182 @@
+"""TunnelController: joins the monitor, the control law and the bridges.
+
+The decision itself is made by `ControlLaw`, which is pure; this class gathers what
+the law needs and hands its answer on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import overload
+
+from engine.bridge import FOLLOW, BridgeNetwork, QuantumBridge
+from engine.config import ControllerConfig, TunnelConfig
+from engine.monitor import ResourceMonitor
+from engine.tunnel.cost import CostModel
+from engine.tunnel.law import ControlLaw, Decision, Observation
+from engine.tunnel.probability import mean_probability
+
+
+class QuantumTunnel:
+    """An active bridge with its rung, probability and counts: a view, not a copy."""
+
+    __slots__ = ("_network", "bridge")
+
+    def __init__(self, network: BridgeNetwork, bridge_id: int) -> None:
+        """View bridge `bridge_id` of a network."""
+        self._network = network
+        self.bridge: QuantumBridge = network[bridge_id]
+
+    @property
+    def rung(self) -> int | None:
+        """Ladder rung the bridge is pinned to (0 is the top); None if it follows."""
+        rung = int(self._network.rungs[self.bridge.bridge_id])
+        return None if rung == FOLLOW else rung
+
+    @property
+    def frequency(self) -> float:
+        """Attempt frequency [Hz]."""
+        return self.bridge.frequency
+
+    @property
+    def probability(self) -> float:
+        """Success probability of an attempt [-]."""
+        return self.bridge.probability
+
+    @property
+    def attempts(self) -> int:
+        """Attempts so far [-]."""
+        return self.bridge.attempts
+
+    @property
+    def successes(self) -> int:
+        """Successful attempts so far [-]."""
+        return self.bridge.successes
+
+
+class ActiveTunnels(Sequence[QuantumTunnel]):
+    """All bridges that attempt events, as a lazy sequence of views."""
+
+    def __init__(self, network: BridgeNetwork | None) -> None:
+        """View a network; None has no tunnels."""
+        self._network = network
+
+    def __len__(self) -> int:
+        """Return the number of active tunnels."""
+        return 0 if self._network is None else len(self._network)
+
+    @overload
+    def __getitem__(self, index: int) -> QuantumTunnel: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[QuantumTunnel]: ...
+
+    def __getitem__(self, index: int | slice) -> QuantumTunnel | list[QuantumTunnel]:
+        """Return one view, or a list of views for a slice."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        position = index + len(self) if index < 0 else index
+        if self._network is None or not 0 <= position < len(self):
+            raise IndexError(f"tunnel {index} of {len(self)}")
+        return QuantumTunnel(self._network, position)
+
+
+class TunnelController:
+    """Decides the tunnel frequency of a network every control period.
+
+    Example:
+        >>> from engine.monitor import ResourceMonitor
+        >>> with ResourceMonitor() as monitor:
+        ...     decision = TunnelController(monitor).adjust_frequencies(coherence=0.95)
+        >>> 0.0 < decision.frequency_hz <= 432.0 * 1.618034
+        True
+    """
+
+    def __init__(
+        self,
+        monitor: ResourceMonitor,
+        config: TunnelConfig | None = None,
+        *,
+        controller: ControllerConfig | None = None,
+        network: BridgeNetwork | None = None,
+        cost: CostModel | None = None,
+    ) -> None:
+        """Join a monitor and a network.
+
+        Args:
+            monitor: Tells what the resources permit.
+            config: Ladder, floor and success law.
+            controller: Objective, gains and limits.
+            network: The bridges to steer, if there are any.
+            cost: Measured costs, needed by the pace objective.
+        """
+        self.monitor = monitor
+        self.config = config or TunnelConfig()
+        self.controller_config = controller or ControllerConfig()
+        self.network = network
+        self.cost = cost
+        self.active_tunnels: Sequence[QuantumTunnel] = ActiveTunnels(network)
+        self._law = ControlLaw(self.config, self.controller_config)
+        self._last_s = 0.0
+        self.decision: Decision | None = None
+        """The last decision; None before the first."""
+
+    @property
+    def frequency_hz(self) -> float:
+        """Frequency of the coming control period [Hz]."""
+        if self.decision is None:
+            return self.config.maximum_frequency_hz
+        return self.decision.frequency_hz
+
+    def adjust_frequencies(
+        self,
+        coherence: float = 0.0,
+        simulated_s: float = 0.0,
+        *,
+        local_coherence: float | None = None,
+        defect_count: int = 0,
+    ) -> Decision:
+        """Decide the next frequency and set it on every bridge that follows.
+
+        Args:
+            coherence: Order parameter r [-].
+            simulated_s: Simulated time now [s].
+            local_coherence: Mean cosine over lattice edges [-], if measured.
+            defect_count: Vortices plus winding turns [-].
+
+        Returns:
+            The decision with its state and reason.
+        """
+        metrics = self.monitor.update(simulated_s)
+        seen = Observation(
+            elapsed_s=max(simulated_s - self._last_s, 0.0),
+            coherence=coherence,
+            affordable_hz=self._affordable_hz(),
+            sensor_age_s=metrics.age_s,
+            is_stale=metrics.is_stale,
+            local_coherence=local_coherence,
+            defect_count=defect_count,
+        )
+        self._last_s = simulated_s
+        self.decision = self._law.decide(seen)
+        if self.network is not None:
+            self.network.follow(self.decision.frequency_hz)
+        return self.decision
+
+    def _affordable_hz(self) -> float:
+        """Return what objective and resources permit [Hz], always above 0."""
+        offered = self.monitor.get_optimal_tunnel_frequency()
+        if self.controller_config.objective == "pace" and self.cost is not None:
+            affordable = self.cost.affordable_hz(self.controller_config.target_pace)
+            if affordable is not None:
+                offered = affordable
+        lowest = self.config.rung_frequency_hz(self.config.rungs)
+        return max(offered, lowest)
+
+    def calculate_probability(self) -> float:
+        """Return the frequency-weighted mean success probability [-].
+
+        It agrees with the counted share of successes within binomial error; 0
+        without bridges.
+        """
+        return 0.0 if self.network is None else mean_probability(self.network)

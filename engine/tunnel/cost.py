@@ -1,0 +1,59 @@
+"""The cost model: what a node step and a tunnel event take on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MEMORY = 1.0 / 16.0
+"""Weight of the newest period in the running means."""
+
+
+@dataclass
+class CostModel:
+    """Measured seconds per node step and per event, updated every period."""
+
+    node_count: int
+    """Oscillators [-]."""
+    bridge_count: int
+    """Bridges [-]."""
+    dt_s: float
+    """Lattice time step [s]."""
+    node_step_s: float | None = None
+    """Wall time per node and lattice step [s]; None before the first period."""
+    event_s: float | None = None
+    """Wall time per tunnel event [s]; None before the first event."""
+
+    def update(
+        self, lattice_s: float, tunnel_s: float, steps: int, events: int
+    ) -> None:
+        """Learn from a period.
+
+        Args:
+            lattice_s: Wall time in lattice steps [s].
+            tunnel_s: Wall time in tunnel events [s].
+            steps: Lattice steps.
+            events: Tunnel attempts.
+        """
+        self.node_step_s = _blend(self.node_step_s, lattice_s, steps * self.node_count)
+        self.event_s = _blend(self.event_s, tunnel_s, events)
+
+    def affordable_hz(self, pace: float) -> float | None:
+        """Return the frequency at which a pace is just held.
+
+        Args:
+            pace: Simulated seconds per wall second [-], > 0.
+
+        Returns:
+            Frequency [Hz], possibly negative; None before anything was measured.
+        """
+        if self.node_step_s is None or not self.event_s or not self.bridge_count:
+            return None
+        lattice = self.node_step_s * self.node_count / self.dt_s
+        return (1.0 / pace - lattice) / (self.event_s * self.bridge_count)
+
+
+def _blend(mean: float | None, seconds: float, count: int) -> float | None:
+    if count == 0:
+        return mean
+    value = seconds / count
+    return value if mean is None else mean + MEMORY * (value - mean)

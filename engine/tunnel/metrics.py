@@ -1,0 +1,86 @@
+"""TunnelMetrics: counters and gauges for Prometheus, on a registry of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.config import MetricsConfig
+from engine.errors import ConfigError
+
+
+class TunnelMetrics:
+    """What a run tells a Prometheus server.
+
+    Nothing is served unless `serve` is called; by default only on loopback.
+    """
+
+    def __init__(self) -> None:
+        """Register all series at zero."""
+        from prometheus_client import (
+            CollectorRegistry,
+            Counter,
+            Gauge,
+            Histogram,
+        )
+
+        registry = CollectorRegistry()
+        self.registry = registry
+        self.successful_tunnels = Counter(
+            "scribble_successful_tunnels", "Successful tunnel events", registry=registry
+        )
+        self.failed_tunnels = Counter(
+            "scribble_failed_tunnels", "Failed tunnel attempts", registry=registry
+        )
+        self.average_frequency = Gauge(
+            "scribble_average_frequency_hertz",
+            "Mean tunnel frequency of the run so far [Hz]",
+            registry=registry,
+        )
+        self.resource_utilization = Histogram(
+            "scribble_resource_utilization_ratio",
+            "1 - availability, at each control period",
+            buckets=[0.1 * step for step in range(1, 11)],
+            registry=registry,
+        )
+        self.coherence = Gauge(
+            "scribble_coherence_ratio", "Order parameter r", registry=registry
+        )
+        self.availability = Gauge(
+            "scribble_availability_ratio", "Share of resources free", registry=registry
+        )
+        self.step_time = Gauge(
+            "scribble_step_seconds", "Wall time per lattice step [s]", registry=registry
+        )
+        self._server: Any = None
+
+    def serve(self, config: MetricsConfig) -> int:
+        """Serve the metrics over HTTP until `close`.
+
+        Args:
+            config: Address and port; port 0 takes a free one.
+
+        Returns:
+            The port that was bound.
+
+        Raises:
+            ConfigError: The address or port cannot be bound.
+        """
+        from prometheus_client import start_http_server
+
+        try:
+            self._server, _ = start_http_server(
+                config.port, addr=config.address, registry=self.registry
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"metrics.port {config.port} on {config.address} cannot be bound "
+                f"({error.strerror}); choose another, or 0 for a free one."
+            ) from error
+        return int(self._server.server_port)
+
+    def close(self) -> None:
+        """Stop serving; harmless if nothing is served."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None

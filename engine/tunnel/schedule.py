@@ -1,0 +1,112 @@
+"""Rotating windows: which bridges attempt an event in which step.
+
+Each group of slots has a cursor that advances by count * f * dt per step; the slots
+it passes are due. So every bridge fires at exactly its frequency, the load is even in
+time, and the due slots are one contiguous, circular slice per group.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.backends.philox import Stream
+from engine.backends.protocol import Period, Tableau
+from engine.bridge import FOLLOW, BridgeNetwork, Group
+
+CURSOR_UNIT = 2**20
+"""Cursors count in 2^-20 slots, as integers, so that nothing drifts."""
+
+
+class TunnelSchedule:
+    """The cursors of all groups of a network."""
+
+    def __init__(self, network: BridgeNetwork, dt_s: float, seed: int) -> None:
+        """Start every cursor at its first slot.
+
+        Args:
+            network: Bridges and their frequencies.
+            dt_s: Lattice time step [s].
+            seed: Key of the success draws.
+        """
+        self.network = network
+        self.dt_s = dt_s
+        self.key = (seed, int(Stream.TUNNELS))
+        self._groups: tuple[Group, ...] = network.groups
+        self._cursors = np.zeros(len(self._groups), dtype=np.int64)
+        self._next_tick = 1
+
+    def plan_period(self, step_count: int, tableau: Tableau) -> tuple[Period, int]:
+        """Plan the next control period and advance the cursors past it.
+
+        Args:
+            step_count: Lattice steps, >= 1.
+            tableau: Integrator of the lattice.
+
+        Returns:
+            The period and the number of attempts in it.
+        """
+        self._follow_groups()
+        segments, bounds, attempts = self._pass_slots(step_count)
+        first_tick, self._next_tick = self._next_tick, self._next_tick + step_count
+        period = Period(
+            step_count, self.dt_s, tableau, first_tick, segments, bounds, self.key
+        )
+        return period, attempts
+
+    def _follow_groups(self) -> None:
+        """Carry cursors over when bridges have moved between rungs."""
+        if self._groups is self.network.groups:
+            return
+        known = {
+            (group.layer, group.rung, group.stop - group.start): cursor
+            for group, cursor in zip(self._groups, self._cursors, strict=True)
+        }
+        self._groups = self.network.groups
+        self._cursors = np.array(
+            [
+                known.get((group.layer, group.rung, group.stop - group.start), 0)
+                for group in self._groups
+            ],
+            dtype=np.int64,
+        )
+
+    def _strides(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return how far each cursor moves per step [2^-20 slots]."""
+        network = self.network
+        frequencies = np.array(
+            [
+                network.frequency_hz
+                if group.rung == FOLLOW
+                else network.tunnel.rung_frequency_hz(group.rung)
+                for group in self._groups
+            ]
+        )
+        share = np.minimum(frequencies * self.dt_s, 1.0)
+        return np.rint(counts * share * CURSOR_UNIT).astype(np.int64)
+
+    def _pass_slots(
+        self, step_count: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
+        """Advance the cursors and collect the slots they pass, step by step."""
+        if not self._groups:
+            empty = np.zeros((0, 2), np.int64)
+            return empty, np.zeros(step_count + 1, np.int64), 0
+        starts = np.array([group.start for group in self._groups], dtype=np.int64)
+        counts = np.array([group.stop for group in self._groups], np.int64) - starts
+        steps = np.arange(step_count + 1, dtype=np.int64)[:, None]
+        passed = (self._cursors + self._strides(counts) * steps) // CURSOR_UNIT
+        lengths = np.diff(passed, axis=0)
+        low = passed[:-1] % counts
+        high = low + lengths
+        self._cursors = (self._cursors + self._strides(counts) * step_count) % (
+            counts * CURSOR_UNIT
+        )
+        pieces = np.empty((step_count, len(counts), 2, 2), dtype=np.int64)
+        pieces[..., 0, 0], pieces[..., 0, 1] = low, np.minimum(high, counts)
+        pieces[..., 1, 0], pieces[..., 1, 1] = 0, np.maximum(high - counts, 0)
+        pieces += starts[:, None, None]
+        is_due = pieces[..., 1] > pieces[..., 0]
+        bounds = np.zeros(step_count + 1, dtype=np.int64)
+        np.cumsum(is_due.reshape(step_count, -1).sum(axis=1), out=bounds[1:])
+        return pieces[is_due], bounds, int(lengths.sum())
