@@ -1,0 +1,90 @@
+"""What a run will need, computed before anything is allocated.
+
+Memory so far; the coherence forecast belongs here too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.config import RunConfig
+from engine.errors import ResourceError
+from engine.geometry import build_geometry
+
+_STATE_BYTES_PER_NODE = {"reference": 48, "cpu": 12, "cuda": 12}
+"""Phases, spare phases and detunings that live through the run."""
+_STAGE_BYTES_PER_NODE = {"reference": 24, "cpu": 8, "cuda": 8}
+"""Second stage buffer and collector of rk2 and rk4."""
+_BUILD_BYTES_PER_NODE = 120
+"""Random words, sort keys and quantiles while phases and frequencies are drawn."""
+_STATE_BYTES_PER_BRIDGE = 68
+"""Columns of the network, the edge list and the probabilities."""
+_BUILD_BYTES_PER_BRIDGE = 220
+"""Random words, sort keys and permutations while a layer is drawn and ordered."""
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Memory that a run takes."""
+
+    host_bytes: int
+    """Peak on the host, while the network is built [byte]."""
+    device_bytes: int
+    """On the GPU [byte]; 0 where none is used."""
+
+
+def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
+    """Estimate the memory of a run.
+
+    Args:
+        config: A validated configuration.
+        backend: Name of the chosen back end.
+
+    Returns:
+        Peak bytes on host and device; bridges from a file count as none.
+    """
+    nodes = config.lattice.node_count
+    drawn = config.bridges.kind in ("matchings", "small_world")
+    bridges = config.bridges.per_node * nodes // 2 if drawn else 0
+    per_node = _STATE_BYTES_PER_NODE[backend]
+    if config.dynamics.integrator != "euler":
+        per_node += _STAGE_BYTES_PER_NODE[backend]
+    if backend == "reference":
+        lattice = config.lattice
+        offsets = build_geometry(lattice.kind, lattice.shape).offsets
+        per_node += 8 * len(offsets)
+    state = nodes * per_node + bridges * _STATE_BYTES_PER_BRIDGE
+    build = nodes * _BUILD_BYTES_PER_NODE + bridges * _BUILD_BYTES_PER_BRIDGE
+    device = state if backend == "cuda" else 0
+    return MemoryEstimate(state + build, device)
+
+
+def check_memory(
+    config: RunConfig, backend: str, host_free_bytes: int, device_free_bytes: int | None
+) -> MemoryEstimate:
+    """Check that a run fits before anything is allocated.
+
+    Args:
+        config: A validated configuration.
+        backend: Name of the chosen back end.
+        host_free_bytes: Memory that may still be taken on the host [byte].
+        device_free_bytes: Likewise on the GPU; None where it is unknown or unused.
+
+    Returns:
+        The estimate.
+
+    Raises:
+        ResourceError: It does not fit; names the bytes and what to shrink.
+    """
+    need = estimate_memory(config, backend)
+    for place, bytes_needed, free in (
+        ("host", need.host_bytes, host_free_bytes),
+        ("GPU", need.device_bytes, device_free_bytes),
+    ):
+        if free is not None and bytes_needed > free:
+            raise ResourceError(
+                f"The run needs {bytes_needed} bytes ({bytes_needed / 2**30:.1f} GiB) "
+                f"of {place} memory, but {free} bytes ({free / 2**30:.1f} GiB) are "
+                "free; shrink lattice.shape or bridges.per_node."
+            )
+    return need

@@ -1,0 +1,29 @@
+"""Recording: the run folder, its tables and its summary.
+
+`folder.py` writes, `trace.py` reads a trace back for replay, `summary.py` holds the
+figures, `environment.py` says what it ran on. Imports everything but the system.
+"""
+
+from engine.recording.environment import describe_environment
+from engine.recording.folder import RunRecorder, check_folder, to_yaml
+from engine.recording.summary import (
+    CoherenceTally,
+    RunSummary,
+    StageTimes,
+    digest_state,
+)
+from engine.recording.trace import MetricsEncoder, Trace, read_trace
+
+__all__ = [
+    "CoherenceTally",
+    "MetricsEncoder",
+    "RunRecorder",
+    "RunSummary",
+    "StageTimes",
+    "Trace",
+    "check_folder",
+    "describe_environment",
+    "digest_state",
+    "read_trace",
+    "to_yaml",
+]

@@ -1,0 +1,205 @@
+"""The run folder: configuration, environment, time series, trace and summary."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from engine.config import RunConfig
+from engine.errors import RecordError
+from engine.recording.summary import RunSummary
+from engine.recording.trace import TRACE_FILE
+
+ROWS_PER_WRITE = 1024
+TIMESERIES_FILE = "timeseries.parquet"
+
+TIMESERIES_COLUMNS = {
+    "step": "int64",
+    "simulated_s": "float64",
+    "wall_s": "float64",
+    "coherence": "float64",
+    "mean_phase_rad": "float64",
+    "local_coherence": "float64",
+    "vortex_count": "int64",
+    "winding_turns": "float64",
+    "frequency_hz": "float64",
+    "required_hz": "float64",
+    "offered_hz": "float64",
+    "state": "string",
+    "attempts": "int64",
+    "successes": "int64",
+    "lattice_s": "float64",
+    "tunnel_s": "float64",
+    "availability": "float64",
+}
+"""One row per recorded control period; the frequency is that of the period."""
+
+TRACE_COLUMNS = {
+    "simulated_s": "float64",
+    "coherence": "float64",
+    "availability": "float64",
+    "limiting_resource": "string",
+    "tunnel_frequency_hz": "float64",
+    "age_s": "float64",
+    "is_stale": "bool",
+    "node_step_s": "float64",
+    "event_s": "float64",
+    "frequency_hz": "float64",
+    "offered_hz": "float64",
+    "required_hz": "float64",
+    "margin": "float64",
+    "state": "string",
+    "metrics": "string",
+}
+"""One row per decision; `metrics` is the whole resource sample as JSON."""
+
+
+class TableWriter:
+    """Appends rows to a Parquet file in batches of `ROWS_PER_WRITE`."""
+
+    def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
+        """Open the file.
+
+        Args:
+            path: File to create.
+            columns: Name and Arrow type of each column.
+        """
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        types = {"string": pa.string(), "bool": pa.bool_(), "int64": pa.int64()}
+        fields = [
+            (name, types.get(kind, pa.float64())) for name, kind in columns.items()
+        ]
+        self._build = pa.Table.from_pylist
+        self._schema = pa.schema(fields)
+        self._writer = parquet.ParquetWriter(path, self._schema, compression="zstd")
+        self._rows: list[Mapping[str, Any]] = []
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append one row."""
+        self._rows.append(row)
+        if len(self._rows) >= ROWS_PER_WRITE:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(self._build(self._rows, schema=self._schema))
+            self._rows = []
+
+    def close(self) -> None:
+        """Write what is left and the file's footer."""
+        self._flush()
+        self._writer.close()
+
+
+class RunRecorder:
+    """Writes one run folder; created only when the run is about to start."""
+
+    def __init__(
+        self, config: RunConfig, folder: str | Path, environment: Mapping[str, Any]
+    ) -> None:
+        """Create the folder with configuration and environment.
+
+        Args:
+            config: What is about to run.
+            folder: Folder to create.
+            environment: What it runs on.
+
+        Raises:
+            RecordError: The folder holds something, or cannot be written.
+        """
+        self.folder = Path(folder)
+        _claim_folder(self.folder, config.record.overwrite)
+        self._write_text("config.yaml", to_yaml(asdict(config)))
+        self._write_text("environment.json", _to_json(environment))
+        self.timeseries = TableWriter(self.folder / TIMESERIES_FILE, TIMESERIES_COLUMNS)
+        self.trace = TableWriter(self.folder / TRACE_FILE, TRACE_COLUMNS)
+
+    def finish(self, summary: RunSummary) -> None:
+        """Close the tables and write the summary."""
+        self.timeseries.close()
+        self.trace.close()
+        self._write_text("summary.json", _to_json(summary.to_dict()))
+
+    def _write_text(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+
+def _claim_folder(folder: Path, overwrite: bool) -> None:
+    """Make an empty folder, or empty an old run folder if that is allowed."""
+    check_folder(folder, overwrite)
+    try:
+        if folder.is_dir() and any(folder.iterdir()):
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(
+            f"record.folder {folder} cannot be written ({error.strerror}); choose "
+            "another folder."
+        ) from error
+
+
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """Check that a run folder may be written, without touching it.
+
+    Args:
+        folder: Folder of the coming run.
+        overwrite: Whether an earlier run's folder may be replaced.
+
+    Raises:
+        RecordError: The folder holds something that must not be replaced.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RecordError(f"record.folder {folder} is a file; choose another folder.")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not overwrite:
+        raise RecordError(
+            f"record.folder {folder} exists and is not empty; choose another, or set "
+            "record.overwrite=true."
+        )
+    if not (folder / "config.yaml").is_file():
+        raise RecordError(
+            f"record.folder {folder} holds files that no run has written, so "
+            "record.overwrite does not apply; choose another folder."
+        )
+
+
+def _to_json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def to_yaml(value: Mapping[str, Any], indent: int = 0) -> str:
+    """Write nested mappings of plain values as YAML (the engine needs no YAML library).
+
+    Args:
+        value: Strings, numbers, booleans, None, sequences of these, and mappings.
+        indent: Spaces before each key.
+
+    Returns:
+        The text, one key a line.
+    """
+    lines = []
+    for key, item in value.items():
+        pad = " " * indent
+        if isinstance(item, Mapping):
+            lines.append(f"{pad}{key}:\n{to_yaml(item, indent + 2)}")
+        else:
+            lines.append(f"{pad}{key}: {_to_scalar(item)}\n")
+    return "".join(lines)
+
+
+def _to_scalar(item: Any) -> str:
+    """Write a plain value so that YAML 1.1 and 1.2 readers agree on its type."""
+    if isinstance(item, (list, tuple)):
+        return "[" + ", ".join(_to_scalar(entry) for entry in item) + "]"
+    if isinstance(item, float) and math.isfinite(item):
+        text = repr(item)
+        return text if "." in text or "e" not in text else text.replace("e", ".0e")
+    return json.dumps(item, ensure_ascii=False)

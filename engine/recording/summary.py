@@ -1,0 +1,134 @@
+"""The summary of a run: what `summary.json` holds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def digest_state(arrays: Iterable[npt.NDArray[Any]]) -> str:
+    """Return the SHA-256 of arrays, little-endian, in order, as hex digits.
+
+    Args:
+        arrays: Phases as binary angles, then the bridge state by bridge id; equal
+            on every back end of binary angles.
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(np.ascontiguousarray(little).data)
+    return digest.hexdigest()
+
+
+@dataclass
+class CoherenceTally:
+    """Running account of the order parameter against its floor.
+
+    A run has settled when coherence first reaches the floor; only then can it be
+    violated.
+    """
+
+    floor: float
+    """min_coherence [-]."""
+    final: float = 0.0
+    """Last value [-]."""
+    settled_at_s: float | None = None
+    """Simulated time at which the floor was first reached [s]; None: never."""
+    minimum: float | None = None
+    """Least value since then [-]."""
+    _sum: float = 0.0
+    _count: int = 0
+    _settled_count: int = 0
+    _violations: int = 0
+
+    def add(self, value: float, simulated_s: float) -> None:
+        """Take the coherence at the end of a control period."""
+        self.final = value
+        self._sum += value
+        self._count += 1
+        if self.settled_at_s is None and value >= self.floor:
+            self.settled_at_s = simulated_s
+        if self.settled_at_s is not None:
+            self._settled_count += 1
+            self._violations += value < self.floor
+            self.minimum = value if self.minimum is None else min(self.minimum, value)
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return the figures of `summary.json`."""
+        return {
+            "final": self.final,
+            "mean": self._sum / max(self._count, 1),
+            "minimum_after_settling": self.minimum,
+            "settled_at_seconds": self.settled_at_s,
+            "floor": self.floor,
+            "violation_fraction": self._violations / max(self._settled_count, 1),
+        }
+
+
+@dataclass
+class StageTimes:
+    """Wall time by stage [s]."""
+
+    lattice: float = 0.0
+    """Lattice steps."""
+    tunnel: float = 0.0
+    """Tunnel events."""
+    control: float = 0.0
+    """Measuring coherence, planning windows and deciding."""
+    record: float = 0.0
+    """Writing and showing."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """Everything worth knowing of a finished or interrupted run."""
+
+    status: str
+    """done, interrupted or failed."""
+    backend: str
+    """Name of the back end."""
+    device: str
+    """The processor in words."""
+    seed: int
+    """Key of the random numbers."""
+    nodes: int
+    """Oscillators [-]."""
+    bridges: int
+    """Bridges [-]."""
+    steps: int
+    """Lattice steps done [-]."""
+    simulated_seconds: float
+    """Simulated time [s]."""
+    wall_seconds: float
+    """Wall time of the loop [s]."""
+    stage_seconds: dict[str, float]
+    """Wall time by stage [s]."""
+    node_steps_per_second: float
+    """Oscillator updates per second of wall time [1/s]."""
+    tunnels: dict[str, int]
+    """attempted, successful, failed [-]."""
+    average_frequency_hz: float
+    """Attempts per bridge and simulated second [Hz]."""
+    coherence: dict[str, float | None]
+    """final, mean, minimum_after_settling, floor, violation_fraction [-]."""
+    controller_state: str
+    """State at the end."""
+    events_saved_factor: float | None
+    """Every bridge in every step over the attempts made [-]; None without any."""
+    energy_joules: float | None
+    """Energy of the GPU that was used [J]; None where unknown."""
+    state_digest: str
+    """SHA-256 of phases and bridge state."""
+    folder: str | None = None
+    """Run folder, if one was written."""
+    notes: tuple[str, ...] = field(default_factory=tuple)
+    """What else a reader must know, such as the reason of a failure."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of `summary.json`."""
+        return asdict(self)
