@@ -187,7 +187,7 @@ class DynamicsConfig:
     """One of `INTEGRATORS`."""
     dt_s: float = 0.00025
     """Lattice time step [s], > 0."""
-    duration_s: float = 100.0
+    duration_s: float = 60.0
     """Simulated time [s], > 0."""
 
     @property

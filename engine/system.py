@@ -57,7 +57,7 @@ from engine.tunnel.statistics import NodeStatistics
 
 logger = logging.getLogger(__name__)
 
-TOPOLOGY_PERIODS = 8
+TOPOLOGY_PERIODS = 16
 """Control periods between two looks at local coherence, vortices and winding."""
 
 
@@ -322,6 +322,7 @@ class ScribbleSystem:
         decision = self._decide()
         steps = min(self.config.controller.period_steps, steps_left)
         tableau = TABLEAUS[self.config.dynamics.integrator]
+        decided_s = time.perf_counter()
         period, attempts = self.schedule.plan_period(steps, tableau)
         planned_s = time.perf_counter()
         result = self.backend.advance(self.lattice.state, self.network.arrays, period)
@@ -337,8 +338,8 @@ class ScribbleSystem:
         if self._trace is None:
             self.cost.update(result.lattice_s, result.tunnel_s, steps, attempts)
         self._stages.lattice += result.lattice_s
-        self._stages.tunnel += result.tunnel_s
-        self._stages.control += planned_s - before_s + time.perf_counter() - ran_s
+        self._stages.tunnel += planned_s - decided_s + result.tunnel_s
+        self._stages.control += decided_s - before_s + time.perf_counter() - ran_s
         return decision, result, attempts
 
     def _decide(self) -> Decision:
@@ -353,6 +354,9 @@ class ScribbleSystem:
             defect_count=self._topology.defect_count,
         )
         self.lattice.update_tunnel_frequencies(self.controller)
+        idle_cores = self.monitor.cores.idle_cores
+        if idle_cores is not None:
+            self.backend.share_cores(idle_cores)
         self._decided_at_s = self.simulated_s
         self._decided_on = self.coherence
         return decision

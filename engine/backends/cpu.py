@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -26,7 +27,9 @@ from engine.constants import TURN
 from engine.errors import ConfigError
 from engine.geometry import Geometry
 
-SLAB_BLOCKS_PER_THREAD = 4
+ROUNDING_CORES = 0.3
+"""A core that is idle but for this share counts as idle."""
+BLOCKS_PER_THREAD = 4
 """Parts per thread, so that an unlucky thread can be helped out."""
 FIXED_POINT = 2.0**30
 
@@ -38,6 +41,16 @@ def count_allowed_cores() -> int:
         if hasattr(os, "sched_getaffinity")
         else (os.cpu_count() or 1)
     )
+
+
+def name_processor() -> str:
+    """Return the processor's name in words."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 class CpuBackend(SteppingBackend):
@@ -61,8 +74,23 @@ class CpuBackend(SteppingBackend):
                 f"backend.threads is {threads}; this process can use {most}. Lower it, "
                 "or set NUMBA_NUM_THREADS before the start."
             )
-        self.device = f"{platform.processor() or platform.machine()} CPU"
+        self.device = f"{name_processor()}, {self.threads} threads"
+        self._most_threads = self.threads
+        self._is_fixed = threads is not None
         self._successes = 0
+
+    def share_cores(self, idle_cores: float) -> None:
+        """Use no more threads than there are idle cores, unless a number was set.
+
+        Threads meet after every step. Where others keep a core busy, each meeting
+        would last until the scheduler lets the second thread run, some milliseconds.
+
+        Args:
+            idle_cores: Cores that this process can use without waiting, >= 0.
+        """
+        if not self._is_fixed:
+            whole = int(idle_cores + ROUNDING_CORES)
+            self.threads = min(max(whole, 1), self._most_threads)
 
     def build_lattice(
         self,
@@ -103,7 +131,7 @@ class CpuBackend(SteppingBackend):
         numba.set_num_threads(self.threads)
         box, periodic, offsets = box_arguments(lattice.geometry)
         gains = (np.float32(lattice.coupling_turns), np.float32(dt_s))
-        blocks = max(1, min(self.threads * SLAB_BLOCKS_PER_THREAD, lattice.phases.size))
+        blocks = max(1, min(self.threads * BLOCKS_PER_THREAD, lattice.phases.size))
         base, at = lattice.phases, lattice.phases
         out, other, total = self._stage_arrays(lattice, tableau)
         last = len(tableau.weights) - 1

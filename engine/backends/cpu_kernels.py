@@ -16,6 +16,7 @@ from numba import njit, prange
 from engine.backends.formulas import (
     I32,
     U32,
+    U64,
     F,
     pair_shift,
     philox_word,
@@ -26,185 +27,161 @@ from engine.backends.formulas import (
 I64 = np.int64
 ZERO = F(0.0)
 LOCKING_MEMORY = F(1.0 / 16.0)
+CHAIN_PIECE = 4096
 EVENT_BLOCK = 256
 PARALLEL_EVENTS = 2048
 
 
-@njit(cache=True)
-def fill_row(angles, sine, cosine):
-    """Write sine and cosine of one row; the halo is not touched."""
-    for k in range(angles.size):
-        s, c = sine_cosine(angles[k])
-        sine[k] = s
-        cosine[k] = c
+@njit(inline="always")
+def fill_row(phases, source, sine, cosine, start, count):
+    """Write sine and cosine of `count` phases; all positions are unsigned."""
+    for k in range(count):
+        s, c = sine_cosine(phases[source + k])
+        sine[start + k] = s
+        cosine[start + k] = c
 
 
 @njit(cache=True)
-def close_row(row, columns, is_periodic):
-    """Fill the two halo entries of a padded row."""
-    row[0] = row[columns] if is_periodic else ZERO
-    row[columns + 1] = row[1] if is_periodic else ZERO
+def copy_row(row, source, start, count, is_kept):
+    """Copy `count` entries within a buffer, or write zeros where not `is_kept`."""
+    for k in range(count):
+        row[start + k] = row[source + k] if is_kept else ZERO
 
 
 @njit(cache=True)
-def fill_slab(phases, box, periodic, slab, sine, cosine):
-    """Write a padded slab of sines and cosines, shape (rows + 2, columns + 2).
+def fill_slab(phases, box, periodic, slab, sine, cosine, start):
+    """Write a slab with its halo, (rows + 2) x (columns + 2), from `start` on.
 
     A slab outside an open boundary becomes zeros.
     """
     slabs, rows, columns = box
+    width = columns + 2
     if (slab < 0 or slab >= slabs) and not periodic[0]:
-        sine[:] = ZERO
-        cosine[:] = ZERO
+        for buffer in (sine, cosine):
+            copy_row(buffer, U64(start), U64(start), U64((rows + 2) * width), False)
         return
+    one, count = U64(1), U64(columns)
     first = (slab % slabs) * rows
     for row in range(rows):
-        base = (first + row) * columns
-        angles = phases[base : base + columns]
-        fill_row(angles, sine[row + 1, 1:-1], cosine[row + 1, 1:-1])
-        close_row(sine[row + 1], columns, periodic[2])
-        close_row(cosine[row + 1], columns, periodic[2])
-    for halo, source in ((0, rows), (rows + 1, 1)):
-        if periodic[1]:
-            sine[halo] = sine[source]
-            cosine[halo] = cosine[source]
-        else:
-            sine[halo] = ZERO
-            cosine[halo] = ZERO
+        left = U64(start + (row + 1) * width)
+        fill_row(phases, U64((first + row) * columns), sine, cosine, left + one, count)
+        for buffer in (sine, cosine):
+            copy_row(buffer, left + count, left, one, periodic[2])
+            copy_row(buffer, left + one, left + count + one, one, periodic[2])
+    for halo, row in ((0, rows), (rows + 1, 1)):
+        to, source = U64(start + halo * width), U64(start + row * width)
+        for buffer in (sine, cosine):
+            copy_row(buffer, source, to, U64(width), periodic[1])
 
 
 @njit(cache=True)
-def fill_chunk(phases, box, periodic, start, sine, cosine):
-    """Write a stretch of a single row with its halo, for chains cut into chunks."""
+def fill_chunk(phases, box, periodic, span, sine, cosine):
+    """Write a stretch of a chain with one halo entry on each side."""
     columns = box[2]
-    length = sine.size - 2
-    fill_row(phases[start : start + length], sine[1:-1], cosine[1:-1])
-    for halo, site in ((0, start - 1), (length + 1, start + length)):
+    lo, hi = span
+    fill_row(phases, U64(lo), sine, cosine, U64(1), U64(hi - lo))
+    for halo, site in ((0, lo - 1), (hi - lo + 1, hi)):
         if periodic[2] or 0 <= site < columns:
             sine[halo], cosine[halo] = sine_cosine(phases[site % columns])
         else:
             sine[halo], cosine[halo] = ZERO, ZERO
 
 
-@njit(cache=True)
-def set_row(total_sine, total_cosine, sine, cosine):
-    """Start the neighbour sums of a row with the first neighbour."""
-    for k in range(total_sine.size):
-        total_sine[k] = sine[k]
-        total_cosine[k] = cosine[k]
-
-
-@njit(cache=True)
-def add_row(total_sine, total_cosine, sine, cosine):
-    """Add one neighbour to the neighbour sums of a row."""
-    for k in range(total_sine.size):
-        total_sine[k] += sine[k]
-        total_cosine[k] += cosine[k]
-
-
-@njit(cache=True)
-def step_row(base, detunings, sine, cosine, sums, gains, out):
-    """Advance a row by one Euler step: 2 polynomials, z adds, 8 flops per node."""
+@njit(inline="always")
+def sum_neighbours(sine, cosine, start, is_first, sums, count):
+    """Add one neighbour of each node of a row to the neighbour sums."""
     total_sine, total_cosine = sums
-    coupling, dt = gains
-    for k in range(base.size):
-        pull = cosine[k] * total_sine[k] - sine[k] * total_cosine[k]
-        increment = dt * (detunings[k] + coupling * pull)
-        out[k] = U32(base[k] + U32(to_binary_increment(increment)))
-
-
-@njit(cache=True)
-def stage_row(base, detunings, sine, cosine, sums, gains, stage, total, out):
-    """Advance a row through one Runge-Kutta stage.
-
-    stage = (feed, weight, is_first, is_last): the weighted increments collect in
-    `total`; `out` is base + feed * increment, or base + total at the last stage.
-    """
-    total_sine, total_cosine = sums
-    coupling, dt = gains
-    feed, weight, is_first, is_last = stage
-    for k in range(base.size):
-        pull = cosine[k] * total_sine[k] - sine[k] * total_cosine[k]
-        increment = dt * (detunings[k] + coupling * pull)
-        collected = weight * increment
-        if not is_first:
-            collected = total[k] + collected
-        total[k] = collected
-        move = collected if is_last else feed * increment
-        out[k] = U32(base[k] + U32(to_binary_increment(move)))
-
-
-@njit(cache=True)
-def finish_row(base, detunings, sine, cosine, sums, gains, stage, total, out):
-    """Choose the plain or the staged row update."""
-    if stage[2] and stage[3]:
-        step_row(base, detunings, sine, cosine, sums, gains, out)
+    if is_first:
+        for k in range(count):
+            total_sine[k] = sine[start + k]
+            total_cosine[k] = cosine[start + k]
     else:
-        stage_row(base, detunings, sine, cosine, sums, gains, stage, total, out)
+        for k in range(count):
+            total_sine[k] += sine[start + k]
+            total_cosine[k] += cosine[start + k]
+
+
+@njit(inline="always")
+def rate_increment(detuning, sine, cosine, total_sine, total_cosine, gains):
+    """Return dt (nu + K / 2 pi (c S - s C)) in turns."""
+    coupling, dt = gains
+    pull = cosine * total_sine - sine * total_cosine
+    return dt * (detuning + coupling * pull)
+
+
+@njit(inline="always")
+def step_row(arrays, sine, cosine, middle, sums, gains, stage, node, count):
+    """Advance a row through one stage: 8 flops and a rounding per node.
+
+    arrays = (base, detunings, total, out), stage = (feed, weight, is_first,
+    is_last). The weighted increments collect in `total`; `out` is
+    base + feed * increment, or base + total at the last stage.
+    """
+    base, detunings, total, out = arrays
+    total_sine, total_cosine = sums
+    feed, weight, is_first, is_last = stage
+    for k in range(count):
+        i, m = node + k, middle + k
+        increment = rate_increment(
+            detunings[i], sine[m], cosine[m], total_sine[k], total_cosine[k], gains
+        )
+        if is_first and is_last:
+            move = increment
+        else:
+            collected = weight * increment
+            if not is_first:
+                collected = total[i] + collected
+            total[i] = collected
+            move = collected if is_last else feed * increment
+        out[i] = U32(base[i] + U32(to_binary_increment(move)))
 
 
 @njit(cache=True)
-def step_slabs(
-    base, phases, detunings, box, periodic, offsets, gains, stage, total, out, span
-):
-    """Advance the slabs span[0] .. span[1] - 1 with a rolling window of three."""
+def step_slabs(arrays, phases, box, periodic, offsets, gains, stage, span):
+    """Advance the slabs span[0] .. span[1] - 1 with a rolling window of three.
+
+    Positions in the flat buffers are unsigned: signed ones would be checked for
+    Python's negative indices, and views of rows would be counted, at every use.
+    """
     _, rows, columns = box
-    sine = np.empty((3, rows + 2, columns + 2), np.float32)
-    cosine = np.empty((3, rows + 2, columns + 2), np.float32)
+    width = columns + 2
+    plane = (rows + 2) * width
+    sine = np.empty(3 * plane, np.float32)
+    cosine = np.empty(3 * plane, np.float32)
     sums = (np.empty(columns, np.float32), np.empty(columns, np.float32))
+    count = U64(columns)
     for early in range(2):
         slab = span[0] - 1 + early
-        fill_slab(phases, box, periodic, slab, sine[early], cosine[early])
+        fill_slab(phases, box, periodic, slab, sine, cosine, early * plane)
     for slab in range(span[0], span[1]):
         turn = slab - span[0]
         late, here = (turn + 2) % 3, (turn + 1) % 3
-        fill_slab(phases, box, periodic, slab + 1, sine[late], cosine[late])
+        fill_slab(phases, box, periodic, slab + 1, sine, cosine, late * plane)
         for row in range(rows):
             for o in range(offsets.shape[0]):
-                ring, r = (here + offsets[o, 0] + 3) % 3, row + 1 + offsets[o, 1]
-                left = offsets[o, 2] + 1
-                near_sine = sine[ring, r, left : left + columns]
-                near_cosine = cosine[ring, r, left : left + columns]
-                if o == 0:
-                    set_row(sums[0], sums[1], near_sine, near_cosine)
-                else:
-                    add_row(sums[0], sums[1], near_sine, near_cosine)
-            lo = (slab * rows + row) * columns
-            hi = lo + columns
-            finish_row(
-                base[lo:hi],
-                detunings[lo:hi],
-                sine[here, row + 1, 1:-1],
-                cosine[here, row + 1, 1:-1],
-                sums,
-                gains,
-                stage,
-                total[lo:hi],
-                out[lo:hi],
-            )
+                ring = (here + offsets[o, 0] + 3) % 3
+                line = ring * plane + (row + 1 + offsets[o, 1]) * width
+                start = U64(line + 1 + offsets[o, 2])
+                sum_neighbours(sine, cosine, start, o == 0, sums, count)
+            middle = U64(here * plane + (row + 1) * width + 1)
+            node = U64((slab * rows + row) * columns)
+            step_row(arrays, sine, cosine, middle, sums, gains, stage, node, count)
 
 
 @njit(cache=True)
-def step_chunk(base, phases, detunings, box, periodic, gains, stage, total, out, span):
-    """Advance the sites span[0] .. span[1] - 1 of a chain."""
-    lo, hi = span
-    sine = np.empty(hi - lo + 2, np.float32)
-    cosine = np.empty(hi - lo + 2, np.float32)
-    fill_chunk(phases, box, periodic, lo, sine, cosine)
-    sums = (np.empty(hi - lo, np.float32), np.empty(hi - lo, np.float32))
-    set_row(sums[0], sums[1], sine[2:], cosine[2:])
-    add_row(sums[0], sums[1], sine[:-2], cosine[:-2])
-    finish_row(
-        base[lo:hi],
-        detunings[lo:hi],
-        sine[1:-1],
-        cosine[1:-1],
-        sums,
-        gains,
-        stage,
-        total[lo:hi],
-        out[lo:hi],
-    )
+def step_chunk(arrays, phases, box, periodic, gains, stage, span):
+    """Advance the sites span[0] .. span[1] - 1 of a chain, in cache-sized pieces."""
+    width = min(span[1] - span[0], CHAIN_PIECE)
+    sine = np.empty(width + 2, np.float32)
+    cosine = np.empty(width + 2, np.float32)
+    sums = (np.empty(width, np.float32), np.empty(width, np.float32))
+    for lo in range(span[0], span[1], CHAIN_PIECE):
+        hi = min(lo + CHAIN_PIECE, span[1])
+        count = U64(hi - lo)
+        fill_chunk(phases, box, periodic, (lo, hi), sine, cosine)
+        sum_neighbours(sine, cosine, U64(2), True, sums, count)
+        sum_neighbours(sine, cosine, U64(0), False, sums, count)
+        step_row(arrays, sine, cosine, U64(1), sums, gains, stage, U64(lo), count)
 
 
 @njit(parallel=True, cache=True)
@@ -231,26 +208,13 @@ def step_lattice(
     """
     is_chain = box[0] == 1 and box[1] == 1
     extent = box[2] if is_chain else box[0]
+    arrays = (base, detunings, total, out)
     for block in prange(blocks):
         span = (block * extent // blocks, (block + 1) * extent // blocks)
         if is_chain:
-            step_chunk(
-                base, phases, detunings, box, periodic, gains, stage, total, out, span
-            )
+            step_chunk(arrays, phases, box, periodic, gains, stage, span)
         else:
-            step_slabs(
-                base,
-                phases,
-                detunings,
-                box,
-                periodic,
-                offsets,
-                gains,
-                stage,
-                total,
-                out,
-                span,
-            )
+            step_slabs(arrays, phases, box, periodic, offsets, gains, stage, span)
 
 
 @njit(cache=True)

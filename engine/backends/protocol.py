@@ -157,6 +157,9 @@ class Backend(Protocol):
     def build_bridges(self, bridges: BridgeArrays) -> BridgeArrays:
         """Take host columns into the back end's memory."""
 
+    def share_cores(self, idle_cores: float) -> None:
+        """Hear how many cores others leave; results never depend on it."""
+
     def advance(
         self, lattice: LatticeState, bridges: BridgeArrays, period: Period
     ) -> PeriodResult:

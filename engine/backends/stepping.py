@@ -48,6 +48,13 @@ class SteppingBackend(ABC):
     def take_successes(self) -> int:
         """Return the successes since the last call; waits for the device."""
 
+    def share_cores(self, idle_cores: float) -> None:  # noqa: B027 - most need not
+        """Hear how many cores others leave; a back end may use fewer threads.
+
+        Args:
+            idle_cores: Cores that this process can use without waiting, >= 0.
+        """
+
     def mark(self) -> Any:
         """Record a point in time on the device's own clock."""
         return time.perf_counter()

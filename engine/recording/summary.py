@@ -77,9 +77,9 @@ class StageTimes:
     lattice: float = 0.0
     """Lattice steps."""
     tunnel: float = 0.0
-    """Tunnel events."""
+    """Planning windows and tunnel events."""
     control: float = 0.0
-    """Measuring coherence, planning windows and deciding."""
+    """Reading the monitor, deciding, and measuring coherence."""
     record: float = 0.0
     """Writing and showing."""
 

@@ -219,8 +219,9 @@ class ControlLaw:
                 "the last offer, then the safe maximum."
             )
         if required > offered and missing > -FLOOR_BAND:
+            where = "below" if seen.coherence < floor else "near"
             return FLOOR_BOUND, (
-                f"Coherence {seen.coherence:.3f} is near its floor {floor:.2f}: "
+                f"Coherence {seen.coherence:.3f} is {where} its floor {floor:.2f}: "
                 "tunnelling faster than the resources ask for."
             )
         return NOMINAL, f"Tunnelling as the {self.config.objective} objective asks."
