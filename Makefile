@@ -1,0 +1,119 @@
+# Scribble: every target sets up .venv by itself; Python >= 3.11 and make suffice.
+#
+#   PYTHON=...  the interpreter that makes .venv (found by itself otherwise)
+#   ARGS=...    what follows `scribble run`, pytest or the benchmark
+#   CUDA=...    cuda12 (default; runs on every driver since 525) or cuda13
+
+SHELL := /bin/sh
+.SUFFIXES:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+CUDA ?= cuda12
+ARGS ?=
+
+ifeq ($(filter cuda12 cuda13,$(CUDA)),)
+$(error CUDA is '$(CUDA)'; it must be cuda12 or cuda13)
+endif
+
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	-c constraints.txt
+INPUTS := pyproject.toml constraints.txt
+QUICK := not validation and not slow
+
+.PHONY: help run test test-gpu test-validation bench lint format clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' \
+		Makefile
+
+run: $(VENV)/.base ## simulate: make run ARGS="key=value ..."
+	$(BIN)/scribble run $(ARGS)
+
+test: lint ## lint, types and the quick tests
+	$(BIN)/python -m pytest -m "$(QUICK)" $(ARGS)
+
+test-gpu: $(VENV)/.$(CUDA) ## the GPU tests; a missing GPU is a failure
+	SCRIBBLE_REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu $(ARGS)
+
+test-validation: $(VENV)/.test ## exact results and fitted orders (slow)
+	$(BIN)/python -m pytest -m "validation or slow" $(ARGS)
+
+bench: $(VENV)/.bench ## time the lattice step side by side
+	$(BIN)/python benchmarks/lattice_step.py $(ARGS)
+
+lint: $(VENV)/.test ## style, format and types, without changing a file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.test ## sort imports and format in place
+	$(BIN)/ruff check --select I --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove .venv, builds and caches (run folders stay)
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is written last, so an interrupted install leaves none and is repeated.
+$(VENV)/.base: $(VENV)/.created $(INPUTS)
+	@echo "Installing Scribble into $(VENV) ..."
+	@rm -f $@
+	@$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.created $(INPUTS)
+	@echo "Installing Scribble and its test tools into $(VENV) ..."
+	@rm -f $@
+	@$(PIP_INSTALL) -e '.[test]'
+	@touch $(VENV)/.base $@
+
+$(VENV)/.bench: $(VENV)/.created $(INPUTS)
+	@echo "Installing Scribble and its benchmark tools into $(VENV) ..."
+	@rm -f $@
+	@$(PIP_INSTALL) -e '.[bench]'
+	@touch $(VENV)/.base $@
+
+# CuPy for CUDA 12 and 13 share a module name: one environment holds one of them.
+OTHER_cuda12 := cuda13
+OTHER_cuda13 := cuda12
+
+$(VENV)/.$(CUDA): $(VENV)/.test
+	@if $(BIN)/python -m pip show --quiet cupy-$(OTHER_$(CUDA))x 2>/dev/null; then \
+		echo "$(VENV) already holds the extra $(OTHER_$(CUDA)), which excludes" \
+			"$(CUDA); run 'make clean' first." >&2; \
+		exit 1; \
+	fi
+	@echo "Installing Scribble and CuPy ($(CUDA)) into $(VENV) ..."
+	@rm -f $@
+	@$(PIP_INSTALL) -e '.[test,$(CUDA)]'
+	@touch $@
+
+# The first interpreter that is new enough and can make an environment wins. One is
+# asked for its version, never trusted by name: a version switcher's stub may be dead.
+$(VENV)/.created:
+	@new=''; old=''; \
+	for candidate in $${PYTHON:-python3 python3.13 python3.12 python3.11}; do \
+		"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+			>/dev/null 2>&1 || continue; \
+		old="$$candidate"; \
+		"$$candidate" -c 'import ensurepip, venv' >/dev/null 2>&1 || continue; \
+		new="$$candidate"; \
+		break; \
+	done; \
+	if [ -z "$$old" ]; then \
+		echo "Scribble needs Python 3.11 or newer; tried:" \
+			"$${PYTHON:-python3 python3.13 python3.12 python3.11}." \
+			"Install one, or name one: make PYTHON=/path/to/python3." >&2; \
+		exit 1; \
+	fi; \
+	if [ -z "$$new" ]; then \
+		echo "$$old cannot make a virtual environment, for its ensurepip module" \
+			"is missing. On Debian and Ubuntu: apt install python3-venv;" \
+			"or name another Python: make PYTHON=/path/to/python3." >&2; \
+		exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$("$$new" --version) ..."; \
+	"$$new" -m venv $(VENV)
+	@touch $@
