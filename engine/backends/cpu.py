@@ -33,6 +33,12 @@ BLOCKS_PER_THREAD = 4
 """Parts per thread, so that an unlucky thread can be helped out."""
 FIXED_POINT = 2.0**30
 
+# How long a waiting OpenMP thread spins before it sleeps. The default (300,000 turns)
+# burns a core that a neighbour needs; 10,000 cost nothing on an idle machine and made
+# a step on two busy cores five times faster (benchmarks/README.md). Read when Numba
+# loads its threads, so a value set by the user before the start wins.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
 
 def count_allowed_cores() -> int:
     """Count the cores that this process may run on [-]."""

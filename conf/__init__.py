@@ -1,0 +1,1 @@
+"""Configuration groups of Scribble, found by Hydra as ``pkg://conf``."""

@@ -1,0 +1,209 @@
+"""The console script ``scribble``: words in, one exit code out.
+
+Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted. Commands are imported when
+they are called, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine import __version__
+from experiments import outcome
+
+_EPILOG = """\
+exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
+SCRIBBLE_TRACEBACK=1 shows the traceback of any error.
+"""
+_RUN_EPILOG = """\
+examples:
+  scribble run                                 the default run, about a minute
+  scribble run +experiment=demo                a quick look at the controller
+  scribble run lattice=triangular lattice.shape=[128,128] dynamics.duration_s=5
+  scribble run controller=floor backend=cpu    a group is chosen by its name
+  scribble run -m seed=1,2,3 tunnel=default,production
+  scribble run --cfg lattice=chain             print the configuration, run nothing
+"""
+_OVERRIDES_HELP = (
+    "a setting such as dynamics.duration_s=5, or a choice such as lattice=bcc"
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the command line parser."""
+    parser = argparse.ArgumentParser(
+        prog="scribble",
+        description="Simulate very large networks of phase oscillators, with an eye on "
+        "the machine's resources.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"scribble {__version__}"
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
+    _add_run(commands)
+    _add_replay(commands)
+    _add_monitor(commands)
+    _add_doctor(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Words after the program's name; those of the process by default.
+
+    Returns:
+        Exit code.
+    """
+    parser = build_parser()
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        arguments = _parse(parser, words)
+    except SystemExit as end:  # argparse ends by itself after --help and bad options
+        return end.code if isinstance(end.code, int) else outcome.BAD_INPUT
+    try:
+        code: int = arguments.command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone; keep the interpreter from complaining when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return outcome.FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("scribble: interrupted.\n")
+        return outcome.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last stop before the user
+        return outcome.report_error(error)
+    return code
+
+
+def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """Parse, with settings and options in any order."""
+    if not words:
+        parser.print_help(sys.stderr)
+        parser.exit(outcome.BAD_INPUT)
+    arguments, rest = parser.parse_known_args(words)
+    options = [word for word in rest if word.startswith("-")]
+    if options or (rest and not hasattr(arguments, "overrides")):
+        parser.error(f"unknown argument: {' '.join(options or rest)}")
+    if rest:
+        arguments.overrides = [*arguments.overrides, *rest]
+    return arguments
+
+
+_Commands = argparse._SubParsersAction  # argparse has no public name for it
+
+
+def _add_command(
+    commands: _Commands[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    epilog: str | None = None,
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="print only one closing line, the run folder last",
+    )
+    parser.add_argument("--no-record", action="store_true", help="write no run folder")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help=_OVERRIDES_HELP
+    )
+
+
+def _add_run(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _add_command(
+        commands, "run", "run one simulation, or a sweep", _RUN_EPILOG
+    )
+    parser.add_argument(
+        "-m",
+        "--multirun",
+        action="store_true",
+        help="run once for every combination of comma-separated values",
+    )
+    parser.add_argument(
+        "--cfg", action="store_true", help="print the resolved configuration and stop"
+    )
+    _add_run_options(parser)
+    parser.set_defaults(command=_run)
+
+
+def _add_replay(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "repeat a recorded run on its own trace and compare the digests"
+    parser = _add_command(commands, "replay", text)
+    parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
+    _add_run_options(parser)
+    parser.set_defaults(command=_replay)
+
+
+def _add_monitor(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "show cores, memory and GPUs as a run would see them, until Ctrl-C"
+    parser = _add_command(commands, "monitor", text)
+    parser.add_argument("--once", action="store_true", help="one look, then stop")
+    parser.add_argument("--json", action="store_true", help="one snapshot as JSON")
+    parser.set_defaults(command=_monitor)
+
+
+def _add_doctor(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "say what was found on this machine, and the cure for what is missing"
+    parser = _add_command(commands, "doctor", text)
+    parser.add_argument("--json", action="store_true", help="the findings as JSON")
+    parser.set_defaults(command=_doctor)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from experiments.run import print_config, run_single
+
+    if arguments.cfg:
+        return print_config(arguments.overrides)
+    options = {
+        "is_quiet": arguments.quiet,
+        "is_recorded": not arguments.no_record,
+    }
+    if not arguments.multirun:
+        return run_single(arguments.overrides, **options)
+    from experiments.sweep import run_sweep
+
+    return run_sweep(arguments.overrides, **options)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from experiments.replay import replay_run
+
+    return replay_run(
+        arguments.folder,
+        arguments.overrides,
+        is_quiet=arguments.quiet,
+        is_recorded=not arguments.no_record,
+    )
+
+
+def _monitor(arguments: argparse.Namespace) -> int:
+    from experiments.monitor import show_monitor
+
+    return show_monitor(is_json=arguments.json, is_once=arguments.once)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from experiments.doctor import show_doctor
+
+    return show_doctor(is_json=arguments.json)

@@ -1,0 +1,90 @@
+"""How a command ends: its exit code, and one sentence where something went wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Final
+
+from engine.errors import EngineError, NumericalError
+
+DONE: Final = 0
+"""The command did what was asked."""
+FAILED: Final = 1
+"""The command started and failed, or the machine lacks something essential."""
+BAD_INPUT: Final = 2
+"""What was asked for is not possible; nothing was written."""
+INTERRUPTED: Final = 130
+"""Ctrl-C or SIGTERM; what was done so far is in the run folder."""
+
+TRACEBACK_VARIABLE: Final = "SCRIBBLE_TRACEBACK"
+"""Environment variable that turns tracebacks on."""
+
+EXIT_CODES: Final = (
+    ("done", DONE),
+    ("failed", FAILED),
+    ("interrupted", INTERRUPTED),
+)
+"""Status of a run and the exit code it means."""
+
+
+class MissingPackageError(EngineError, ImportError):
+    """A package that only some commands need is not installed."""
+
+
+def code_of_status(status: str) -> int:
+    """Translate the status of a run into an exit code.
+
+    Args:
+        status: ``done``, ``failed`` or ``interrupted``.
+    """
+    return dict(EXIT_CODES).get(status, FAILED)
+
+
+def code_of_error(error: BaseException) -> int:
+    """Translate an error into an exit code.
+
+    Args:
+        error: What a command raised.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, (NumericalError, MissingPackageError)):
+        return FAILED
+    return BAD_INPUT if isinstance(error, EngineError) else FAILED
+
+
+def describe_error(error: BaseException) -> str:
+    """Put an error into one line for people.
+
+    Args:
+        error: What a command raised.
+
+    Returns:
+        The engine's own sentence; anything else by its type, with the way to see more.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted."
+    text = " ".join(str(error).split())
+    if isinstance(error, EngineError):
+        return text
+    return (
+        f"unexpected {type(error).__name__}: {text or 'no message'}; set "
+        f"{TRACEBACK_VARIABLE}=1 to see the traceback."
+    )
+
+
+def report_error(error: BaseException) -> int:
+    """Write an error to standard error and say how to exit.
+
+    Args:
+        error: What a command raised.
+
+    Returns:
+        The exit code.
+    """
+    if os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
+        traceback.print_exception(error, file=sys.stderr)
+    sys.stderr.write(f"scribble: error: {describe_error(error)}\n")
+    return code_of_error(error)

@@ -1,0 +1,290 @@
+"""From ``key=value`` words on the command line to one validated `RunConfig`.
+
+Hydra composes; its exceptions leave this room as one `ConfigError` sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.config import RunConfig
+from engine.errors import ConfigError, unknown_choice
+from experiments.outcome import MissingPackageError
+from experiments.schema import (
+    find_hint,
+    register_schema,
+    to_run_config,
+    unknown_key,
+    wrong_type,
+)
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+CONF_PACKAGE: Final = "conf"
+"""Importable package that holds the YAML files."""
+CONFIG_NAME: Final = "config"
+"""The primary configuration file."""
+EXPERIMENT_GROUP: Final = "experiment"
+"""The one group that is appended, not chosen: ``+experiment=demo``."""
+VERSION_BASE: Final = "1.3"
+"""Hydra behaviour that the configuration was written for."""
+
+_PLAIN_WORDS: Final = re.compile(r"[\w./-]*(,[\w./-]*)*")
+_SEVERAL_VALUES: Final = re.compile(r"(?:Ambiguous value for argument|Sweep) .*'(.+)'")
+
+
+def require_hydra() -> None:
+    """Make sure that Hydra can be imported.
+
+    Raises:
+        MissingPackageError: It is not installed.
+    """
+    try:
+        import hydra  # noqa: F401 - the import is the check
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            "This command reads its configuration with Hydra, which is not installed; "
+            "run: pip install 'hydra-core>=1.3.8,<1.5'."
+        ) from error
+
+
+def list_groups() -> dict[str, list[str]]:
+    """List the configuration groups and the choices that each one ships.
+
+    Returns:
+        Group names and their choices, both sorted.
+    """
+    root = resources.files(CONF_PACKAGE)
+    folders = sorted(
+        (entry for entry in root.iterdir() if entry.is_dir()), key=lambda e: e.name
+    )
+    groups = {folder.name: _list_choices(folder) for folder in folders}
+    return {name: choices for name, choices in groups.items() if choices}
+
+
+def _list_choices(folder: Any) -> list[str]:
+    names = (entry.name for entry in folder.iterdir())
+    return sorted(n.removesuffix(".yaml") for n in names if n.endswith(".yaml"))
+
+
+def tidy_overrides(overrides: Sequence[str]) -> list[str]:
+    """Check the form of overrides and group choices before Hydra sees them.
+
+    Every key but an experiment has a place in the schema, so a leading ``+`` only
+    matters for experiments, where it may be left out.
+
+    Args:
+        overrides: Words such as ``lattice=chain`` or ``dynamics.dt_s=1e-4``.
+
+    Returns:
+        The overrides in the form that Hydra wants.
+
+    Raises:
+        ConfigError: A word is not a setting, or names an unknown choice.
+    """
+    groups = list_groups()
+    own_paths = any(word.startswith("hydra.searchpath") for word in overrides)
+    return [_tidy_override(word, groups, own_paths=own_paths) for word in overrides]
+
+
+def _tidy_override(word: str, groups: dict[str, list[str]], *, own_paths: bool) -> str:
+    key, equals, value = word.partition("=")
+    if key.startswith("~"):
+        raise ConfigError(
+            f"{word!r} would remove {key[1:]}; every key is needed, so set it to "
+            "another value or, where it may be empty, to null."
+        )
+    if not equals or not key.strip("+ "):
+        raise ConfigError(
+            f"{word!r} is not a setting; write key=value, such as "
+            "dynamics.duration_s=5."
+        )
+    if key.lstrip("+").startswith("hydra"):
+        return word
+    name = key.lstrip("+")
+    if name in groups and not own_paths and _PLAIN_WORDS.fullmatch(value):
+        for choice in value.split(","):
+            if choice not in groups[name]:
+                raise unknown_choice(name, choice, groups[name])
+    plus = "+" if name == EXPERIMENT_GROUP else ""
+    return f"{plus}{name}={value}"
+
+
+@contextmanager
+def open_hydra() -> Iterator[None]:
+    """Open Hydra's compose API on the shipped configuration.
+
+    Raises:
+        MissingPackageError: Hydra is not installed.
+    """
+    require_hydra()
+    from hydra import initialize_config_module
+
+    register_schema()
+    with initialize_config_module(
+        CONF_PACKAGE, job_name="scribble", version_base=VERSION_BASE
+    ):
+        yield
+
+
+def compose_node(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
+    """Compose one configuration inside `open_hydra`; nothing touches the disk.
+
+    Args:
+        overrides: Tidy overrides, without sweeps.
+        with_hydra: Whether to keep Hydra's own node.
+
+    Returns:
+        The composed node.
+
+    Raises:
+        ConfigError: Hydra refuses an override.
+    """
+    from hydra import compose
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return compose(CONFIG_NAME, list(overrides), return_hydra_config=with_hydra)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise translate_error(error, overrides) from error
+
+
+def compose_run_config(overrides: Sequence[str]) -> RunConfig:
+    """Compose, convert and validate the configuration of a single run.
+
+    Args:
+        overrides: Words as typed, such as ``lattice=chain``.
+
+    Returns:
+        The frozen configuration.
+
+    Raises:
+        ConfigError: A key, a choice, a type or a value is not allowed.
+        MissingPackageError: Hydra is not installed.
+    """
+    require_hydra()
+    tidy = tidy_overrides(overrides)
+    with open_hydra():
+        return convert_node(compose_node(tidy), tidy)
+
+
+def convert_node(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
+    """Convert a composed node to a validated `RunConfig`.
+
+    Args:
+        composed: Configuration without Hydra's own node.
+        overrides: The overrides it came from, for a better sentence.
+
+    Returns:
+        The frozen configuration.
+
+    Raises:
+        ConfigError: A key, a type or a value is not allowed.
+    """
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        config = to_run_config(composed)
+    except OmegaConfBaseException as error:
+        raise translate_error(error, overrides) from error
+    config.validate()
+    return config
+
+
+def translate_error(error: BaseException, overrides: Sequence[str] = ()) -> ConfigError:
+    """Turn an exception of Hydra or OmegaConf into one sentence.
+
+    Args:
+        error: The exception; its causes are looked at too.
+        overrides: What was typed, to name the key as the user did.
+
+    Returns:
+        The error, not raised.
+    """
+    links = list(_walk_causes(error))
+    for link in links:
+        found = _translate_link(link, overrides)
+        if found is not None:
+            return found
+    key = getattr(links[-1], "full_key", None)
+    text = str(getattr(links[-1], "msg", links[-1])).split("full_key:")[0]
+    sentence = " ".join(text.split()).rstrip(".")
+    return ConfigError(f"{key}: {sentence}." if key else f"{sentence}.")
+
+
+def _walk_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _translate_link(
+    link: BaseException, overrides: Sequence[str]
+) -> ConfigError | None:
+    """Recognise one exception of the chain."""
+    if isinstance(link, ConfigError):
+        return link
+    return (
+        _recognise_grammar(link)
+        or _recognise_choice(link)
+        or _recognise_key(link, overrides)
+        or _recognise_type(link)
+    )
+
+
+def _recognise_grammar(link: BaseException) -> ConfigError | None:
+    from hydra.errors import OverrideParseException
+
+    if isinstance(link, OverrideParseException):
+        return ConfigError(
+            f"{link.override!r} cannot be read; quote lists and text for the shell, "
+            "as in 'lattice.shape=[64,64]'."
+        )
+    several = _SEVERAL_VALUES.match(str(link).split("\n", 1)[0])
+    if several is None:
+        return None
+    return ConfigError(
+        f"{several[1]!r} names several values; write [a,b] for a list, or add -m to "
+        "run once for each."
+    )
+
+
+def _recognise_choice(link: BaseException) -> ConfigError | None:
+    from hydra.errors import MissingConfigException
+
+    if not isinstance(link, MissingConfigException) or not link.options:
+        return None
+    group, _, choice = str(link.missing_cfg_file).rpartition("/")
+    return unknown_choice(group, choice, link.options)
+
+
+def _recognise_key(link: BaseException, overrides: Sequence[str]) -> ConfigError | None:
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+
+    if not isinstance(link, (ConfigKeyError, ConfigAttributeError)):
+        return None
+    key = _typed_key(str(link.full_key), overrides)
+    if key.startswith("hydra"):
+        return ConfigError(f"{key} is not a setting of Hydra.")
+    return unknown_key(key)
+
+
+def _recognise_type(link: BaseException) -> ConfigError | None:
+    from omegaconf.errors import ValidationError
+
+    if not isinstance(link, ValidationError):
+        return None
+    hint = find_hint(str(link.full_key))
+    return None if hint is None else wrong_type(str(link.full_key), link.value, hint)
+
+
+def _typed_key(key: str, overrides: Sequence[str]) -> str:
+    """Find the whole key that was typed where Hydra names only its beginning."""
+    typed = (word.partition("=")[0].lstrip("+") for word in overrides)
+    return next((k for k in typed if k == key or k.startswith(f"{key}.")), key)

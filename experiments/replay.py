@@ -1,0 +1,182 @@
+"""A recorded run again, on its own resource trace: the same bits, or the reason why."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.config import LoadConfig, RunConfig
+from engine.errors import ConfigError, RecordError
+from experiments import outcome
+from experiments.overrides import (
+    EXPERIMENT_GROUP,
+    compose_node,
+    convert_node,
+    list_groups,
+    open_hydra,
+    require_hydra,
+    tidy_overrides,
+    translate_error,
+)
+from experiments.run import execute_run, set_folder
+from experiments.schema import run_config_from_dict
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+CONFIG_FILE: Final = "config.yaml"
+"""Resolved configuration of a run folder."""
+TRACE_FILE: Final = "trace.parquet"
+"""Resource samples and decisions of a run folder."""
+SUMMARY_FILE: Final = "summary.json"
+"""Figures of a run folder."""
+
+
+def replay_run(
+    folder: Path,
+    overrides: Sequence[str] = (),
+    *,
+    is_quiet: bool = False,
+    is_recorded: bool = True,
+) -> int:
+    """Run a recorded configuration on its recorded trace and compare the digests.
+
+    Args:
+        folder: Run folder.
+        overrides: Changes, such as ``backend=reference``.
+        is_quiet: Show nothing but the closing lines.
+        is_recorded: Whether to write a new run folder.
+
+    Returns:
+        Exit code: 1 if the digests differ although nothing was changed.
+
+    Raises:
+        ConfigError: An override is not allowed.
+        RecordError: The folder is not a complete run folder.
+        MissingPackageError: Hydra is not installed.
+    """
+    require_hydra()
+    recorded = _read_summary(folder)
+    config = build_replay_config(folder, overrides, recorded)
+    summary = execute_run(
+        set_folder(config, is_recorded=is_recorded), is_quiet=is_quiet
+    )
+    if summary.status != "done":
+        return outcome.code_of_status(summary.status)
+    old, new = str(recorded["state_digest"]), str(summary.to_dict()["state_digest"])
+    if old == new:
+        sys.stdout.write(f"replay: state_digest is equal, {new}\n")
+        return outcome.DONE
+    sys.stdout.write(f"replay: state_digest differs, recorded {old}, replayed {new}\n")
+    return outcome.DONE if overrides else outcome.FAILED
+
+
+def build_replay_config(
+    folder: Path, overrides: Sequence[str], recorded: Mapping[str, Any]
+) -> RunConfig:
+    """Build the configuration that replays a run folder.
+
+    A run that was interrupted is replayed as far as it came.
+
+    Args:
+        folder: Run folder.
+        overrides: Changes, as typed.
+        recorded: Content of its ``summary.json``.
+
+    Returns:
+        The validated configuration; where to record is not settled yet.
+
+    Raises:
+        ConfigError: An override or the recorded configuration is not allowed.
+        RecordError: The folder is not a complete run folder.
+    """
+    if not (folder / TRACE_FILE).is_file():
+        raise _incomplete(folder, TRACE_FILE)
+    words = tidy_overrides(overrides)
+    _refuse_contradictions(words)
+    stored = _read_config(folder)
+    if recorded.get("status") == "interrupted":
+        seconds = float(recorded["simulated_seconds"])
+        stored["dynamics"]["duration_s"] = seconds
+    with open_hydra():
+        config = convert_node(_merge(stored, words), words)
+    load = LoadConfig(kind="replay", trace=str(folder))
+    config = replace(config, load=load)
+    config.validate()
+    return config
+
+
+def _read_summary(folder: Path) -> dict[str, Any]:
+    try:
+        summary: dict[str, Any] = json.loads((folder / SUMMARY_FILE).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise _incomplete(folder, SUMMARY_FILE) from error
+    return summary
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """Read the stored configuration, without where it was recorded."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError  # type: ignore[import-untyped]
+
+    try:
+        loaded = OmegaConf.to_container(OmegaConf.load(folder / CONFIG_FILE))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise _incomplete(folder, CONFIG_FILE) from error
+    if not isinstance(loaded, dict):
+        raise _incomplete(folder, CONFIG_FILE)
+    stored = {str(key): value for key, value in loaded.items()}
+    run_config_from_dict(stored)
+    return {
+        key: value for key, value in stored.items() if key not in ("load", "record")
+    }
+
+
+def _incomplete(folder: Path, name: str) -> RecordError:
+    return RecordError(
+        f"{folder} is not a complete run folder: {name} is missing or unreadable; name "
+        "the folder of a recorded run."
+    )
+
+
+def _refuse_contradictions(words: Sequence[str]) -> None:
+    for word in words:
+        name = word.lstrip("+").partition("=")[0].partition(".")[0]
+        if name == EXPERIMENT_GROUP:
+            raise ConfigError(
+                f"{word!r} would replace what was recorded; name the keys to change "
+                "instead."
+            )
+        if name == "load":
+            raise ConfigError(
+                f"{word!r} contradicts a replay, which takes its load from the "
+                "recorded trace; use scribble run for another load."
+            )
+
+
+def _merge(stored: Mapping[str, Any], words: Sequence[str]) -> DictConfig:
+    """Lay the stored groups over the defaults, and the typed changes over both."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    groups = set(list_groups())
+    choices = [word for word in words if word.partition("=")[0] in groups]
+    chosen = {word.partition("=")[0] for word in choices}
+    node = compose_node(choices)
+    changes = [word for word in words if word not in choices]
+    try:
+        for key, value in stored.items():
+            if key not in chosen:
+                OmegaConf.update(node, key, value)
+        for change in OverridesParser.create().parse_overrides(changes):
+            OmegaConf.update(node, change.key_or_group, change.value())
+    except (HydraException, OmegaConfBaseException) as error:
+        raise translate_error(error, words) from error
+    return node

@@ -1,0 +1,123 @@
+"""The closing table of a run, and its one-line form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from experiments.wording import format_count, format_frequency
+
+STATUS_STYLES: Final = (
+    ("done", "bold green"),
+    ("interrupted", "bold magenta"),
+    ("failed", "bold red"),
+)
+"""Colours from the terminal's own palette."""
+
+
+def build_summary_table(summary: Mapping[str, Any], folder: str | None) -> Table:
+    """Lay the figures of a finished run out.
+
+    Args:
+        summary: Content of ``summary.json``.
+        folder: Run folder, or None where nothing was recorded.
+    """
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in _list_facts(summary, folder):
+        table.add_row(label, text)
+    return table
+
+
+def format_summary_lines(summary: Mapping[str, Any], folder: str | None) -> str:
+    """Write the same figures as lines of ``label: text``, for logs and pipes.
+
+    Args:
+        summary: Content of ``summary.json``.
+        folder: Run folder, or None where nothing was recorded.
+    """
+    facts = _list_facts(summary, folder)
+    return "\n".join(f"{label}: {text.plain}" for label, text in facts)
+
+
+def format_summary_line(summary: Mapping[str, Any], folder: str | None) -> str:
+    """Put the outcome of a run into one line, the folder last.
+
+    Args:
+        summary: Content of ``summary.json``.
+        folder: Run folder, or None where nothing was recorded.
+    """
+    coherence = summary["coherence"]
+    return (
+        f"{summary['status']}: coherence {_number(coherence['final'])} (floor "
+        f"{_number(coherence['floor'])}), average frequency "
+        f"{_frequency(summary['average_frequency_hz'])}, "
+        f"{_saving(summary['events_saved_factor'])}, {folder or 'not recorded'}"
+    )
+
+
+def _list_facts(
+    summary: Mapping[str, Any], folder: str | None
+) -> Iterator[tuple[str, Text]]:
+    style = dict(STATUS_STYLES).get(str(summary["status"]), "bold")
+    yield "status", Text(str(summary["status"]), style=style)
+    yield "coherence", _coherence_text(summary["coherence"])
+    yield "controller", Text(str(summary["controller_state"]))
+    average = _frequency(summary["average_frequency_hz"])
+    yield "frequency", Text(f"{average} on average")
+    yield "events", Text(_describe_events(summary))
+    yield "speed", Text(_describe_speed(summary))
+    yield "stages", Text(_describe_stages(summary["stage_seconds"]))
+    yield "digest", Text(str(summary["state_digest"]))
+    yield "folder", Text(folder or "not recorded")
+
+
+def _coherence_text(coherence: Mapping[str, Any]) -> Text:
+    least, floor = coherence["minimum_after_settling"], coherence["floor"]
+    text = Text(f"final {_number(coherence['final'])}, mean ")
+    text.append(f"{_number(coherence['mean'])}, least after settling ")
+    is_held = least is None or least >= floor
+    text.append(_number(least), style="bold green" if is_held else "bold red")
+    return text.append(f", floor {_number(floor)}")
+
+
+def _describe_events(summary: Mapping[str, Any]) -> str:
+    tunnels = summary["tunnels"]
+    return (
+        f"{format_count(tunnels['successful'])} succeeded, "
+        f"{format_count(tunnels['failed'])} failed; "
+        f"{_saving(summary['events_saved_factor'])}"
+    )
+
+
+def _describe_speed(summary: Mapping[str, Any]) -> str:
+    steps, wall_s = summary["steps"], summary["wall_seconds"]
+    pace = format_count(steps / wall_s) if wall_s else "unknown"
+    nodes = format_count(summary["node_steps_per_second"])
+    return (
+        f"{steps} steps in {wall_s:.1f} s: {pace} steps/s, {nodes} node steps/s on "
+        f"{summary['device'] or summary['backend']}"
+    )
+
+
+def _describe_stages(stages: Mapping[str, float]) -> str:
+    total_s = sum(stages.values())
+    if not total_s:
+        return "not measured"
+    return ", ".join(f"{name} {span / total_s:.1%}" for name, span in stages.items())
+
+
+def _saving(factor: float | None) -> str:
+    return "saving unknown" if factor is None else f"{factor:.3g} times fewer events"
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
+
+
+def _frequency(value: float | None) -> str:
+    return "unknown" if value is None else format_frequency(value)

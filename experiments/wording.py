@@ -1,0 +1,75 @@
+"""Words for people: nearest names, figures with units, spans of time."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Final
+
+_SUFFIXES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_MINUTE_S: Final = 60
+_HOUR_S: Final = 3600
+
+
+def nearest_names(got: str, names: Iterable[str], count: int) -> list[str]:
+    """Order names by likeness to what was typed.
+
+    Args:
+        got: What was typed.
+        names: Every accepted name.
+        count: Most names to return.
+
+    Returns:
+        The nearest names, nearest first.
+    """
+    return difflib.get_close_matches(got, list(names), n=count, cutoff=0.0)
+
+
+def format_count(count: float) -> str:
+    """Write a count with three digits and a decimal suffix, such as ``12.3 M``.
+
+    Args:
+        count: Any count, >= 0.
+    """
+    for scale, suffix in _SUFFIXES:
+        if count >= scale:
+            return f"{count / scale:.3g} {suffix}"
+    return f"{count:.3g}" if count % 1 else f"{count:.0f}"
+
+
+def format_bytes(byte_count: float) -> str:
+    """Write an amount of memory in binary units, such as ``3.9 GiB``.
+
+    Args:
+        byte_count: Amount [byte], >= 0.
+    """
+    amount = float(byte_count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.3g} {unit}"
+        amount /= 1024
+    return f"{amount:.3g} TiB"
+
+
+def format_span(span_s: float) -> str:
+    """Write a span of time as ``m:ss`` or ``h:mm:ss``.
+
+    Args:
+        span_s: Span [s], >= 0.
+    """
+    seconds = round(span_s)
+    minutes, second = divmod(seconds, _MINUTE_S)
+    if seconds < _HOUR_S:
+        return f"{minutes}:{second:02d}"
+    hours, minute = divmod(minutes, _MINUTE_S)
+    return f"{hours}:{minute:02d}:{second:02d}"
+
+
+def format_frequency(frequency_hz: float) -> str:
+    """Write a frequency with three digits and no exponent, such as ``0.829 Hz``.
+
+    Args:
+        frequency_hz: Frequency [Hz], >= 0.
+    """
+    digits = 0 if frequency_hz >= 100 else 1 if frequency_hz >= 10 else 2
+    return f"{frequency_hz:.{digits}f} Hz"

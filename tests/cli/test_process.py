@@ -1,0 +1,159 @@
+"""The command line as a process of its own, around the real engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["lattice.shape=[16,16]", "backend=reference", "dynamics.duration_s=0.05"]
+
+
+def build_environment() -> dict[str, str]:
+    # Works from a checkout as well as with the package installed.
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def scribble(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "experiments", *words],
+        cwd=folder,
+        env=build_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("run",), ("replay",), ("monitor",), ("doctor",)]
+)
+def test_help_everywhere(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = scribble(tmp_path, *words, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: scribble")
+
+
+def test_version_and_nothing(tmp_path: Path) -> None:
+    assert scribble(tmp_path, "--version").stdout.startswith("scribble 0.")
+    assert scribble(tmp_path).returncode == 2
+
+
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; from experiments.cli import main; main(['run', '--help']);"
+        "heavy = {'numpy', 'numba', 'hydra', 'omegaconf', 'rich', 'psutil', 'pyarrow'};"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=build_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_bad_input_leaves_nothing(tmp_path: Path) -> None:
+    for words in (["latice=chain"], ["lattice.shape=[63,63]"], ["-m", "seed=1,x"]):
+        done = scribble(tmp_path, "run", *words)
+        assert done.returncode == 2
+        assert done.stderr.startswith("scribble: error: ")
+        assert done.stderr.count("\n") == 1
+        assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_then_replay(tmp_path: Path) -> None:
+    first = scribble(tmp_path, "run", "record.folder=first", *SMALL)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "folder: first" in first.stdout
+    assert (tmp_path / "first" / "summary.json").is_file()
+    again = scribble(tmp_path, "replay", "first", "-q")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "state_digest is equal" in again.stdout
+
+
+def test_taken_folder_is_refused_unless_overwritten(tmp_path: Path) -> None:
+    words = ["run", "-q", "record.folder=first", *SMALL]
+    assert scribble(tmp_path, *words).returncode == 0
+    taken = scribble(tmp_path, *words)
+    assert taken.returncode == 2
+    assert "record.overwrite=true" in taken.stderr
+    assert scribble(tmp_path, *words, "record.overwrite=true").returncode == 0
+
+
+def test_sweep_with_an_impossible_job(tmp_path: Path) -> None:
+    words = ["run", "-q", "-m", "hydra.sweep.dir=sweep", *SMALL]
+    done = scribble(tmp_path, *words, "bridges.per_node=2,4", "dynamics.dt_s=2.5e-4,1")
+    assert done.returncode == 1
+    assert "2 of 4 jobs done" in done.stdout
+    for job, status in enumerate(["done", "failed", "done", "failed"]):
+        path = tmp_path / "sweep" / str(job) / "status.json"
+        assert json.loads(path.read_text("utf-8"))["status"] == status
+    assert (tmp_path / "sweep" / "0" / "summary.json").is_file()
+    assert not (tmp_path / "sweep" / "1" / "summary.json").exists()
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_a_run_with_its_summary(
+    kind: signal.Signals, tmp_path: Path
+) -> None:
+    words = ["run", "record.folder=long", *SMALL[:2], "dynamics.duration_s=1000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments", *words],
+        cwd=tmp_path,
+        env=build_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline_s = time.monotonic() + 60
+    while not (tmp_path / "long" / "config.yaml").exists():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(kind)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert "status: interrupted" in out
+    summary = json.loads((tmp_path / "long" / "summary.json").read_text("utf-8"))
+    assert summary["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("columns", [60, 140])
+def test_live_view_on_a_terminal(columns: int, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments", "run", "record.folder=seen", *SMALL],
+        cwd=tmp_path,
+        env={**build_environment(), "COLUMNS": str(columns), "TERM": "xterm"},
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    chunks = []
+    while True:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:  # Linux says so when the other end is closed
+            break
+        if not chunk:
+            break
+        chunks.append(chunk)
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    drawn = b"".join(chunks).decode()
+    for fact in ("building the network", "progress", "100%", "floor 0.870", "digest"):
+        assert fact in drawn
