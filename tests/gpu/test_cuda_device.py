@@ -1,0 +1,98 @@
+"""The comparisons of `CudaParity` on a real device, and what only a device shows."""
+
+import sys
+
+import numpy as np
+import psutil
+import pytest
+
+from engine.backends.cpu import CpuBackend
+from engine.backends.protocol import TABLEAUS, BridgeArrays
+from engine.geometry import build_geometry
+from tests.host_cuda.parity import (
+    COUPLING_RAD_S,
+    DT_S,
+    CudaParity,
+    build_bridges,
+    build_case,
+    build_period,
+)
+
+pytestmark = pytest.mark.gpu
+
+BYTES_PER_NODE_STEP = 12
+"""Floor of an Euler step: read phase and detuning, write phase [bytes]."""
+
+
+class TestDevice(CudaParity):
+    """Everything of `CudaParity`, on the device."""
+
+
+def test_grids_stride_over_large_lattices(cuda_backend):
+    """More nodes and events than the device holds threads, so that loops turn."""
+    case = build_case("square", (2048, 1536), "mixed")
+    layers = 2
+    host = build_bridges(case[0].node_count, layers)
+    period = build_period(host.ids.size, layers, 6)
+    runs = []
+    for backend in (cuda_backend, CpuBackend()):
+        copies = BridgeArrays(*(column.copy() for column in host.columns))
+        lattice, bridges = backend.build_lattice(*case), backend.build_bridges(copies)
+        successes = backend.advance(lattice, bridges, period).successes
+        columns = [backend.to_host(column) for column in bridges.state_columns]
+        order = backend.order_parameter(lattice)
+        runs.append((successes, order, backend.read_phases(lattice), *columns))
+    for ours, theirs in zip(*runs, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_bandwidth_beside_correctness(cuda_backend, capsys):
+    """Print the rate of the Euler step; only its result decides the test."""
+    case = build_case("square", (8192, 8192), "periodic")
+    nodes, steps = case[0].node_count, 100
+    cpu = CpuBackend()
+    ours, theirs = cuda_backend.build_lattice(*case), cpu.build_lattice(*case)
+    for backend, lattice in ((cuda_backend, ours), (cpu, theirs)):
+        backend.step_lattice(lattice, TABLEAUS["euler"], DT_S)
+    np.testing.assert_array_equal(
+        cuda_backend.read_phases(ours), cpu.read_phases(theirs)
+    )
+    none = BridgeArrays(*(column[:0] for column in build_bridges(4).columns))
+    period = build_period(2, 1, steps)
+    period = type(period)(
+        **(vars(period) | {"segment_bounds": np.zeros(steps + 1, int)})
+    )
+    result = cuda_backend.advance(ours, cuda_backend.build_bridges(none), period)
+    rate = nodes * (steps + 1) / (result.lattice_s + result.tunnel_s)
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{cuda_backend.device}: {rate:.4g} node steps/s, at least "
+            f"{rate * BYTES_PER_NODE_STEP / 1e9:.0f} GB/s (square 8192 x 8192, Euler)\n"
+        )
+
+
+def test_byte_offsets_beyond_32_bits(cuda_backend):
+    """A chain of 4.8 GB a column; windows of it are compared with short chains."""
+    nodes, margin = 1_200_000_000, 1000
+    host_bytes = psutil.virtual_memory().available
+    if cuda_backend.memory_free_bytes() < 16e9 or host_bytes < 24e9:
+        pytest.skip("needs 16 GB of free GPU memory and 24 GB of free host memory")
+    rng = np.random.default_rng(3)
+    repeats = -(-nodes // 999_983)
+    phases = np.tile(rng.integers(0, 2**32, 999_983, np.uint32), repeats)[:nodes]
+    detunings = np.tile(rng.normal(0, 30, 999_983).astype(np.float32), repeats)[:nodes]
+    geometry = build_geometry("chain", (nodes,))
+    lattice = cuda_backend.build_lattice(geometry, phases, detunings, COUPLING_RAD_S)
+    cpu = CpuBackend()
+    whole = cpu.build_lattice(geometry, phases, detunings, COUPLING_RAD_S)
+    assert cuda_backend.order_parameter(lattice) == cpu.order_parameter(whole)
+    cuda_backend.step_lattice(lattice, TABLEAUS["euler"], DT_S)
+    stepped = cuda_backend.read_phases(lattice)
+    for centre in (0, 2**30, nodes - 1):
+        sites = (centre + np.arange(-margin, margin)) % nodes
+        short = build_geometry("chain", (sites.size,), (False,))
+        window = (short, phases[sites], detunings[sites], COUPLING_RAD_S)
+        part = cpu.build_lattice(*window)
+        cpu.step_lattice(part, TABLEAUS["euler"], DT_S)
+        wanted = cpu.read_phases(part)
+        np.testing.assert_array_equal(stepped[sites][1:-1], wanted[1:-1])

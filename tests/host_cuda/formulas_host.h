@@ -1,0 +1,68 @@
+// The formulas of formulas.cuh over arrays, to be called through ctypes.
+
+#include <stdint.h>
+
+using namespace scribble;
+
+extern "C" {
+
+void sine_cosine_all(const uint32_t* angle, int64_t n, float* sine, float* cosine)
+{
+    for (int64_t k = 0; k < n; ++k) {
+        const SineCosine pair = sine_cosine(angle[k]);
+        sine[k] = pair.sine;
+        cosine[k] = pair.cosine;
+    }
+}
+
+void decay_all(const float* dose, int64_t n, float* kept, float* lost)
+{
+    for (int64_t k = 0; k < n; ++k) {
+        const Decay pair = decay(dose[k]);
+        kept[k] = pair.kept;
+        lost[k] = pair.lost;
+    }
+}
+
+void pair_shift_all(
+    const int32_t* difference, const float* dose, int64_t n, int32_t* shift,
+    float* sine, float* cosine)
+{
+    for (int64_t k = 0; k < n; ++k) {
+        const PairShift pair = pair_shift(difference[k], dose[k]);
+        shift[k] = pair.shift;
+        sine[k] = pair.sine;
+        cosine[k] = pair.cosine;
+    }
+}
+
+void round_all(const float* turns, int64_t n, int32_t* binary)
+{
+    for (int64_t k = 0; k < n; ++k) {
+        binary[k] = to_binary_increment(turns[k]);
+    }
+}
+
+void fix_all(const float* value, int64_t n, int64_t* fixed)
+{
+    for (int64_t k = 0; k < n; ++k) {
+        fixed[k] = to_fixed_point(value[k]);
+    }
+}
+
+void philox_all(
+    const uint32_t* counter0, const uint32_t* counter1, const uint32_t* key0,
+    const uint32_t* key1, int64_t n, uint32_t* word)
+{
+    for (int64_t k = 0; k < n; ++k) {
+        word[k] = philox_word(counter0[k], counter1[k], key0[k], key1[k]);
+    }
+}
+
+uint32_t philox_first(const uint32_t* counter, const uint32_t* key)
+{
+    return philox_word4(
+        counter[0], counter[1], counter[2], counter[3], key[0], key[1]);
+}
+
+}  // extern "C"

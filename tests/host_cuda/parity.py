@@ -1,0 +1,242 @@
+"""What `cuda` must have in common with `cpu`, to the bit, wherever it runs.
+
+`CudaParity` is inherited by the tests on the host emulation and by those on a real
+device; each brings its own fixture `cuda_backend`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from engine.backends.cpu import CpuBackend
+from engine.backends.philox import draw_attempt_words
+from engine.backends.protocol import TABLEAUS, BridgeArrays, Period
+from engine.geometry import build_geometry
+
+SHAPES = {
+    "chain": (4099,),
+    "square": (23, 37),
+    "triangular": (19, 67),
+    "cubic": (7, 9, 41),
+    "bcc": (5, 12, 33),
+    "fcc": (9, 6, 35),
+}
+SMALL_SHAPES = {
+    "chain": [(2,), (3,)],
+    "square": [(2, 2), (2, 3), (3, 3)],
+    "triangular": [(2, 2), (3, 2), (3, 3)],
+    "cubic": [(2, 2, 2), (3, 2, 3)],
+    "bcc": [(2, 2, 2), (2, 3, 3)],
+    "fcc": [(2, 2, 2), (3, 3, 2)],
+}
+BOUNDARIES = {
+    "periodic": (True,) * 3,
+    "open": (False,) * 3,
+    "mixed": (False, True, False),
+}
+DT_S = 0.00025
+COUPLING_RAD_S = 216.0
+
+
+def build_case(kind, shape, boundary, seed=0):
+    """Draw a lattice: geometry, phases, detunings [Hz] and coupling [rad/s].
+
+    Half of the phases are random; the rest sits on multiples of a quarter turn, where
+    sines and cosines are zeros of either sign.
+    """
+    periodic = BOUNDARIES[boundary][-len(shape) :]
+    geometry = build_geometry(kind, shape, periodic)
+    rng = np.random.default_rng(seed)
+    nodes = geometry.node_count
+    phases = rng.integers(0, 2**32, nodes, dtype=np.uint32)
+    special = rng.integers(0, 4, nodes, dtype=np.uint32) * np.uint32(2**30)
+    phases = np.where(rng.random(nodes) < 0.5, phases, special)
+    detunings = rng.normal(0.0, 34.4, nodes).astype(np.float32)
+    detunings[rng.random(nodes) < 0.1] = 0.0
+    return geometry, phases, detunings, COUPLING_RAD_S
+
+
+def build_bridges(nodes, layers=3, seed=1):
+    """Draw random matchings with P < 1, one layer after the other, on the host."""
+    rng = np.random.default_rng(seed)
+    pairs = [
+        rng.permutation(nodes)[: nodes // 2 * 2].reshape(-1, 2) for _ in range(layers)
+    ]
+    ends = np.concatenate(pairs).astype(np.uint32)
+    count = len(ends)
+    chance = rng.uniform(0.2, 1.0, count)
+    chance[::7] = 1.0
+    integers = [np.zeros(count, np.uint32) for _ in range(3)]
+    means = [np.zeros(count, np.float32) for _ in range(2)]
+    return BridgeArrays(
+        rng.permutation(count).astype(np.uint32),
+        np.ascontiguousarray(ends[:, 0]),
+        np.ascontiguousarray(ends[:, 1]),
+        (108.0 / chance).astype(np.float32),
+        np.minimum(chance * 2.0**32, 2.0**32 - 1).astype(np.uint32),
+        *integers,
+        *means,
+    )
+
+
+def build_period(bridge_count, layers, steps, tableau="euler", first_tick=1):
+    """Let a window roll through each layer; some steps have nothing due."""
+    size = bridge_count // layers
+    width = max(1, size // 3)
+    segments, bounds = [], [0]
+    for step in range(steps):
+        for layer in range(layers if step % 4 != 3 else 0):
+            lo = (step * width + 11 * layer) % size
+            first, last = layer * size, (layer + 1) * size
+            segments.append((first + lo, min(first + lo + width, last)))
+            if first + lo + width > last:
+                segments.append((first, lo + width - size + first))
+        bounds.append(len(segments))
+    table = np.array(segments, np.int64).reshape(-1, 2)
+    key = (2**32 - 5, 4)
+    rows = np.array(bounds, np.int64)
+    return Period(steps, DT_S, TABLEAUS[tableau], first_tick, table, rows, key)
+
+
+def measure(backend, lattice):
+    """Return everything a back end measures of the phases."""
+    return (
+        backend.order_parameter(lattice),
+        backend.local_coherence(lattice),
+        backend.vortex_count(lattice),
+        backend.winding_numbers(lattice),
+    )
+
+
+def assert_same_steps(cuda, case, tableau, steps=4):
+    """Step both back ends side by side; compare all phases and all measurements."""
+    cpu = CpuBackend()
+    ours, theirs = cuda.build_lattice(*case), cpu.build_lattice(*case)
+    for _ in range(steps):
+        cuda.step_lattice(ours, TABLEAUS[tableau], DT_S)
+        cpu.step_lattice(theirs, TABLEAUS[tableau], DT_S)
+        np.testing.assert_array_equal(cuda.read_phases(ours), cpu.read_phases(theirs))
+    assert measure(cuda, ours) == measure(cpu, theirs)
+
+
+class CudaParity:
+    """The comparisons; a subclass runs them where its fixture says."""
+
+    @pytest.mark.parametrize("tableau", TABLEAUS)
+    @pytest.mark.parametrize("boundary", BOUNDARIES)
+    @pytest.mark.parametrize("kind", SHAPES)
+    def test_lattice_steps(self, cuda_backend, kind, boundary, tableau):
+        case = build_case(kind, SHAPES[kind], boundary)
+        assert_same_steps(cuda_backend, case, tableau)
+
+    @pytest.mark.parametrize("boundary", BOUNDARIES)
+    @pytest.mark.parametrize("kind", SMALL_SHAPES)
+    def test_smallest_lattices(self, cuda_backend, kind, boundary):
+        for seed, shape in enumerate(SMALL_SHAPES[kind]):
+            case = build_case(kind, shape, boundary, seed)
+            assert_same_steps(cuda_backend, case, "euler", 2)
+            assert_same_steps(cuda_backend, case, "rk4", 2)
+
+    def test_boundary_axes_are_not_confused(self, cuda_backend):
+        for periodic in np.ndindex(2, 2, 2):
+            closed = tuple(bool(axis) for axis in periodic)
+            _, *rest = build_case("fcc", (3, 4, 5), "open")
+            geometry = build_geometry("fcc", (3, 4, 5), closed)
+            assert_same_steps(cuda_backend, (geometry, *rest), "euler")
+
+    @pytest.mark.parametrize("tableau", TABLEAUS)
+    def test_periods_with_tunnels(self, cuda_backend, tableau):
+        case = build_case("triangular", SHAPES["triangular"], "mixed")
+        layers, steps = 3, 12
+        host = build_bridges(case[0].node_count, layers)
+        runs = []
+        for backend in (cuda_backend, CpuBackend()):
+            copies = BridgeArrays(*(column.copy() for column in host.columns))
+            lattice = backend.build_lattice(*case)
+            bridges = backend.build_bridges(copies)
+            successes = []
+            for turn in range(3):
+                first_tick = 1 + steps * turn
+                period = build_period(host.ids.size, layers, steps, tableau, first_tick)
+                successes.append(backend.advance(lattice, bridges, period).successes)
+            columns = [backend.to_host(column) for column in bridges.columns]
+            runs.append((successes, backend.read_phases(lattice), *columns))
+        assert 0 < sum(runs[0][0]) < runs[0][8].sum()
+        for ours, theirs in zip(*runs, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+    def test_threshold_is_inclusive(self, cuda_backend):
+        """Also one segment of more events than the emulated device has threads."""
+        case = build_case("chain", (6000,), "open")
+        host = build_bridges(6000, 1)
+        count = host.ids.size
+        bounds, segments = np.array([0, 1]), np.array([[0, count]])
+        plan = build_period(count, 1, 1)
+        period = replace(plan, segments=segments, segment_bounds=bounds)
+        words = draw_attempt_words(period.key, host.ids, host.attempts)
+        is_even = np.arange(count) % 2 == 0
+        host.thresholds[:] = np.where(is_even, words, words - np.uint32(1))
+        lattice = cuda_backend.build_lattice(*case)
+        bridges = cuda_backend.build_bridges(host)
+        assert cuda_backend.advance(lattice, bridges, period).successes == count // 2
+        successes = cuda_backend.to_host(bridges.successes)
+        np.testing.assert_array_equal(successes, is_even)
+
+    def test_subnormal_means_are_kept(self, cuda_backend):
+        """Locked ends let a mean shrink by 1/16 per attempt, in the end below 1e-38."""
+        geometry, _, detunings, coupling = build_case("chain", (64,), "periodic")
+        phases = np.zeros(64, np.uint32)
+        runs = []
+        for backend in (cuda_backend, CpuBackend()):
+            host = build_bridges(64, 1)
+            host.locking_sin[:] = np.linspace(1e-40, 1.3e-38, host.ids.size)
+            lattice = backend.build_lattice(geometry, phases, detunings * 0, coupling)
+            bridges = backend.build_bridges(host)
+            backend.advance(lattice, bridges, build_period(host.ids.size, 1, 9))
+            runs.append(backend.to_host(bridges.locking_sin))
+        assert (runs[1] > 0.0).all()
+        np.testing.assert_array_equal(*(run.view(np.uint32) for run in runs))
+
+    def test_period_without_bridges(self, cuda_backend):
+        case = build_case("chain", (64,), "periodic")
+        none = BridgeArrays(*(column[:0] for column in build_bridges(64).columns))
+        empty = replace(build_period(3, 1, 3), segment_bounds=np.zeros(4, np.int64))
+        lattice = cuda_backend.build_lattice(*case)
+        result = cuda_backend.advance(lattice, cuda_backend.build_bridges(none), empty)
+        assert result.successes == 0
+
+    @pytest.mark.parametrize("steps", [1, 2, 7, 8, 9, 40])
+    def test_stage_times_add_up(self, cuda_backend, steps):
+        case = build_case("square", SHAPES["square"], "periodic")
+        bridges = cuda_backend.build_bridges(build_bridges(case[0].node_count))
+        lattice = cuda_backend.build_lattice(*case)
+        period = build_period(bridges.ids.size, 3, steps)
+        result = cuda_backend.advance(lattice, bridges, period)
+        assert result.lattice_s > 0.0
+        assert result.tunnel_s >= 0.0
+
+    @pytest.mark.parametrize(
+        ("kind", "turns"), [("chain", (3,)), ("cubic", (0, -1, 2))]
+    )
+    def test_twisted_wave_is_measured(self, cuda_backend, kind, turns):
+        shape = (24,) if kind == "chain" else (5, 8, 12)
+        geometry, _, detunings, coupling = build_case(kind, shape, "periodic")
+        axes = np.indices(shape).reshape(len(shape), -1)
+        twist = sum(t * i / n for t, i, n in zip(turns, axes, shape, strict=True))
+        phases = (np.rint(twist * 2.0**32).astype(np.int64) % 2**32).astype(np.uint32)
+        lattice = cuda_backend.build_lattice(geometry, phases, detunings, coupling)
+        assert cuda_backend.winding_numbers(lattice) == turns
+        assert cuda_backend.vortex_count(lattice) == 0
+        assert abs(cuda_backend.order_parameter(lattice)) < 1e-6
+
+    def test_phases_go_to_the_device_and_back(self, cuda_backend):
+        geometry, phases, *rest = build_case("square", SHAPES["square"], "open")
+        lattice = cuda_backend.build_lattice(geometry, phases, *rest)
+        np.testing.assert_array_equal(cuda_backend.read_phases(lattice), phases)
+        cuda_backend.write_phases(lattice, phases[::-1])
+        np.testing.assert_array_equal(cuda_backend.read_phases(lattice), phases[::-1])
+        assert cuda_backend.to_host(lattice.detunings).dtype == np.float32
+        assert cuda_backend.memory_free_bytes() > 0

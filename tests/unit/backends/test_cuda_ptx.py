@@ -1,0 +1,50 @@
+"""The kernels compile for three GPU generations, and no operation is contracted."""
+
+import re
+
+import pytest
+
+from engine.backends.kernels import COMPILE_OPTIONS, KERNELS, read_source
+from tests.host_cuda.nvrtc import compile_ptx
+
+ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
+CUPY_OPTION = "--device-as-default-execution-space"
+"""What `cupy.cuda.compiler.compile_using_nvrtc` adds to the options of a back end."""
+SOURCES = sorted(set(KERNELS.values()))
+# Contraction, flushed subnormals and approximate units all change bits. A plain
+# `mul.f32` may be contracted later by ptxas; `mul.rn.f32` may not.
+FORBIDDEN = re.compile(
+    r"\b(?:fma\.\S+|mad\.\S*f32|\S+\.ftz\S*|\S+\.approx\S*|\S+\.full\S*"
+    r"|(?:add|sub|mul|div)\.f32|\S+\.f64)"
+)
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def architecture(request):
+    return request.param
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_ptx_is_plain_ieee(source, architecture):
+    options = (*COMPILE_OPTIONS, f"-arch={architecture}", CUPY_OPTION)
+    ptx = compile_ptx(read_source(source), source, options)
+    entries = set(re.findall(r"\.visible \.entry (\w+)\(", ptx))
+    assert entries == {name for name, file in KERNELS.items() if file == source}
+    assert f".target {architecture}" in ptx
+    assert "mul.rn.f32" in ptx
+    assert FORBIDDEN.findall(ptx) == []
+
+
+def test_contraction_and_flushing_would_be_seen():
+    """With NVRTC's defaults, or CuPy's for a `RawModule`, the same check fails."""
+    text = read_source("lattice.cu")
+    for options in (("--std=c++17",), (*COMPILE_OPTIONS, "-ftz=true")):
+        ptx = compile_ptx(text, "lattice.cu", (*options, "-arch=sm_80"))
+        assert FORBIDDEN.search(ptx), options
+
+
+def test_source_needs_no_include_path():
+    for source in SOURCES:
+        text = read_source(source)
+        assert '#include "' not in text
+        assert text.count("constexpr float S0 =") == 1
