@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import deque
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -50,6 +50,8 @@ class _Layout:
     """Slot of each bridge id."""
     groups: tuple[Group, ...]
     """Runs of slots with one frequency, in slot order."""
+    arrays: BridgeArrays
+    """The columns in the back end's memory, in slot order."""
 
 
 def order_slots(
@@ -125,11 +127,12 @@ class BridgeNetwork:
         """Success probability by bridge id [-], shape (bridges,)."""
         self.frequency_hz = self.tunnel.maximum_frequency_hz
         """Frequency of every bridge that is not pinned [Hz]."""
-        self._requests: deque[tuple[int, int]] = deque()
+        self._requests: dict[int, int] = {}
+        self._lock = threading.Lock()
         rungs = np.full(len(edges), FOLLOW, dtype=np.int8)
         order, groups = order_slots(edges.layers, rungs, edges.sources)
-        self._layout = _Layout(rungs, np.argsort(order), groups)
-        self.arrays = backend.build_bridges(self._fill_arrays(order))
+        arrays = backend.build_bridges(self._fill_arrays(order))
+        self._layout = _Layout(rungs, np.argsort(order), groups, arrays)
 
     def _fill_arrays(self, order: npt.NDArray[np.int64]) -> BridgeArrays:
         """Build the host columns of bridges that have not attempted anything."""
@@ -162,6 +165,11 @@ class BridgeNetwork:
     def __iter__(self) -> Iterator[QuantumBridge]:
         """Iterate over views of all bridges."""
         return (QuantumBridge(self, bridge_id) for bridge_id in range(len(self)))
+
+    @property
+    def arrays(self) -> BridgeArrays:
+        """The columns in the back end's memory, in slot order."""
+        return self._layout.arrays
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -215,11 +223,20 @@ class BridgeNetwork:
                 f"it must lie in (0, {highest:g}], the ladder's top."
             )
         rung = round(self.tunnel.frequency_rung(frequency_hz))
-        self._requests.append((bridge_id, min(rung, self.tunnel.rungs)))
+        self._request(bridge_id, min(rung, self.tunnel.rungs))
 
     def release(self, bridge_id: int) -> None:
         """Let a pinned bridge follow the network again, from the next period on."""
-        self._requests.append((bridge_id, FOLLOW))
+        self._request(bridge_id, FOLLOW)
+
+    def _request(self, bridge_id: int, rung: int) -> None:
+        with self._lock:
+            self._requests[bridge_id] = rung
+
+    def rung(self, bridge_id: int) -> int:
+        """Return the rung that was last asked for, or `FOLLOW`."""
+        asked = self._requests.get(bridge_id)
+        return int(self.rungs[bridge_id]) if asked is None else asked
 
     def apply_requests(self) -> bool:
         """Move bridges whose frequency was set to their rungs.
@@ -229,31 +246,30 @@ class BridgeNetwork:
         """
         if not self._requests:
             return False
-        rungs = self.rungs.copy()
-        while self._requests:
-            bridge_id, rung = self._requests.popleft()
-            rungs[bridge_id] = rung
-        order, groups = order_slots(self.edges.layers, rungs, self.edges.sources)
-        by_id = self.columns_by_id()
-        columns = [column[order] for column in by_id.columns]
-        self.arrays = self.backend.build_bridges(BridgeArrays(*columns))
-        self._layout = _Layout(rungs, np.argsort(order), groups)
+        with self._lock:
+            rungs = self.rungs.copy()
+            for bridge_id, rung in self._requests.items():
+                rungs[bridge_id] = rung
+            order, groups = order_slots(self.edges.layers, rungs, self.edges.sources)
+            columns = [column[order] for column in self.columns_by_id().columns]
+            arrays = self.backend.build_bridges(BridgeArrays(*columns))
+            # Readers look at the requests first, so these go last: no reader sees the
+            # old frequency after the new one.
+            self._layout = _Layout(rungs, np.argsort(order), groups, arrays)
+            self._requests.clear()
         return True
 
     def columns_by_id(self) -> BridgeArrays:
         """Copy all columns to the host in the order of bridge ids."""
-        slots = self._layout.slot_of
-        host = [self.backend.to_host(column)[slots] for column in self.arrays.columns]
-        return BridgeArrays(*host)
-
-    def slot(self, bridge_id: int) -> int:
-        """Return the slot in which a bridge sits."""
-        return int(self._layout.slot_of[bridge_id])
+        layout = self._layout
+        columns = [self.backend.to_host(column) for column in layout.arrays.columns]
+        return BridgeArrays(*(column[layout.slot_of] for column in columns))
 
     def read(self, column: str, bridge_id: int) -> float:
         """Read one entry of a column for one bridge."""
-        array = getattr(self.arrays, column)
-        slot = self.slot(bridge_id)
+        layout = self._layout
+        slot = int(layout.slot_of[bridge_id])
+        array = getattr(layout.arrays, column)
         return float(self.backend.to_host(array[slot : slot + 1])[0])
 
     def coherences(self) -> npt.NDArray[np.float64]:
@@ -316,7 +332,7 @@ class QuantumBridge:
     def frequency(self) -> float:
         """Attempt frequency [Hz]; setting it pins the bridge to the nearest rung."""
         network = self._network
-        rung = int(network.rungs[self.bridge_id])
+        rung = network.rung(self.bridge_id)
         if rung == FOLLOW:
             return network.frequency_hz
         return network.tunnel.rung_frequency_hz(rung)

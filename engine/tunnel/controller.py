@@ -30,7 +30,7 @@ class QuantumTunnel:
     @property
     def rung(self) -> int | None:
         """Ladder rung the bridge is pinned to (0 is the top); None if it follows."""
-        rung = int(self._network.rungs[self.bridge.bridge_id])
+        rung = self._network.rung(self.bridge.bridge_id)
         return None if rung == FOLLOW else rung
 
     @property
