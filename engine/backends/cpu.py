@@ -32,6 +32,7 @@ ROUNDING_CORES = 0.3
 BLOCKS_PER_THREAD = 4
 """Parts per thread, so that an unlucky thread can be helped out."""
 FIXED_POINT = 2.0**30
+EDGE_FIXED_POINT = 2.0**28
 
 # How long a waiting OpenMP thread spins before it sleeps. The default (300,000 turns)
 # burns a core that a neighbour needs; 10,000 cost nothing on an idle machine and made
@@ -137,7 +138,8 @@ class CpuBackend(SteppingBackend):
         numba.set_num_threads(self.threads)
         box, periodic, offsets = box_arguments(lattice.geometry)
         gains = (np.float32(lattice.coupling_turns), np.float32(dt_s))
-        blocks = max(1, min(self.threads * BLOCKS_PER_THREAD, lattice.phases.size))
+        extent = box[0] if box[0] > 1 else box[2]
+        blocks = min(self.threads * BLOCKS_PER_THREAD, extent)
         base, at = lattice.phases, lattice.phases
         out, other, total = self._stage_arrays(lattice, tableau)
         last = len(tableau.weights) - 1
@@ -232,7 +234,7 @@ class CpuBackend(SteppingBackend):
         """Return the mean cosine over lattice edges [-], summed in fixed point."""
         box, periodic, offsets = box_arguments(lattice.geometry)
         total = observables.sum_edges(lattice.phases, box, periodic, offsets[::2], True)
-        return float(total / (lattice.geometry.edge_count * FIXED_POINT))
+        return float(total / (lattice.geometry.edge_count * EDGE_FIXED_POINT))
 
     def vortex_count(self, lattice: LatticeState) -> int:
         """Return the number of plaquettes around which the phase winds [-]."""

@@ -274,7 +274,7 @@ def run_event_span(phases, bridges, lo, hi, tick, dt, key):
 def run_tunnel_events(phases, bridges, segments, tick, dt, key, threads):
     """Run every due bridge of one step, layer after layer.
 
-    Bytes per event: 28 read and 20 written on the bridge side, two phases
+    Bytes per event: 40 read and 20 written on the bridge side, two phases
     gathered and scattered. Operations: two polynomials, exp, atan, one Philox.
 
     Args:

@@ -14,6 +14,8 @@ from engine.backends.formulas import I32, U32, F, sine_cosine
 
 I64 = np.int64
 FIXED_POINT = F(2.0**30)
+EDGE_SCALE = F(0.25)
+"""Cosines of edges count a quarter: 6 edges on each of 2^31 nodes fit 64 bits."""
 
 
 @njit(parallel=True, cache=True)
@@ -47,11 +49,11 @@ def subtract_angles(minuend, subtrahend):
 
 @njit(cache=True)
 def sum_cosines(here, there):
-    """Sum cos(there - here) over two views in fixed point."""
+    """Sum cos(there - here) over two views in 2^-28 fixed point."""
     total = I64(0)
     for k in range(here.size):
         _, cosine = sine_cosine(U32(there[k] - here[k]))
-        total += I64(np.rint(cosine * FIXED_POINT))
+        total += I64(np.rint(EDGE_SCALE * cosine * FIXED_POINT))
     return total
 
 
@@ -96,7 +98,7 @@ def sum_line_edges(phases, here, there, step, columns, is_closed, is_cosine):
 
 @njit(parallel=True, cache=True)
 def sum_edges(phases, box, periodic, offsets, is_cosine):
-    """Sum cosines [2^-30] or wrapped differences [binary angle] over edges.
+    """Sum cosines [2^-28] or wrapped differences [binary angle] over edges.
 
     Args:
         phases: Binary angles, uint32, shape (nodes,).

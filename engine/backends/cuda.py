@@ -38,6 +38,7 @@ THREADS_PER_BLOCK = 256
 BLOCKS_PER_MULTIPROCESSOR = 8
 """Blocks that fill a multiprocessor of 2048 threads; grids stride beyond [-]."""
 FIXED_POINT = 2.0**30
+EDGE_FIXED_POINT = 2.0**28
 
 
 def import_cupy() -> Any:
@@ -117,6 +118,7 @@ class CudaBackend(SteppingBackend):
         self._device = self._open_device(device)
         properties = cupy.cuda.runtime.getDeviceProperties(device)
         self.device = str(properties["name"].decode())
+        self.gpu_identifiers = (str(self._device.pci_bus_id),)
         multiprocessors = int(self._device.attributes["MultiProcessorCount"])
         self._most_blocks = multiprocessors * BLOCKS_PER_MULTIPROCESSOR
         with self._device:
@@ -372,7 +374,7 @@ class CudaBackend(SteppingBackend):
             return [int(total) for total in totals.get().view(np.int64)]
 
     def _sum_edges(self, lattice: LatticeState, offsets: Any, is_cosine: bool) -> int:
-        """Sum cosines [2^-30] or wrapped differences [binary angle] over edges."""
+        """Sum cosines [2^-28] or wrapped differences [binary angle] over edges."""
         shape = (np.uint32(len(offsets)), *box_scalars(lattice.geometry))
         arguments = (lattice.phases, offsets, *shape, np.int32(is_cosine))
         nodes = lattice.geometry.node_count
@@ -389,7 +391,7 @@ class CudaBackend(SteppingBackend):
     def local_coherence(self, lattice: LatticeState) -> float:
         """Return the mean cosine over lattice edges [-], summed in fixed point."""
         total = self._sum_edges(lattice, lattice.work["edges"], is_cosine=True)
-        return float(total / (lattice.geometry.edge_count * FIXED_POINT))
+        return float(total / (lattice.geometry.edge_count * EDGE_FIXED_POINT))
 
     def vortex_count(self, lattice: LatticeState) -> int:
         """Return the number of plaquettes around which the phase winds [-]."""

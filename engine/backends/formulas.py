@@ -108,7 +108,7 @@ def reduce_angle(angle):
 
 @njit(inline="always")
 def sine_cosine(angle):
-    """Return (sin, cos) of a binary angle, absolute error 1e-7."""
+    """Return (sin, cos) of a binary angle, absolute error 2.1e-7."""
     y, sign = reduce_angle(angle)
     return sign * sine_poly(y), sign * cosine_poly(y)
 

@@ -144,6 +144,11 @@ class Backend(Protocol):
     """Name in the configuration."""
     device: str
     """The processor in words."""
+    gpu_identifiers: tuple[str, ...]
+    """PCI addresses of the GPUs in use; empty on a CPU."""
+
+    def memory_free_bytes(self) -> int | None:
+        """Return the free memory of the device [byte]; None if it is the host's."""
 
     def build_lattice(
         self,

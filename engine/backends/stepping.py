@@ -27,6 +27,13 @@ from engine.backends.protocol import (
 class SteppingBackend(ABC):
     """Runs periods as a sequence of lattice steps and tunnel steps."""
 
+    gpu_identifiers: tuple[str, ...] = ()
+    """PCI addresses of the GPUs in use."""
+
+    def memory_free_bytes(self) -> int | None:
+        """Return the free memory of the device [byte]; None if it is the host's."""
+        return None
+
     @abstractmethod
     def step_lattice(
         self, lattice: LatticeState, tableau: Tableau, dt_s: float

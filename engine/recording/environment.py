@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import engine
+from engine import __version__
 
 PACKAGES = (
     "numpy", "numba", "scipy", "rustworkx", "psutil", "nvidia-ml-py", "pyarrow",
@@ -26,7 +26,7 @@ def _version(package: str) -> str | None:
 
 def _git_commit() -> str | None:
     """Return the commit of the engine's own checkout, or None outside one."""
-    root = Path(engine.__file__).parents[1]
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
     try:
@@ -53,7 +53,7 @@ def describe_environment(backend: str, device: str) -> dict[str, Any]:
         Plain values, ready for JSON; None where something is absent.
     """
     return {
-        "scribble": engine.__version__,
+        "scribble": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),

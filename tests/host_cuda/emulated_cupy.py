@@ -63,6 +63,7 @@ class EmulatedDevice:
 
     attributes = {"MultiProcessorCount": 1}  # noqa: RUF012 - CuPy has a dict too
     compute_capability = "host"
+    pci_bus_id = "0000:00:00.0"
     mem_info = (2**30, 2**31)
 
     def __init__(self, index: int) -> None:

@@ -15,6 +15,9 @@ SCRIBBLE_INLINE long long subtract_angles(unsigned int minuend, unsigned int sub
     return static_cast<long long>(static_cast<int>(minuend - subtrahend));
 }
 
+// Cosines of edges count a quarter, so that 6 edges on each of 2^31 nodes fit 64 bits.
+constexpr float EDGE_SCALE = 0.25f;
+
 // totals = (sum cos theta, sum sin theta) in 2^-30 fixed point.
 // Bytes per node: 4 read. Operations: one sine-cosine pair, two conversions.
 extern "C" __global__ void sum_order(
@@ -32,7 +35,7 @@ extern "C" __global__ void sum_order(
     add_to_total(sine, totals + 1);
 }
 
-// total = sum over edges of cos(there - here) [2^-30], or of the wrapped difference
+// total = sum over edges of cos(there - here) [2^-28], or of the wrapped difference
 // [binary angle] if not is_cosine; offsets holds one offset per edge direction.
 // Bytes per node: 4 read, neighbours from the caches. Operations: one cosine per edge.
 extern "C" __global__ void sum_edges(
@@ -53,7 +56,7 @@ extern "C" __global__ void sum_edges(
                 continue;
             }
             const unsigned int angle = phases[there] - here;
-            sum += is_cosine ? to_fixed_point(sine_cosine(angle).cosine)
+            sum += is_cosine ? to_fixed_point(EDGE_SCALE * sine_cosine(angle).cosine)
                              : subtract_angles(angle, 0u);
         }
     }

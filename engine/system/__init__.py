@@ -1,0 +1,10 @@
+"""The system: every room joined by one loop.
+
+`parts.py` builds what a run needs, `account.py` keeps what it did, `signals.py` turns
+signals into a stop, `loop.py` is ScribbleSystem. Imports every other room.
+"""
+
+from engine.system.account import Progress
+from engine.system.loop import ScribbleSystem
+
+__all__ = ["Progress", "ScribbleSystem"]

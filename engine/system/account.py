@@ -1,0 +1,240 @@
+"""The account of a run: what was done, what it cost, how it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.backends.protocol import PeriodResult
+from engine.config import RunConfig
+from engine.crystal import CrystalLattice
+from engine.monitor import ResourceMetrics
+from engine.recording import CoherenceTally, RunSummary, StageTimes, digest_state
+from engine.system.parts import Parts
+from engine.tunnel import Decision
+
+
+@dataclass(frozen=True)
+class Topology:
+    """What tells a locked state from incoherence."""
+
+    local_coherence: float
+    """Mean cosine over lattice edges [-]."""
+    vortex_count: int
+    """Plaquettes around which the phase winds [-]."""
+    winding_turns: float
+    """Largest mean winding along an axis [turn]."""
+
+    @property
+    def defect_count(self) -> int:
+        """Vortices plus whole windings [-]."""
+        return self.vortex_count + round(abs(self.winding_turns))
+
+
+def measure_topology(lattice: CrystalLattice) -> Topology:
+    """Measure local coherence, vortices and winding of a lattice."""
+    winding = max(lattice.winding_numbers(), key=abs)
+    return Topology(lattice.local_coherence(), lattice.vortex_count(), winding)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, handed out after every control period."""
+
+    step: int
+    """Lattice steps done [-]."""
+    step_count: int
+    """Lattice steps of the whole run [-]."""
+    simulated_s: float
+    """Simulated time done [s]."""
+    duration_s: float
+    """Simulated time of the whole run [s]."""
+    wall_s: float
+    """Wall time since the loop began [s]."""
+    coherence: float
+    """Order parameter r [-]."""
+    floor: float
+    """min_coherence [-]."""
+    frequency_hz: float
+    """Chosen tunnel frequency [Hz]."""
+    offered_hz: float
+    """Frequency that the resources ask for [Hz]."""
+    required_hz: float
+    """Frequency that the coherence asks for [Hz]."""
+    maximum_hz: float
+    """Top of the ladder [Hz]."""
+    state: str
+    """nominal, floor-bound, unreachable or stale."""
+    reason: str
+    """One sentence."""
+    successful: int
+    """Successful tunnel events so far [-]."""
+    failed: int
+    """Failed tunnel attempts so far [-]."""
+    metrics: ResourceMetrics
+    """Resources at the last decision."""
+
+
+class Account:
+    """Counts, times and coherence of a run so far."""
+
+    def __init__(self, config: RunConfig, parts: Parts) -> None:
+        """Start at zero, with the initial phases measured.
+
+        Args:
+            config: The run.
+            parts: What it joins.
+        """
+        self.config = config
+        self.parts = parts
+        self.step = 0
+        self.periods = 0
+        self.attempts = 0
+        self.successes = 0
+        self.wall_s = 0.0
+        self.stages = StageTimes()
+        self.tally = CoherenceTally(config.tunnel.min_coherence)
+        self.order = parts.lattice.order_parameter()
+        self.topology = measure_topology(parts.lattice)
+        self._energy_start_j = self._read_energy_j()
+
+    @property
+    def simulated_s(self) -> float:
+        """Simulated time so far [s]."""
+        return self.step * self.config.dynamics.dt_s
+
+    @property
+    def coherence(self) -> float:
+        """Order parameter r at the end of the last control period [-]."""
+        return abs(self.order)
+
+    @property
+    def average_frequency_hz(self) -> float:
+        """Attempts per bridge and simulated second so far [Hz]."""
+        bridges = len(self.parts.network)
+        if not bridges or not self.step:
+            return 0.0
+        return self.attempts / bridges / self.simulated_s
+
+    def add_period(self, steps: int, attempts: int, result: PeriodResult) -> None:
+        """Count a control period that the back end has finished."""
+        self.step += steps
+        self.periods += 1
+        self.attempts += attempts
+        self.successes += result.successes
+        self.stages.lattice += result.lattice_s
+        self.stages.tunnel += result.tunnel_s
+
+    def measure(self, topology_periods: int) -> None:
+        """Measure coherence, and every `topology_periods` the topology too."""
+        lattice = self.parts.lattice
+        self.order = lattice.order_parameter()
+        self.tally.add(self.coherence, self.simulated_s)
+        if self.periods % topology_periods == 0:
+            self.topology = measure_topology(lattice)
+
+    def report(self, decision: Decision, step_count: int) -> Progress:
+        """Say where the run stands.
+
+        Args:
+            decision: The decision of the last control period.
+            step_count: Lattice steps of the whole run.
+        """
+        return Progress(
+            step=self.step,
+            step_count=step_count,
+            simulated_s=self.simulated_s,
+            duration_s=step_count * self.config.dynamics.dt_s,
+            wall_s=self.wall_s,
+            coherence=self.coherence,
+            floor=self.config.tunnel.min_coherence,
+            frequency_hz=decision.frequency_hz,
+            offered_hz=decision.offered_hz,
+            required_hz=decision.required_hz,
+            maximum_hz=self.config.tunnel.maximum_frequency_hz,
+            state=decision.state,
+            reason=decision.reason,
+            successful=self.successes,
+            failed=self.attempts - self.successes,
+            metrics=self.parts.monitor.metrics,
+        )
+
+    def to_series_row(self, decision: Decision, result: PeriodResult) -> dict[str, Any]:
+        """Return the row of `timeseries.parquet` for the last control period."""
+        return {
+            "step": self.step,
+            "simulated_s": self.simulated_s,
+            "wall_s": self.wall_s,
+            "coherence": self.coherence,
+            "mean_phase_rad": float(np.angle(self.order)),
+            "local_coherence": self.topology.local_coherence,
+            "vortex_count": self.topology.vortex_count,
+            "winding_turns": self.topology.winding_turns,
+            "frequency_hz": decision.frequency_hz,
+            "required_hz": decision.required_hz,
+            "offered_hz": decision.offered_hz,
+            "state": decision.state,
+            "attempts": self.attempts,
+            "successes": self.successes,
+            "lattice_s": result.lattice_s,
+            "tunnel_s": result.tunnel_s,
+            "availability": self.parts.monitor.metrics.availability,
+        }
+
+    def digest(self) -> str:
+        """Return the SHA-256 of phases and bridge state, equal on `cpu` and `cuda`."""
+        bridges = self.parts.network.columns_by_id()
+        return digest_state([self.parts.lattice.phases, *bridges.state_columns])
+
+    def summarise(self, status: str, notes: tuple[str, ...] = ()) -> RunSummary:
+        """Sum up everything so far.
+
+        Args:
+            status: done, interrupted or failed.
+            notes: What else a reader must know.
+        """
+        parts, nodes = self.parts, self.parts.lattice.node_count
+        decision = parts.controller.decision
+        every_step = len(parts.network) * self.step
+        return RunSummary(
+            status=status,
+            backend=parts.backend.name,
+            device=parts.backend.device,
+            seed=self.config.seed,
+            nodes=nodes,
+            bridges=len(parts.network),
+            steps=self.step,
+            simulated_seconds=self.simulated_s,
+            wall_seconds=self.wall_s,
+            stage_seconds=dict(vars(self.stages)),
+            node_steps_per_second=nodes * self.step / max(self.wall_s, 1e-9),
+            tunnels={
+                "attempted": self.attempts,
+                "successful": self.successes,
+                "failed": self.attempts - self.successes,
+            },
+            average_frequency_hz=self.average_frequency_hz,
+            coherence=self.tally.to_dict(),
+            controller_state=decision.state if decision else "nominal",
+            events_saved_factor=every_step / self.attempts if self.attempts else None,
+            energy_joules=self._spent_energy_j(),
+            state_digest=self.digest(),
+            folder=self.config.record.folder,
+            notes=notes,
+        )
+
+    def _read_energy_j(self) -> float | None:
+        """Sum the energy counters of the GPUs in use [J]; None where unknown."""
+        names = self.parts.backend.gpu_identifiers
+        gpus = self.parts.monitor.gpus
+        used = [gpu for gpu in gpus if any(gpu.is_named(name) for name in names)]
+        counters = [gpu.energy_j for gpu in used if gpu.energy_j is not None]
+        return sum(counters) if used and len(counters) == len(used) else None
+
+    def _spent_energy_j(self) -> float | None:
+        now_j = self._read_energy_j()
+        if now_j is None or self._energy_start_j is None:
+            return None
+        return now_j - self._energy_start_j

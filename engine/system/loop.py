@@ -1,0 +1,308 @@
+"""ScribbleSystem: the loop and nothing else.
+
+A control period is: decide the frequency, plan the windows, run the steps on the
+back end, measure the coherence, record.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from engine.backends.protocol import TABLEAUS, PeriodResult
+from engine.config import LoadConfig, RunConfig
+from engine.monitor import ResourceMetrics, ResourceMonitor, SyntheticSource
+from engine.recording import (
+    MetricsEncoder,
+    RunRecorder,
+    RunSummary,
+    describe_environment,
+)
+from engine.system.account import Account, Progress
+from engine.system.parts import build_parts, describe_parts
+from engine.system.signals import stop_on_signals
+from engine.tunnel import Decision
+
+logger = logging.getLogger(__name__)
+
+TOPOLOGY_PERIODS = 16
+"""Control periods between two looks at local coherence, vortices and winding."""
+
+
+class ScribbleSystem:
+    """One simulation with everything it needs.
+
+    Example:
+        >>> from engine.config import DynamicsConfig, LatticeConfig
+        >>> small = LatticeConfig(shape=(16, 16))
+        >>> config = RunConfig(lattice=small, dynamics=DynamicsConfig(duration_s=0.1))
+        >>> with ScribbleSystem(config) as system:
+        ...     system.run().status
+        'done'
+    """
+
+    def __init__(
+        self, config: RunConfig | None = None, *, monitor: ResourceMonitor | None = None
+    ) -> None:
+        """Check the configuration and build everything; nothing is written.
+
+        Args:
+            config: The run; the default run if absent.
+            monitor: Telemetry to use instead of what `config.load` asks for.
+
+        Raises:
+            ConfigError: The configuration is invalid.
+            BackendUnavailableError: CUDA is asked for and cannot be used.
+            ResourceError: The run does not fit into memory.
+            RecordError: An input cannot be read, or the run folder is taken.
+            ShapeError: An input does not fit the lattice.
+        """
+        self.config = config or RunConfig()
+        self._parts = parts = build_parts(self.config, monitor)
+        self.backend = parts.backend
+        self.lattice = parts.lattice
+        self.network = parts.network
+        self.schedule = parts.schedule
+        self.monitor = parts.monitor
+        self.controller = parts.controller
+        self.metrics = parts.metrics
+        self.description = describe_parts(self.config, parts)
+        """Lines for people: back end and why, device, lattice, bridges."""
+        self._account = Account(self.config, parts)
+        self._encoder = MetricsEncoder()
+        self._recorder: RunRecorder | None = None
+        self._stop = threading.Event()
+
+    @property
+    def step(self) -> int:
+        """Lattice steps so far [-]."""
+        return self._account.step
+
+    @property
+    def simulated_s(self) -> float:
+        """Simulated time so far [s]."""
+        return self._account.simulated_s
+
+    @property
+    def coherence(self) -> float:
+        """Order parameter r at the end of the last control period [-]."""
+        return self._account.coherence
+
+    @property
+    def average_frequency_hz(self) -> float:
+        """Attempts per bridge and simulated second so far [Hz]."""
+        return self._account.average_frequency_hz
+
+    def request_stop(self) -> None:
+        """Ask the loop to stop after the control period in progress; thread-safe."""
+        self._stop.set()
+
+    def run(self, on_progress: Callable[[Progress], None] | None = None) -> RunSummary:
+        """Run the configured time, recording if a folder is configured.
+
+        SIGINT and SIGTERM end the control period in progress and then the run, with
+        its summary written; a second signal acts as usual.
+
+        Args:
+            on_progress: Called after every control period.
+
+        Returns:
+            The summary, with status done or interrupted.
+
+        Raises:
+            RecordError: The run folder cannot be written.
+            ConfigError: The metrics port cannot be bound.
+        """
+        port = self._serve_metrics()
+        status: str = "failed"
+        notes: tuple[str, ...] = ()
+        try:
+            self._open_recorder(port)
+            with stop_on_signals(self.request_stop):
+                self._run_until(self.config.dynamics.step_count, on_progress)
+            status = self._status()
+        except BaseException as error:
+            notes = (f"{type(error).__name__}: {error}",)
+            raise
+        finally:
+            summary = self._account.summarise(status, notes)
+            self._close_run(summary)
+        return summary
+
+    def simulate_load(self, level: float, duration_s: float = 2.0) -> RunSummary:
+        """Run on while the monitor is told that others use part of the machine.
+
+        Args:
+            level: Share of the cores that others use [-], in [0, 1].
+            duration_s: Simulated time to run under that load [s], > 0.
+
+        Returns:
+            The summary of everything run so far.
+
+        Raises:
+            ConfigError: The level is outside [0, 1].
+        """
+        load = LoadConfig(kind="synthetic", level=level)
+        load.validate()
+        steps = max(1, round(duration_s / self.config.dynamics.dt_s))
+        before = self.monitor.use_source(SyntheticSource(load))
+        try:
+            self._run_until(self.step + steps, None)
+        finally:
+            self.monitor.use_source(before)
+        return self.summarise(self._status())
+
+    def _status(self) -> str:
+        return "interrupted" if self._stop.is_set() else "done"
+
+    def _run_until(
+        self, last_step: int, on_progress: Callable[[Progress], None] | None
+    ) -> None:
+        account = self._account
+        started_s = time.perf_counter() - account.wall_s
+        while self.step < last_step and not self._stop.is_set():
+            decision, result, attempts = self._advance_period(last_step - self.step)
+            before_s = time.perf_counter()
+            account.wall_s = before_s - started_s
+            self._record(decision, result, attempts)
+            if on_progress is not None:
+                on_progress(account.report(decision, last_step))
+            account.stages.record += time.perf_counter() - before_s
+            account.wall_s = time.perf_counter() - started_s
+
+    def _advance_period(self, steps_left: int) -> tuple[Decision, PeriodResult, int]:
+        """Decide, plan, run and measure one control period."""
+        account, parts = self._account, self._parts
+        started_s = time.perf_counter()
+        self.network.apply_requests()
+        decision = self._decide()
+        decided_s = time.perf_counter()
+        steps = min(self.config.controller.period_steps, steps_left)
+        tableau = TABLEAUS[self.config.dynamics.integrator]
+        period, attempts = self.schedule.plan_period(steps, tableau)
+        planned_s = time.perf_counter()
+        result = self.backend.advance(self.lattice.state, self.network.arrays, period)
+        ran_s = time.perf_counter()
+        account.add_period(steps, attempts, result)
+        account.measure(TOPOLOGY_PERIODS)
+        if parts.trace is None:
+            parts.cost.update(result.lattice_s, result.tunnel_s, steps, attempts)
+        account.stages.tunnel += planned_s - decided_s
+        account.stages.control += decided_s - started_s + time.perf_counter() - ran_s
+        return decision, result, attempts
+
+    def _decide(self) -> Decision:
+        """Let the controller decide and pass its frequency on to the bridges."""
+        account, parts = self._account, self._parts
+        if parts.trace is not None:
+            index = min(account.periods, len(parts.trace.costs) - 1)
+            parts.cost.node_step_s, parts.cost.event_s = parts.trace.costs[index]
+        decision = self.controller.adjust_frequencies(
+            account.coherence,
+            account.simulated_s,
+            local_coherence=account.topology.local_coherence,
+            defect_count=account.topology.defect_count,
+        )
+        self.lattice.update_tunnel_frequencies(self.controller)
+        idle_cores = self.monitor.cores.idle_cores
+        if idle_cores is not None:
+            self.backend.share_cores(idle_cores)
+        if self._recorder is not None:
+            seen = self.monitor.metrics
+            self._recorder.trace.add(self._to_trace_row(decision, seen))
+        return decision
+
+    def _to_trace_row(
+        self, decision: Decision, seen: ResourceMetrics
+    ) -> dict[str, Any]:
+        """Return the row of `trace.parquet`: what the decision rested on, and it."""
+        return {
+            "simulated_s": self.simulated_s,
+            "coherence": self.coherence,
+            "availability": seen.availability,
+            "limiting_resource": seen.limiting_resource,
+            "tunnel_frequency_hz": seen.tunnel_frequency,
+            "age_s": seen.age_s,
+            "is_stale": seen.is_stale,
+            "node_step_s": self._parts.cost.node_step_s,
+            "event_s": self._parts.cost.event_s,
+            "frequency_hz": decision.frequency_hz,
+            "offered_hz": decision.offered_hz,
+            "required_hz": decision.required_hz,
+            "margin": decision.margin,
+            "state": decision.state,
+            "metrics": self._encoder.encode(seen),
+        }
+
+    def _record(self, decision: Decision, result: PeriodResult, attempts: int) -> None:
+        """Tell Prometheus and the time series of the last control period."""
+        account, seen = self._account, self.monitor.metrics
+        self.metrics.successful_tunnels.inc(result.successes)
+        self.metrics.failed_tunnels.inc(attempts - result.successes)
+        self.metrics.average_frequency.set(account.average_frequency_hz)
+        self.metrics.resource_utilization.observe(1.0 - seen.availability)
+        self.metrics.coherence.set(account.coherence)
+        self.metrics.availability.set(seen.availability)
+        self.metrics.step_time.set(account.wall_s / account.step)
+        is_due = account.periods % self.config.record.every_periods == 0
+        if self._recorder is not None and is_due:
+            self._recorder.timeseries.add(account.to_series_row(decision, result))
+
+    def _serve_metrics(self) -> int | None:
+        """Serve the metrics if the configuration asks for it; return the port."""
+        if not self.config.metrics.http:
+            return None
+        port = self.metrics.serve(self.config.metrics)
+        logger.info("metrics on %s:%d", self.config.metrics.address, port)
+        return port
+
+    def _open_recorder(self, port: int | None) -> None:
+        folder = self.config.record.folder
+        if folder is None:
+            return
+        environment = describe_environment(self.backend.name, self.backend.device)
+        environment["metrics_port"] = port
+        self._recorder = RunRecorder(self.config, folder, environment)
+
+    def _close_run(self, summary: RunSummary) -> None:
+        if self._recorder is not None:
+            self._recorder.finish(summary)
+            self._recorder = None
+        self.metrics.close()
+
+    def state_digest(self) -> str:
+        """Return the SHA-256 of phases and bridge state, equal on `cpu` and `cuda`."""
+        return self._account.digest()
+
+    def summarise(self, status: str = "done") -> RunSummary:
+        """Sum up everything run so far.
+
+        Args:
+            status: done, interrupted or failed.
+
+        Returns:
+            The content of `summary.json`.
+        """
+        return self._account.summarise(status)
+
+    def close(self) -> None:
+        """Stop the monitor and the metrics server; harmless to repeat."""
+        self.monitor.close()
+        self.metrics.close()
+
+    def __enter__(self) -> Self:
+        """Enter a block that closes the system at its end."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the system."""
+        self.close()

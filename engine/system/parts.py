@@ -1,0 +1,156 @@
+"""Building what a run needs, in the order of the layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from engine.backends import select_backend
+from engine.backends.protocol import Backend
+from engine.bridge import BridgeNetwork, build_edges
+from engine.config import LoadConfig, RunConfig
+from engine.crystal import CrystalLattice
+from engine.forecast import check_memory
+from engine.monitor import ReplaySource, ResourceMonitor, Source, SyntheticSource
+from engine.monitor.host import HostSampler
+from engine.recording import Trace, check_folder, read_trace
+from engine.tunnel import (
+    CostModel,
+    TunnelController,
+    TunnelMetrics,
+    TunnelSchedule,
+    transmission_probability,
+)
+from engine.tunnel.statistics import NodeStatistics
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that a run joins."""
+
+    backend: Backend
+    """Runs the arithmetic."""
+    backend_reason: str
+    """Why it was chosen."""
+    lattice: CrystalLattice
+    """The oscillators."""
+    network: BridgeNetwork
+    """The bridges."""
+    schedule: TunnelSchedule
+    """Which bridges act when."""
+    monitor: ResourceMonitor
+    """What the machine has left."""
+    cost: CostModel
+    """What a step and an event take."""
+    controller: TunnelController
+    """How often bridges act."""
+    metrics: TunnelMetrics
+    """What Prometheus may know."""
+    trace: Trace | None
+    """The recorded run to replay, if there is one."""
+
+
+def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Parts:
+    """Check a configuration and build everything; nothing is written.
+
+    Args:
+        config: The run.
+        monitor: Telemetry to use instead of what `config.load` asks for.
+
+    Returns:
+        The parts, joined.
+
+    Raises:
+        ConfigError: The configuration is invalid.
+        BackendUnavailableError: CUDA is asked for and cannot be used.
+        ResourceError: The run does not fit into memory.
+        RecordError: An input cannot be read, or the run folder is taken.
+        ShapeError: An input does not fit the lattice.
+    """
+    config.validate()
+    if config.record.folder is not None:
+        check_folder(Path(config.record.folder), config.record.overwrite)
+    trace = _load_trace(config.load)
+    choice = select_backend(config.backend, config.lattice.node_count)
+    _check_memory(config, choice.backend)
+    lattice = CrystalLattice(config.lattice, choice.backend, config.seed)
+    lattice.check_time_step(config.dynamics.dt_s)
+    network = _build_network(config, lattice)
+    monitor = monitor or _build_monitor(config, choice.backend, trace)
+    monitor.watch_tunnels(NodeStatistics(network, lattice.node_count))
+    cost = CostModel(lattice.node_count, len(network), config.dynamics.dt_s)
+    controller = TunnelController(
+        monitor,
+        config.tunnel,
+        controller=config.controller,
+        network=network,
+        cost=cost,
+    )
+    return Parts(
+        backend=choice.backend,
+        backend_reason=choice.reason,
+        lattice=lattice,
+        network=network,
+        schedule=TunnelSchedule(network, config.dynamics.dt_s, config.seed),
+        monitor=monitor,
+        cost=cost,
+        controller=controller,
+        metrics=TunnelMetrics(),
+        trace=trace,
+    )
+
+
+def describe_parts(config: RunConfig, parts: Parts) -> dict[str, str]:
+    """Say in words what was built: back end and why, device, lattice, bridges."""
+    lattice, bridges = config.lattice, config.bridges
+    shape = "x".join(str(cells) for cells in lattice.shape)
+    return {
+        "backend": f"{parts.backend.name} ({parts.backend_reason})",
+        "device": parts.backend.device,
+        "lattice": f"{lattice.kind} {shape}, {parts.lattice.node_count:,} nodes",
+        "bridges": f"{len(parts.network):,} ({bridges.kind})",
+    }
+
+
+def _load_trace(load: LoadConfig) -> Trace | None:
+    if load.kind != "replay" or load.trace is None:
+        return None
+    return read_trace(load.trace)
+
+
+def _check_memory(config: RunConfig, backend: Backend) -> None:
+    host = HostSampler().sample().memory
+    device = backend.memory_free_bytes()
+    check_memory(config, backend.name, host.available_bytes, device)
+
+
+def _build_network(config: RunConfig, lattice: CrystalLattice) -> BridgeNetwork:
+    """Draw or read the bridges, give each its probability, hang them on the lattice."""
+    edges = build_edges(lattice.geometry, config.bridges, config.seed)
+    detunings = lattice.detunings_hz.astype(np.float64)
+    gaps = detunings[edges.targets] - detunings[edges.sources]
+    probabilities = transmission_probability(gaps, config.tunnel)
+    network = BridgeNetwork(edges, probabilities, lattice.backend, config.tunnel)
+    lattice.bridges = network
+    return network
+
+
+def _build_monitor(
+    config: RunConfig, backend: Backend, trace: Trace | None
+) -> ResourceMonitor:
+    return ResourceMonitor(
+        config.resources,
+        tunnel=config.tunnel,
+        source=_build_source(config.load, trace),
+        resonance_frequency_hz=config.lattice.mean_frequency_hz,
+        gpu_uuids=backend.gpu_identifiers,
+    )
+
+
+def _build_source(load: LoadConfig, trace: Trace | None) -> Source | None:
+    """Return what the monitor reads: None means this machine, live."""
+    if trace is not None:
+        return ReplaySource(trace.rows)
+    return SyntheticSource(load) if load.kind == "synthetic" else None
