@@ -150,6 +150,9 @@ class Backend(Protocol):
     def memory_free_bytes(self) -> int | None:
         """Return the free memory of the device [byte]; None if it is the host's."""
 
+    def warm_up(self) -> None:
+        """Compile and load every kernel before it is timed."""
+
     def build_lattice(
         self,
         geometry: Geometry,

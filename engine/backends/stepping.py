@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import itertools
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.backends.protocol import (
+    TABLEAUS,
+    Backend,
     BridgeArrays,
     LatticeState,
     Period,
     PeriodResult,
     Tableau,
 )
+from engine.geometry import build_geometry
 
 
-class SteppingBackend(ABC):
+class SteppingBackend(Backend):
     """Runs periods as a sequence of lattice steps and tunnel steps."""
 
     gpu_identifiers: tuple[str, ...] = ()
@@ -33,6 +36,30 @@ class SteppingBackend(ABC):
     def memory_free_bytes(self) -> int | None:
         """Return the free memory of the device [byte]; None if it is the host's."""
         return None
+
+    def warm_up(self) -> None:
+        """Compile and load every kernel on a 4 x 4 lattice, so that no run waits.
+
+        Without it the first control period would hold the compiler's seconds, and the
+        cost model would learn them.
+        """
+        geometry = build_geometry("square", (4, 4))
+        phases = np.zeros(16, np.uint32)
+        lattice = self.build_lattice(geometry, phases, np.zeros(16, np.float32), 1.0)
+        ids = np.arange(8, dtype=np.uint32)
+        counts = [np.zeros(8, np.uint32) for _ in range(4)]
+        reals = [np.zeros(8, np.float32) for _ in range(3)]
+        bridges = self.build_bridges(
+            BridgeArrays(ids, ids, ids + np.uint32(8), reals[0], *counts, *reals[1:])
+        )
+        segments, bounds = np.array([[0, 8]]), np.array([0, 1])
+        euler = TABLEAUS["euler"]
+        period = Period(1, 1e-3, euler, 1, segments, bounds, (0, 0))
+        self.advance(lattice, bridges, period)
+        self.order_parameter(lattice)
+        self.local_coherence(lattice)
+        self.vortex_count(lattice)
+        self.winding_numbers(lattice)
 
     @abstractmethod
     def step_lattice(
@@ -55,7 +82,7 @@ class SteppingBackend(ABC):
     def take_successes(self) -> int:
         """Return the successes since the last call; waits for the device."""
 
-    def share_cores(self, idle_cores: float) -> None:  # noqa: B027 - most need not
+    def share_cores(self, idle_cores: float) -> None:
         """Hear how many cores others leave; a back end may use fewer threads.
 
         Args:

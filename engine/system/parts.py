@@ -75,6 +75,7 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
     trace = _load_trace(config.load)
     choice = select_backend(config.backend, config.lattice.node_count)
     _check_memory(config, choice.backend)
+    choice.backend.warm_up()
     lattice = CrystalLattice(config.lattice, choice.backend, config.seed)
     lattice.check_time_step(config.dynamics.dt_s)
     network = _build_network(config, lattice)
