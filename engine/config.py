@@ -54,10 +54,15 @@ def _between(
         return
     left, right = "(" if open_low else "[", ")" if open_high else "]"
     if math.isinf(high):
-        limit = f"be finite and {'above' if open_low else 'at least'} {low:g}"
+        limit = f"be finite and {'above' if open_low else 'at least'} {_show(low)}"
     else:
-        limit = f"lie in {left}{low:g}, {high:g}{right}"
-    raise ConfigError(f"{key} is {value:g}; it must {limit}.")
+        limit = f"lie in {left}{_show(low)}, {_show(high)}{right}"
+    raise ConfigError(f"{key} is {_show(value)}; it must {limit}.")
+
+
+def _show(value: float) -> str:
+    """Write whole numbers in full and others in short."""
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def _positive(key: str, value: float) -> None:

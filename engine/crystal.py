@@ -20,6 +20,9 @@ from engine.constants import MAX_INCREMENT_TURNS
 from engine.errors import ConfigError, RecordError, ShapeError
 from engine.geometry import build_geometry
 
+MAX_FREQUENCY_HZ = 1e30
+"""Largest natural frequency that is read; float32 holds it [Hz]."""
+
 
 class FrequencySource(Protocol):
     """Anything that decides a tunnel frequency, such as the controller."""
@@ -103,15 +106,21 @@ def _read_frequencies(config: LatticeConfig, count: int) -> npt.NDArray[np.float
             f"lattice.frequencies_path {path} cannot be read as .npy ({error}); save "
             "one natural frequency [Hz] per node with numpy.save."
         ) from error
+    if not isinstance(values, np.ndarray):
+        raise RecordError(
+            f"lattice.frequencies_path {path} is an archive of arrays; save one array "
+            "of natural frequencies [Hz] with numpy.save."
+        )
     if values.size != count or values.dtype.kind not in "fiu":
         raise ShapeError(
             f"lattice.frequencies_path {path} holds {values.size} values of type "
             f"{values.dtype}; lattice.shape needs {count} numbers [Hz]."
         )
-    if not np.isfinite(values).all():
+    if not (np.abs(values.astype(np.float64)) < MAX_FREQUENCY_HZ).all():
         raise ShapeError(
-            f"lattice.frequencies_path {path} holds values that are not finite; "
-            "every natural frequency must be a finite number [Hz]."
+            f"lattice.frequencies_path {path} holds values that are not finite or "
+            f"beyond {MAX_FREQUENCY_HZ:g} Hz; every natural frequency must be a finite "
+            "number [Hz]."
         )
     return np.asarray(values, dtype=np.float64).ravel()
 

@@ -17,6 +17,10 @@ _STAGE_BYTES_PER_NODE = {"reference": 24, "cpu": 8, "cuda": 8}
 """Second stage buffer and collector of rk2 and rk4."""
 _BUILD_BYTES_PER_NODE = 120
 """Random words, sort keys and quantiles while phases and frequencies are drawn."""
+_LAW_BYTES_PER_NODE = 160
+"""small_world: every displacement, its images and its share."""
+_COLOUR_BYTES_PER_BRIDGE = 200
+"""small_world: edges as Python numbers while they are coloured."""
 _STATE_BYTES_PER_BRIDGE = 68
 """Columns of the network, the edge list and the probabilities."""
 _BUILD_BYTES_PER_BRIDGE = 220
@@ -55,6 +59,8 @@ def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
         per_node += 8 * len(offsets)
     state = nodes * per_node + bridges * _STATE_BYTES_PER_BRIDGE
     build = nodes * _BUILD_BYTES_PER_NODE + bridges * _BUILD_BYTES_PER_BRIDGE
+    if config.bridges.kind == "small_world":
+        build += nodes * _LAW_BYTES_PER_NODE + bridges * _COLOUR_BYTES_PER_BRIDGE
     device = state if backend == "cuda" else 0
     return MemoryEstimate(state + build, device)
 

@@ -140,7 +140,7 @@ def _displacement_law(
     ]
     grid = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1)
     steps = grid.reshape(-1, len(geometry.shape))
-    distance = np.linalg.norm(steps @ geometry.primitive_vectors, axis=1)
+    distance = _nearest_image_distance(geometry, steps)
     is_far = distance > 1.0 + 1e-9
     if not is_far.any():
         raise ConfigError(
@@ -150,6 +150,26 @@ def _displacement_law(
     weights = distance[is_far] ** -exponent
     cumulative = np.cumsum(weights)
     return steps[is_far], cumulative / cumulative[-1]
+
+
+def _nearest_image_distance(
+    geometry: Geometry, steps: I64Array
+) -> npt.NDArray[np.float64]:
+    """Return how far displacements reach, around closed axes if that is shorter.
+
+    Primitive vectors may be oblique, so the nearest image need not be the one with
+    the smallest index steps; the images one turn either way suffice.
+    """
+    turns = [
+        (-cells, 0, cells) if closed else (0,)
+        for cells, closed in zip(geometry.shape, geometry.periodic, strict=True)
+    ]
+    vectors = geometry.primitive_vectors
+    nearest = np.full(len(steps), np.inf)
+    for image in itertools.product(*turns):
+        length = np.linalg.norm((steps + np.array(image)) @ vectors, axis=1)
+        np.minimum(nearest, length, out=nearest)
+    return nearest
 
 
 def _displace(
@@ -186,8 +206,9 @@ def take_edges(
         ShapeError: Ids are no integers or out of range, a bridge joins a node with
             itself or occurs twice, or a strength is negative or not finite.
     """
-    first, second = _integer_ids(sources, origin), _integer_ids(targets, origin)
-    strengths = np.asarray(strengths_rad_s, dtype=np.float64)
+    first = _integer_ids(sources, "source", origin)
+    second = _integer_ids(targets, "target", origin)
+    strengths = _real_strengths(strengths_rad_s, origin)
     if not len(first) == len(second) == len(strengths):
         raise ShapeError(
             f"{origin}: {len(first)} sources, {len(second)} targets and "
@@ -203,19 +224,33 @@ def take_edges(
     )
 
 
-def _integer_ids(values: Iterable[int] | npt.NDArray[Any], origin: str) -> I64Array:
+def _integer_ids(
+    values: Iterable[int] | npt.NDArray[Any], name: str, origin: str
+) -> I64Array:
     array = np.asarray(values if isinstance(values, np.ndarray) else list(values))
-    if array.size == 0:
+    if array.ndim == 1 and array.size == 0:
         return np.zeros(0, dtype=np.int64)
-    is_whole = array.dtype.kind in "iu" or (
-        array.dtype.kind == "f" and bool((array == np.floor(array)).all())
-    )
+    is_whole = array.dtype.kind in "iu"
+    if array.dtype.kind == "f":
+        is_whole = bool((np.abs(array) < 2.0**53).all() and (array % 1.0 == 0.0).all())
     if array.ndim != 1 or not is_whole:
         raise ShapeError(
-            f"{origin}: node ids have type {array.dtype} and shape {array.shape}; they "
+            f"{origin}: {name} ids have type {array.dtype} and shape {array.shape}; they "
             "must be a column of whole numbers, the flat index of each node."
         )
+    if array.dtype == np.uint64:
+        array = np.minimum(array, np.uint64(2**63 - 1))
     return array.astype(np.int64)
+
+
+def _real_strengths(values: npt.NDArray[Any], origin: str) -> npt.NDArray[np.float64]:
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "fiu"):
+        raise ShapeError(
+            f"{origin}: strengths have type {array.dtype} and shape {array.shape}; "
+            "they must be a column of numbers [rad/s]."
+        )
+    return array.astype(np.float64)
 
 
 def _check_ids(first: I64Array, second: I64Array, node_count: int, origin: str) -> None:

@@ -22,6 +22,8 @@ from engine.config import TunnelConfig
 from engine.constants import PHI_COEFFICIENT
 from engine.errors import ConfigError
 
+STRIDE_REACH = 48
+"""Strides tried on either side of count / golden ratio."""
 FOLLOW = -1
 """Rung of a bridge that follows the network's frequency."""
 
@@ -85,11 +87,30 @@ def order_slots(
 
 
 def _golden_stride(count: int) -> npt.NDArray[np.int64]:
-    """Permute range(count) by a stride near count / golden ratio, coprime to it."""
-    stride = max(1, round(count * PHI_COEFFICIENT))
-    while math.gcd(stride, count) != 1:
-        stride += 1
-    return np.arange(count, dtype=np.int64) * stride % count
+    """Permute range(count) by the most even of the strides near count / golden ratio.
+
+    A stride must be coprime to the count, which its nearest integer may not be; then
+    the neighbour whose ratio has the smallest partial quotients spreads best.
+    """
+    centre = round(count * PHI_COEFFICIENT)
+    low = max(1, centre - STRIDE_REACH)
+    strides = range(low, min(centre + STRIDE_REACH, count) + 1)
+    coprime = [stride for stride in strides if math.gcd(stride, count) == 1]
+    best = min(
+        coprime or [1],
+        key=lambda stride: (_largest_quotient(count, stride), abs(stride - centre)),
+    )
+    return np.arange(count, dtype=np.int64) * best % count
+
+
+def _largest_quotient(count: int, stride: int) -> int:
+    """Return the largest partial quotient of count / stride; 1 or 2 is even."""
+    largest = 1
+    while stride:
+        quotient, rest = divmod(count, stride)
+        largest = max(largest, quotient)
+        count, stride = stride, rest
+    return largest
 
 
 class BridgeNetwork:
@@ -157,10 +178,17 @@ class BridgeNetwork:
         return len(self.edges)
 
     def __getitem__(self, bridge_id: int) -> QuantumBridge:
-        """Return a view of one bridge."""
+        """Return a view of one bridge.
+
+        Raises:
+            IndexError: There is no such bridge.
+        """
+        self._check_id(bridge_id)
+        return QuantumBridge(self, bridge_id)
+
+    def _check_id(self, bridge_id: int) -> None:
         if not 0 <= bridge_id < len(self):
             raise IndexError(f"bridge {bridge_id} of {len(self)}")
-        return QuantumBridge(self, bridge_id)
 
     def __iter__(self) -> Iterator[QuantumBridge]:
         """Iterate over views of all bridges."""
@@ -215,7 +243,9 @@ class BridgeNetwork:
 
         Raises:
             ConfigError: The frequency is outside the ladder.
+            IndexError: There is no such bridge.
         """
+        self._check_id(bridge_id)
         highest = self.tunnel.maximum_frequency_hz
         if not 0.0 < frequency_hz <= highest * (1.0 + 1e-9):
             raise ConfigError(
@@ -226,7 +256,12 @@ class BridgeNetwork:
         self._request(bridge_id, min(rung, self.tunnel.rungs))
 
     def release(self, bridge_id: int) -> None:
-        """Let a pinned bridge follow the network again, from the next period on."""
+        """Let a pinned bridge follow the network again, from the next period on.
+
+        Raises:
+            IndexError: There is no such bridge.
+        """
+        self._check_id(bridge_id)
         self._request(bridge_id, FOLLOW)
 
     def _request(self, bridge_id: int, rung: int) -> None:

@@ -114,7 +114,7 @@ def read_edges(config: BridgesConfig, node_count: int) -> EdgeList:
                 "bridges.source_column and bridges.target_column."
             )
     sources, targets = columns[config.source_column], columns[config.target_column]
-    default = np.full(len(sources), config.strength_rad_s)
+    default = np.full(np.size(sources), config.strength_rad_s)
     strengths = columns.get(config.strength_column, default)
     return take_edges(sources, targets, strengths, node_count, str(path))
 
@@ -139,5 +139,5 @@ def take_graph(
     rows = list(graph.edges(data=strength, default=config.strength_rad_s))
     sources = [source for source, _, _ in rows]
     targets = [target for _, target, _ in rows]
-    strengths = np.array([value for _, _, value in rows], dtype=np.float64)
+    strengths = np.array([value for _, _, value in rows])
     return take_edges(sources, targets, strengths, node_count, "networkx graph")

@@ -189,7 +189,11 @@ class ControlLaw:
         self._short_s = self._short_s + seen.elapsed_s if is_short and at_top else 0.0
         local = seen.local_coherence
         is_ordered = local is not None and local > LOCKED_COHERENCE
-        return self._short_s > PATIENCE_S and is_ordered and seen.defect_count > 0
+        return self._is_out_of_patience and is_ordered and seen.defect_count > 0
+
+    @property
+    def _is_out_of_patience(self) -> bool:
+        return self._short_s > PATIENCE_S + 1e-6  # sums of periods round
 
     def _explain(
         self,
@@ -207,7 +211,7 @@ class ControlLaw:
                 f"agree ({seen.local_coherence:.2f}) but r is {seen.coherence:.2f}; "
                 "more tunnelling does not unwind them, other initial phases would."
             )
-        if self._short_s > PATIENCE_S:
+        if self._is_out_of_patience:
             return UNREACHABLE, (
                 f"r stays at {seen.coherence:.2f}, below {floor:.2f}, at the highest "
                 "frequency; raise bridges.strength_rad_s, bridges.per_node or "

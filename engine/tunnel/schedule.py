@@ -55,21 +55,19 @@ class TunnelSchedule:
         return period, attempts
 
     def _follow_groups(self) -> None:
-        """Carry cursors over when bridges have moved between rungs."""
+        """Carry cursors over, as shares of their groups, when bridges change rungs."""
         if self._groups is self.network.groups:
             return
         known = {
-            (group.layer, group.rung, group.stop - group.start): cursor
+            (group.layer, group.rung): (int(cursor), group.stop - group.start)
             for group, cursor in zip(self._groups, self._cursors, strict=True)
         }
         self._groups = self.network.groups
-        self._cursors = np.array(
-            [
-                known.get((group.layer, group.rung, group.stop - group.start), 0)
-                for group in self._groups
-            ],
-            dtype=np.int64,
-        )
+        cursors = []
+        for group in self._groups:
+            cursor, count = known.get((group.layer, group.rung), (0, 1))
+            cursors.append(cursor * (group.stop - group.start) // count)
+        self._cursors = np.array(cursors, dtype=np.int64)
 
     def _strides(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return how far each cursor moves per step [2^-20 slots]."""

@@ -46,17 +46,21 @@ def test_first_sample_is_there_at_once_and_meaningful() -> None:
         source.close()
 
 
+def count_samplers() -> int:
+    names = [thread.name for thread in threading.enumerate()]
+    return names.count("resource-sampler")
+
+
 def test_start_and_close_may_be_repeated() -> None:
     source = LiveSource(FAST)
+    others = count_samplers()
     for _ in range(2):
         source.start()
         source.start()
-        names = [thread.name for thread in threading.enumerate()]
-        assert names.count("resource-sampler") == 1
+        assert count_samplers() == others + 1
         source.close()
         source.close()
-        names = [thread.name for thread in threading.enumerate()]
-        assert "resource-sampler" not in names
+        assert count_samplers() == others
 
 
 def test_thread_survives_a_failing_sensor() -> None:
@@ -80,10 +84,10 @@ def test_thread_survives_a_failing_sensor() -> None:
 def test_failing_first_sample_is_raised_and_starts_no_thread() -> None:
     host = FlakyHost()
     host.is_broken = True
+    others = count_samplers()
     with pytest.raises(OSError, match="fell off"):
         LiveSource(FAST, host=host).start()
-    names = [thread.name for thread in threading.enumerate()]
-    assert "resource-sampler" not in names
+    assert count_samplers() == others
 
 
 def test_gpus_are_opened_and_closed_with_the_source() -> None:
