@@ -235,8 +235,8 @@ def _integer_ids(
         is_whole = bool((np.abs(array) < 2.0**53).all() and (array % 1.0 == 0.0).all())
     if array.ndim != 1 or not is_whole:
         raise ShapeError(
-            f"{origin}: {name} ids have type {array.dtype} and shape {array.shape}; they "
-            "must be a column of whole numbers, the flat index of each node."
+            f"{origin}: {name} ids have type {array.dtype} and shape {array.shape}; "
+            "they must be a column of whole numbers, the flat index of each node."
         )
     if array.dtype == np.uint64:
         array = np.minimum(array, np.uint64(2**63 - 1))

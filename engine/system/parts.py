@@ -111,7 +111,7 @@ def describe_parts(config: RunConfig, parts: Parts) -> dict[str, str]:
         "backend": f"{parts.backend.name} ({parts.backend_reason})",
         "device": parts.backend.device,
         "lattice": f"{lattice.kind} {shape}, {parts.lattice.node_count:,} nodes",
-        "bridges": f"{len(parts.network):,} ({bridges.kind})",
+        "bridges": f"{len(parts.network):,} bridges ({bridges.kind})",
     }
 
 
