@@ -115,11 +115,20 @@ class RunRecorder:
             RecordError: The folder holds something, or cannot be written.
         """
         self.folder = Path(folder)
-        _claim_folder(self.folder, config.record.overwrite)
-        self._write_text("config.yaml", to_yaml(asdict(config)))
-        self._write_text("environment.json", _to_json(environment))
-        self.timeseries = TableWriter(self.folder / TIMESERIES_FILE, TIMESERIES_COLUMNS)
-        self.trace = TableWriter(self.folder / TRACE_FILE, TRACE_COLUMNS)
+        try:
+            _claim_folder(self.folder, config.record.overwrite)
+            self._write_text("config.yaml", to_yaml(asdict(config)))
+            self._write_text("environment.json", _to_json(environment))
+            series, trace = self.folder / TIMESERIES_FILE, self.folder / TRACE_FILE
+            self.timeseries = TableWriter(series, TIMESERIES_COLUMNS)
+            self.trace = TableWriter(trace, TRACE_COLUMNS)
+        except RecordError:
+            raise
+        except OSError as error:
+            raise RecordError(
+                f"record.folder {folder} cannot be written ({error.strerror}); choose "
+                "another folder."
+            ) from error
 
     def finish(self, summary: RunSummary) -> None:
         """Close the tables and write the summary."""
@@ -134,15 +143,9 @@ class RunRecorder:
 def _claim_folder(folder: Path, overwrite: bool) -> None:
     """Make an empty folder, or empty an old run folder if that is allowed."""
     check_folder(folder, overwrite)
-    try:
-        if folder.is_dir() and any(folder.iterdir()):
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecordError(
-            f"record.folder {folder} cannot be written ({error.strerror}); choose "
-            "another folder."
-        ) from error
+    if folder.is_dir() and any(folder.iterdir()):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:

@@ -66,7 +66,9 @@ class CoherenceTally:
             "minimum_after_settling": self.minimum,
             "settled_at_seconds": self.settled_at_s,
             "floor": self.floor,
-            "violation_fraction": self._violations / max(self._settled_count, 1),
+            "violation_fraction": (
+                self._violations / self._settled_count if self._settled_count else None
+            ),
         }
 
 

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -123,7 +124,8 @@ class ScribbleSystem:
         try:
             self._open_recorder(port)
             with stop_on_signals(self.request_stop):
-                self._run_until(self.config.dynamics.step_count, on_progress)
+                last_step = self.step + self.config.dynamics.step_count
+                self._run_until(last_step, on_progress)
             status = self._status()
         except BaseException as error:
             notes = (f"{type(error).__name__}: {error}",)
@@ -144,14 +146,15 @@ class ScribbleSystem:
             The summary of everything run so far.
 
         Raises:
-            ConfigError: The level is outside [0, 1].
+            ConfigError: The level is outside [0, 1], or the duration is not positive.
         """
         load = LoadConfig(kind="synthetic", level=level)
         load.validate()
-        steps = max(1, round(duration_s / self.config.dynamics.dt_s))
+        dynamics = replace(self.config.dynamics, duration_s=duration_s)
+        dynamics.validate()
         before = self.monitor.use_source(SyntheticSource(load))
         try:
-            self._run_until(self.step + steps, None)
+            self._run_until(self.step + dynamics.step_count, None)
         finally:
             self.monitor.use_source(before)
         return self.summarise(self._status())
