@@ -1,0 +1,93 @@
+"""Shared fixtures: one back end after another, and runs that fit into a blink.
+
+`SCRIBBLE_REQUIRE_GPU=1` turns "skipped, no GPU" into a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+# Digests are compared between one and two threads, on machines of one core too.
+os.environ.setdefault("NUMBA_NUM_THREADS", str(max(2, os.cpu_count() or 1)))
+
+import pytest
+
+from engine.backends import select_backend
+from engine.backends.protocol import Backend
+from engine.config import (
+    BackendConfig,
+    BridgesConfig,
+    DynamicsConfig,
+    LatticeConfig,
+    LoadConfig,
+    RunConfig,
+)
+
+SMALL_RUN = RunConfig(
+    lattice=LatticeConfig(shape=(16, 16)),
+    bridges=BridgesConfig(per_node=4),
+    dynamics=DynamicsConfig(duration_s=0.05),
+    backend=BackendConfig("cpu"),
+    load=LoadConfig(kind="synthetic", level=0.0),
+)
+
+
+def require_cuda() -> None:
+    """Skip without a usable GPU, or fail if one was promised."""
+    from engine.backends.probe import probe_cuda
+
+    probe = probe_cuda()
+    if probe.is_usable:
+        return
+    message = f"CUDA is not usable: {probe.reason}"
+    if os.environ.get("SCRIBBLE_REQUIRE_GPU") == "1":
+        pytest.fail(f"SCRIBBLE_REQUIRE_GPU=1, but {message}")
+    pytest.skip(message)
+
+
+def build_backend(name: str) -> Backend:
+    if name == "cuda":
+        require_cuda()
+    return select_backend(BackendConfig(name), 1).backend
+
+
+@pytest.fixture(
+    params=["reference", "cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Every back end that runs here, the readable truth first."""
+    return build_backend(request.param)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def binary_backend(request: pytest.FixtureRequest) -> Backend:
+    """Every back end of binary angles."""
+    return build_backend(request.param)
+
+
+@pytest.fixture
+def reference() -> Backend:
+    return build_backend("reference")
+
+
+@pytest.fixture(scope="session")
+def build_config() -> Callable[..., RunConfig]:
+    """Change a small run by group: build_config(lattice={"kind": "chain"}, seed=3)."""
+
+    def build(seed: int = 0, **groups: dict[str, Any]) -> RunConfig:
+        changed = {
+            name: replace(getattr(SMALL_RUN, name), **values)
+            for name, values in groups.items()
+        }
+        return replace(SMALL_RUN, seed=seed, **changed)
+
+    return build
+
+
+@pytest.fixture(name="require_cuda")
+def hand_out_require_cuda() -> Callable[[], None]:
+    """Skip (or fail) in a test that chooses its back end by configuration."""
+    return require_cuda

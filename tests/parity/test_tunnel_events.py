@@ -1,0 +1,96 @@
+"""Tunnel events: the same successes everywhere, the same shifts within rounding."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from engine.backends.philox import draw_words
+from engine.backends.protocol import TABLEAUS, Backend, LatticeState
+from engine.bridge import BridgeNetwork, build_matchings
+from engine.config import BridgesConfig, TunnelConfig
+from engine.geometry import build_geometry
+from engine.tunnel import TunnelSchedule
+from tests.parity.bounds import EVENT_ERROR, distance_turns
+
+NODES = 600
+LAYERS = 3
+STEPS = 20
+DT_S = 0.001
+KAPPA = 5.0
+
+
+def run_events(
+    backend: Backend, frequency_hz: float
+) -> tuple[LatticeState, BridgeNetwork, int]:
+    """Run tunnel events alone: no coupling, no detuning, P between 0.05 and 1."""
+    geometry = build_geometry("square", (20, 30))
+    detunings = np.zeros(NODES, np.float32)
+    phases = draw_words(3, 1, NODES)[0]
+    lattice = backend.build_lattice(geometry, phases, detunings, 0.0)
+    edges = build_matchings(NODES, BridgesConfig(per_node=LAYERS), 1)
+    edges.strengths_rad_s[:] = KAPPA
+    probabilities = np.linspace(0.05, 1.0, len(edges))
+    tunnel = TunnelConfig(base_frequency=600.0)
+    network = BridgeNetwork(edges, probabilities, backend, tunnel)
+    network.follow(frequency_hz)
+    schedule = TunnelSchedule(network, DT_S, seed=7)
+    period, _ = schedule.plan_period(STEPS, TABLEAUS["euler"])
+    result = backend.advance(lattice, network.arrays, period)
+    return lattice, network, result.successes
+
+
+@pytest.mark.parametrize("frequency_hz", [130.0, 437.0, 1000.0])
+def test_events_agree(
+    binary_backend: Backend, reference: Backend, frequency_hz: float
+) -> None:
+    exact, exact_network, exact_successes = run_events(reference, frequency_hz)
+    lattice, network, successes = run_events(binary_backend, frequency_hz)
+    assert successes == exact_successes
+
+    host, exact_host = network.columns_by_id(), exact_network.columns_by_id()
+    for name in ("attempts", "successes", "last_ticks"):
+        assert np.array_equal(getattr(host, name), getattr(exact_host, name)), name
+
+    # An event amplifies a difference by at most exp(2 h). Successful doses of a
+    # bridge add up to at most its attempts' share kappa t / P, but rare bridges
+    # succeed rarely: bound each bridge by its own successes.
+    longest_s = 1.0 / frequency_hz + DT_S
+    doses = host.dose_rates * longest_s * host.successes
+    per_node = np.zeros(NODES)
+    np.add.at(per_node, host.sources, doses)
+    np.add.at(per_node, host.targets, doses)
+    events = LAYERS * STEPS * DT_S * frequency_hz + LAYERS
+    bound = EVENT_ERROR * events * math.exp(2.0 * per_node.max())
+    moved = distance_turns(
+        binary_backend.read_phases(lattice), reference.read_phases(exact)
+    )
+    assert moved < bound
+    # Twice the phase error, and the running mean's own roundings.
+    for name in ("locking_cos", "locking_sin"):
+        gap = np.abs(getattr(host, name) - getattr(exact_host, name)).max()
+        assert gap < 4.0 * math.pi * bound + 1e-6
+
+
+def test_bound_is_far_below_what_events_do(reference: Backend) -> None:
+    # The parity test above can fail: events move phases by much more than its bound.
+    start = draw_words(3, 1, NODES)[0]
+    lattice, _, successes = run_events(reference, 1000.0)
+    assert successes > 1000
+    assert distance_turns(reference.read_phases(lattice), start) > 0.05
+
+
+def test_no_bridges_do_nothing(backend: Backend) -> None:
+    geometry = build_geometry("chain", (5,), (False,))
+    phases = draw_words(3, 1, 5)[0]
+    lattice = backend.build_lattice(geometry, phases, np.zeros(5, np.float32), 0.0)
+    edges = build_matchings(0, BridgesConfig(), 0)
+    network = BridgeNetwork(edges, np.ones(0), backend)
+    period, attempts = TunnelSchedule(network, DT_S, 0).plan_period(
+        3, TABLEAUS["euler"]
+    )
+    result = backend.advance(lattice, network.arrays, period)
+    assert (attempts, result.successes) == (0, 0)
+    assert np.array_equal(backend.read_phases(lattice), phases)

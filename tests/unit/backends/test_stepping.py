@@ -1,0 +1,88 @@
+"""A period is a Strang splitting: half a step, events, a step, ..., half a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.backends.protocol import TABLEAUS, Period
+from engine.backends.stepping import SteppingBackend
+
+
+class Diary(SteppingBackend):
+    """Writes down what it is told to do, on a clock that ticks at every look."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, Any]] = []
+        self.looks = 0
+
+    def step_lattice(self, lattice: Any, tableau: Any, dt_s: float) -> None:
+        self.entries.append(("lattice", dt_s))
+
+    def step_tunnels(
+        self, lattice: Any, bridges: Any, period: Any, segments: Any, tick: int
+    ) -> None:
+        self.entries.append(("tunnels", (tick, segments.tolist())))
+
+    def take_successes(self) -> int:
+        return 17
+
+    def mark(self) -> int:
+        self.looks += 1
+        return self.looks
+
+
+def build_period(segments: list[list[int]], bounds: list[int]) -> Period:
+    return Period(
+        step_count=len(bounds) - 1,
+        dt_s=0.5,
+        tableau=TABLEAUS["euler"],
+        first_tick=11,
+        segments=np.array(segments, np.int64).reshape(-1, 2),
+        segment_bounds=np.array(bounds, np.int64),
+        key=(0, 4),
+    )
+
+
+def run(period: Period) -> tuple[Diary, Any]:
+    diary = Diary()
+    return diary, diary.advance(None, None, period)  # type: ignore[arg-type]
+
+
+def test_order_of_a_period() -> None:
+    period = build_period([[0, 2], [3, 4], [5, 6]], [0, 2, 2, 3])
+    diary, result = run(period)
+    assert diary.entries == [
+        ("lattice", 0.25),
+        ("tunnels", (11, [[0, 2], [3, 4]])),
+        ("lattice", 0.5),
+        ("lattice", 0.5),
+        ("tunnels", (13, [[5, 6]])),
+        ("lattice", 0.25),
+    ]
+    assert result.successes == 17
+
+
+@pytest.mark.parametrize("steps", [1, 2, 40])
+def test_lattice_time_is_the_periods_time(steps: int) -> None:
+    diary, _ = run(build_period([], [0] * (steps + 1)))
+    assert sum(dt for kind, dt in diary.entries if kind == "lattice") == 0.5 * steps
+    assert len(diary.entries) == steps + 1
+
+
+def test_wall_time_is_split_between_the_stages() -> None:
+    # The clock ticks once between marks: n + 1 lattice stages, n tunnel stages.
+    _, result = run(build_period([[0, 1]], [0, 0, 1]))
+    assert (result.lattice_s, result.tunnel_s) == (3.0, 2.0)
+
+
+@pytest.mark.parametrize("tableau", TABLEAUS.values(), ids=lambda each: each.name)
+def test_tableaus_are_consistent(tableau: Any) -> None:
+    weights, feeds = np.array(tableau.weights), np.array((0.0, *tableau.feeds))
+    assert weights.size == feeds.size
+    # Order conditions: sum b = 1, sum b c = 1/2, sum b c^2 = 1/3, sum b c^3 = 1/4.
+    for power in range(tableau.order):
+        assert weights @ feeds**power == pytest.approx(1.0 / (power + 1.0))
+    assert weights @ feeds**tableau.order != pytest.approx(1.0 / (tableau.order + 1.0))

@@ -1,0 +1,226 @@
+"""Readers: every format gives back what was written, and says what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import networkx
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from engine.bridge import EdgeList, build_edges, read_edges, take_graph
+from engine.config import BridgesConfig
+from engine.errors import ConfigError, EngineError, RecordError, ShapeError
+from engine.geometry import build_geometry
+
+NODES = 16
+SOURCES, TARGETS = [0, 5, 15, 2], [4, 1, 3, 9]
+STRENGTHS = [1.5, 2.0, 0.0, 108.25]
+
+
+def write_csv(path: Path, columns: dict[str, Any]) -> None:
+    rows = zip(*columns.values(), strict=True)
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_parquet(path: Path, columns: dict[str, Any]) -> None:
+    parquet.write_table(pa.table(columns), path)
+
+
+def write_npz(path: Path, columns: dict[str, Any]) -> None:
+    np.savez(path, **{name: np.array(values) for name, values in columns.items()})
+
+
+def write_graphml(path: Path, columns: dict[str, Any]) -> None:
+    networkx.write_graphml(build_graph(columns), path)
+
+
+def build_graph(columns: dict[str, Any]) -> networkx.Graph:
+    graph = networkx.Graph()
+    extra = columns.get("strength", [None] * len(columns["source"]))
+    for source, target, strength in zip(
+        columns["source"], columns["target"], extra, strict=True
+    ):
+        values = {} if strength is None else {"strength": strength}
+        graph.add_edge(source, target, **values)
+    return graph
+
+
+WRITERS: dict[str, Callable[[Path, dict[str, Any]], None]] = {
+    "csv": write_csv,
+    "parquet": write_parquet,
+    "npz": write_npz,
+    "graphml": write_graphml,
+}
+
+
+def read(path: Path, **changes: Any) -> EdgeList:
+    return read_edges(BridgesConfig("file", path=str(path), **changes), NODES)
+
+
+def list_bridges(edges: EdgeList) -> set[tuple[frozenset[int], float]]:
+    return {
+        (frozenset((int(s), int(t))), float(k))
+        for s, t, k in zip(
+            edges.sources, edges.targets, edges.strengths_rad_s, strict=True
+        )
+    }
+
+
+def expected(strengths: list[float]) -> set[tuple[frozenset[int], float]]:
+    ends = map(frozenset, zip(SOURCES, TARGETS, strict=True))
+    return set(zip(ends, strengths, strict=True))
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_round_trip(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"links.{kind}"
+    columns = {"source": SOURCES, "target": TARGETS, "strength": STRENGTHS}
+    WRITERS[kind](path, columns)
+    assert list_bridges(read(path)) == expected(STRENGTHS)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_strength_defaults_to_the_configuration(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"links.{kind}"
+    WRITERS[kind](path, {"source": SOURCES, "target": TARGETS})
+    assert list_bridges(read(path, strength_rad_s=7.0)) == expected([7.0] * 4)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npz"])
+def test_columns_may_have_other_names(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"links.{kind}"
+    WRITERS[kind](path, {"from": SOURCES, "to": TARGETS, "kappa": STRENGTHS})
+    names = {
+        "source_column": "from",
+        "target_column": "to",
+        "strength_column": "kappa",
+    }
+    assert list_bridges(read(path, **names)) == expected(STRENGTHS)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npz"])
+def test_missing_column(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"links.{kind}"
+    WRITERS[kind](path, {"source": SOURCES, "end": TARGETS})
+    with pytest.raises(ShapeError) as caught:
+        read(path)
+    assert "column 'target' is missing; it has source, end." in str(caught.value)
+    assert "bridges.target_column" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_faulty_edges_are_refused_with_the_file_name(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"links.{kind}"
+    WRITERS[kind](path, {"source": [1, 3], "target": [2, 16]})
+    with pytest.raises(ShapeError, match=rf"links\.{kind}: target of row 1 is 16"):
+        read(path)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_file_that_is_no_such_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"links.{kind}"
+    path.write_bytes(b"" if kind == "csv" else b"\x00nonsense")
+    with pytest.raises(RecordError, match=f"cannot be read as {kind}"):
+        read(path)
+
+
+def test_absent_file(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="is no file"):
+        read(tmp_path / "absent.csv")
+
+
+def test_unknown_ending(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'\.xlsx'; choose one of: "):
+        read(tmp_path / "links.xlsx")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "source,target\n1,2,3\n",
+        "source,target\na,b\n",
+        "source,target\n1.5,2\n",
+        "source,target\n1,\n3,4\n",
+        "source,target,strength\n1,2,strong\n",
+        "source,target,strength\n1,2,\n3,4,1\n",
+        "source,target\n1,1e30\n",
+    ],
+)
+def test_damaged_csv(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "links.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(EngineError, match=r"links\.csv"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"source": 1, "target": 2},
+        {"source": [[1, 2]], "target": [[3, 4]]},
+        {"source": [1, 2], "target": [3, 4], "strength": 1.0},
+        {"source": [1, 2], "target": [3, 4], "strength": [[1.0], [1.0]]},
+        {"source": [1, 2], "target": [3, 4], "strength": ["a", "b"]},
+    ],
+    ids=str,
+)
+def test_archive_of_other_shapes(columns: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "links.npz"
+    write_npz(path, columns)
+    with pytest.raises(EngineError, match=r"links\.npz"):
+        read(path)
+
+
+def test_graphml_nodes_may_be_named_like_networkx_or_igraph(tmp_path: Path) -> None:
+    path = tmp_path / "links.graphml"
+    graph = networkx.relabel_nodes(
+        build_graph({"source": SOURCES, "target": TARGETS}), lambda node: f"n{node}"
+    )
+    networkx.write_graphml(graph, path)
+    assert list_bridges(read(path)) == expected([108.0] * 4)
+    networkx.write_graphml(networkx.Graph([("left", "right")]), path)
+    with pytest.raises(ShapeError, match="GraphML node id 'left' is no number"):
+        read(path)
+
+
+def test_networkx_graph() -> None:
+    columns = {"source": SOURCES, "target": TARGETS, "strength": STRENGTHS}
+    graph = build_graph(columns)
+    assert list_bridges(take_graph(graph, BridgesConfig(), NODES)) == expected(
+        STRENGTHS
+    )
+    renamed = networkx.Graph()
+    renamed.add_weighted_edges_from(zip(SOURCES, TARGETS, STRENGTHS, strict=True))
+    edges = take_graph(renamed, BridgesConfig(), NODES, strength="weight")
+    assert list_bridges(edges) == expected(STRENGTHS)
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        networkx.grid_2d_graph(3, 3),
+        networkx.Graph([(0, 0)]),
+        networkx.path_graph(17),
+        networkx.MultiGraph([(0, 1), (0, 1)]),
+        networkx.Graph([(0, 1, {"strength": "strong"})]),
+        networkx.Graph([(0, 1, {"strength": -1.0})]),
+    ],
+    ids=["tuples", "loop", "large", "multiple", "text", "negative"],
+)
+def test_bad_networkx_graph(graph: networkx.Graph) -> None:
+    with pytest.raises(ShapeError, match="networkx graph: "):
+        take_graph(graph, BridgesConfig(), NODES)
+
+
+def test_configuration_leads_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "links.csv"
+    write_csv(path, {"source": SOURCES, "target": TARGETS})
+    geometry = build_geometry("square", (4, 4))
+    edges = build_edges(geometry, BridgesConfig("file", path=str(path)), 0)
+    assert list_bridges(edges) == expected([108.0] * 4)

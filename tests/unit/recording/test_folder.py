@@ -1,0 +1,259 @@
+"""The run folder: what is in it, what it refuses, and that it can be read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pyarrow import parquet
+
+import engine
+from engine.config import LoadConfig, RunConfig
+from engine.errors import RecordError
+from engine.monitor import ResourceMetrics
+from engine.recording import RunRecorder, RunSummary, check_folder, to_yaml
+from engine.recording.folder import TIMESERIES_COLUMNS, TRACE_COLUMNS
+from engine.system import ScribbleSystem
+
+BuildConfig = Callable[..., RunConfig]
+FILES = {
+    "config.yaml",
+    "environment.json",
+    "timeseries.parquet",
+    "trace.parquet",
+    "summary.json",
+}
+
+
+def record(config: RunConfig) -> RunSummary:
+    with ScribbleSystem(config) as system:
+        return system.run()
+
+
+@pytest.fixture(scope="module")
+def recorded(
+    tmp_path_factory: pytest.TempPathFactory, build_config: BuildConfig
+) -> tuple[Path, RunSummary]:
+    """One recorded run: 5 control periods, every second one in the time series."""
+    folder = tmp_path_factory.mktemp("runs") / "deep" / "run"
+    config = build_config(
+        record={"folder": str(folder), "every_periods": 2}, load={"level": 0.25}
+    )
+    return folder, record(config)
+
+
+def test_contents(recorded: tuple[Path, RunSummary]) -> None:
+    assert {path.name for path in recorded[0].iterdir()} == FILES
+
+
+def test_summary_holds_every_key_of_the_design(
+    recorded: tuple[Path, RunSummary],
+) -> None:
+    found = json.loads((recorded[0] / "summary.json").read_text(encoding="utf-8"))
+    # design.md, section 6
+    assert set(found) >= {
+        "status", "backend", "device", "seed", "nodes", "bridges", "steps",
+        "simulated_seconds", "wall_seconds", "stage_seconds",
+        "node_steps_per_second", "tunnels", "average_frequency_hz", "coherence",
+        "controller_state", "events_saved_factor", "energy_joules", "state_digest",
+    }  # fmt: skip
+    assert set(found["stage_seconds"]) == {"lattice", "tunnel", "control", "record"}
+    assert set(found["tunnels"]) == {"attempted", "successful", "failed"}
+    assert set(found["coherence"]) >= {
+        "final", "mean", "minimum_after_settling", "floor", "violation_fraction",
+    }  # fmt: skip
+    assert found == json.loads(json.dumps(recorded[1].to_dict()))
+
+
+def test_summary_adds_up(recorded: tuple[Path, RunSummary]) -> None:
+    summary = recorded[1]
+    assert (summary.status, summary.backend) == ("done", "cpu")
+    assert (summary.nodes, summary.bridges, summary.steps) == (256, 512, 200)
+    assert summary.simulated_seconds == pytest.approx(0.05)
+    tunnels = summary.tunnels
+    assert tunnels["attempted"] == tunnels["successful"] + tunnels["failed"]
+    assert summary.average_frequency_hz * 512 * 0.05 == pytest.approx(
+        tunnels["attempted"]
+    )
+    assert summary.events_saved_factor == pytest.approx(
+        200 * 512 / tunnels["attempted"]
+    )
+    # The stages are parts of the loop's wall time; what is between them is little.
+    assert sum(summary.stage_seconds.values()) <= summary.wall_seconds * 1.001
+    assert all(seconds >= 0.0 for seconds in summary.stage_seconds.values())
+    assert summary.node_steps_per_second * summary.wall_seconds == pytest.approx(
+        256 * 200
+    )
+    assert summary.energy_joules is None  # no GPU was used
+    assert len(bytes.fromhex(summary.state_digest)) == 32
+
+
+def test_time_series(recorded: tuple[Path, RunSummary]) -> None:
+    table = parquet.read_table(recorded[0] / "timeseries.parquet")
+    assert table.column_names == list(TIMESERIES_COLUMNS)
+    rows = table.to_pydict()
+    assert rows["step"] == [80, 160]
+    assert rows["simulated_s"] == pytest.approx([0.02, 0.04])
+    for column in ("attempts", "successes", "wall_s"):
+        assert 0 < rows[column][0] < rows[column][1] * 1.0000001
+    assert rows["availability"] == pytest.approx([0.75, 0.75])
+    assert all(-3.15 < phase < 3.15 for phase in rows["mean_phase_rad"])
+
+
+def test_trace_has_every_decision(recorded: tuple[Path, RunSummary]) -> None:
+    table = parquet.read_table(recorded[0] / "trace.parquet")
+    assert table.column_names == list(TRACE_COLUMNS)
+    rows = table.to_pydict()
+    assert rows["simulated_s"] == pytest.approx([0.0, 0.01, 0.02, 0.03, 0.04])
+    for chosen, offered, required in zip(
+        rows["frequency_hz"], rows["offered_hz"], rows["required_hz"], strict=True
+    ):
+        assert chosen == max(offered, required)
+    for text, availability in zip(rows["metrics"], rows["availability"], strict=True):
+        metrics = ResourceMetrics.from_dict(json.loads(text))
+        assert metrics.availability == availability == 0.75
+
+
+def test_environment(recorded: tuple[Path, RunSummary]) -> None:
+    text = (recorded[0] / "environment.json").read_text(encoding="utf-8")
+    found = json.loads(text)
+    assert found["scribble"] == engine.__version__
+    assert found["backend"] == "cpu"
+    assert found["packages"]["numpy"]
+    assert found["metrics_port"] is None
+    assert {"python", "platform", "device", "git_commit"} <= set(found)
+
+
+def test_configuration_reads_back_equal(recorded: tuple[Path, RunSummary]) -> None:
+    found = yaml.safe_load((recorded[0] / "config.yaml").read_text(encoding="utf-8"))
+    assert found["load"] == asdict(LoadConfig(kind="synthetic", level=0.25))
+    assert found["lattice"]["shape"] == [16, 16]
+    assert set(found) == {entry.name for entry in fields(RunConfig)}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        0, -3, 1.0, 0.1, 1e-5, 1e16, 1e22, -2.5e-300, 2**31, True, False, None,
+        "", "plain", "yes", "null", "1e5", "0x10", "- a", "a: b # c", "don't",
+        'say "x"', "two\nlines", "tab\t", "back\\slash", "Grüße", "日本", "😀", "~",
+        [], [1, 2.5, "a", None, True], (True,), [1e-7, "x, y"],
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_yaml_keeps_value_and_type(value: Any) -> None:
+    text = to_yaml({"group": {"key": value}, "other": 1})
+    expected = list(value) if isinstance(value, tuple) else value
+    found = yaml.safe_load(text)
+    assert found == {"group": {"key": expected}, "other": 1}
+    assert type(found["group"]["key"]) is type(expected)
+
+
+def test_default_configuration_as_yaml() -> None:
+    config = asdict(RunConfig())
+    found = yaml.safe_load(to_yaml(config))
+    assert found == json.loads(json.dumps(config))
+
+
+@pytest.fixture
+def old_run(tmp_path: Path, build_config: BuildConfig) -> Path:
+    folder = tmp_path / "run"
+    record(build_config(record={"folder": str(folder)}))
+    return folder
+
+
+def test_existing_run_is_not_touched(old_run: Path, build_config: BuildConfig) -> None:
+    before = {path: path.read_bytes() for path in old_run.iterdir()}
+    with pytest.raises(RecordError, match=r"record\.overwrite=true"):
+        ScribbleSystem(build_config(seed=1, record={"folder": str(old_run)}))
+    assert {path: path.read_bytes() for path in old_run.iterdir()} == before
+
+
+def test_overwrite_replaces_a_run_completely(
+    old_run: Path, build_config: BuildConfig
+) -> None:
+    (old_run / "report.html").write_text("old", encoding="utf-8")
+    again = {"folder": str(old_run), "overwrite": True}
+    summary = record(build_config(seed=1, record=again))
+    assert {path.name for path in old_run.iterdir()} == FILES
+    assert (
+        json.loads((old_run / "summary.json").read_text())["seed"] == summary.seed == 1
+    )
+
+
+def test_overwrite_spares_folders_that_no_run_wrote(
+    tmp_path: Path, build_config: BuildConfig
+) -> None:
+    precious = tmp_path / "thesis.tex"
+    precious.write_text("years of work", encoding="utf-8")
+    again = {"folder": str(tmp_path), "overwrite": True}
+    with pytest.raises(RecordError, match="that no run has written"):
+        ScribbleSystem(build_config(record=again))
+    assert precious.read_text(encoding="utf-8") == "years of work"
+
+
+def test_empty_folder_is_taken(tmp_path: Path, build_config: BuildConfig) -> None:
+    record(build_config(record={"folder": str(tmp_path)}))
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+
+
+def test_file_instead_of_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    path.write_text("", encoding="utf-8")
+    for overwrite in (False, True):
+        with pytest.raises(RecordError, match="is a file; choose another folder"):
+            check_folder(path, overwrite)
+
+
+def test_parent_that_is_a_file(tmp_path: Path, build_config: BuildConfig) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    config = build_config(record={"folder": str(tmp_path / "file" / "run")})
+    with pytest.raises(RecordError, match="cannot be written"):
+        record(config)
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+@pytest.mark.parametrize("method", ["mkdir", "write_text"])
+def test_folder_that_may_not_be_written(
+    method: str,
+    tmp_path: Path,
+    build_config: BuildConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Permissions do not stop root, so the refusal is played.
+    folder = tmp_path / "run"
+    if method == "write_text":
+        folder.mkdir()
+    with ScribbleSystem(build_config(record={"folder": str(folder)})) as system:
+        monkeypatch.setattr(Path, method, refuse)
+        with pytest.raises(RecordError, match=r"cannot be written \(Permission"):
+            system.run()
+
+
+def test_tables_are_written_in_batches(
+    tmp_path: Path, build_config: BuildConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.recording.folder.ROWS_PER_WRITE", 2)
+    record(build_config(record={"folder": str(tmp_path / "run")}))
+    table = parquet.read_table(tmp_path / "run" / "timeseries.parquet")
+    assert table.column("step").to_pylist() == [40, 80, 120, 160, 200]
+
+
+def test_recorder_makes_the_folder_only_when_it_is_built(
+    tmp_path: Path, build_config: BuildConfig
+) -> None:
+    folder = tmp_path / "a" / "b"
+    config = build_config(record={"folder": str(folder)})
+    with ScribbleSystem(config) as system:
+        assert not (tmp_path / "a").exists()
+        recorder = RunRecorder(config, folder, {})
+        assert folder.is_dir()
+        recorder.finish(system.summarise())

@@ -1,0 +1,243 @@
+"""Every range and every rule: one clear sentence that holds the full key."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import pytest
+
+from engine.config import (
+    BACKENDS,
+    BRIDGE_KINDS,
+    DISTRIBUTIONS,
+    INITIAL_PHASES,
+    INTEGRATORS,
+    LATTICE_KINDS,
+    LOAD_KINDS,
+    OBJECTIVES,
+    PROFILES,
+    SAMPLINGS,
+    RunConfig,
+    TunnelConfig,
+)
+from engine.errors import ConfigError
+
+NAN, INF = math.nan, math.inf
+
+OUT_OF_RANGE: dict[str, list[Any]] = {
+    "seed": [-1, 2**32],
+    "lattice.coupling_rad_s": [-1.0, INF],
+    "lattice.mean_frequency_hz": [0.0, -1.0, INF],
+    "lattice.spread_hz": [-0.1, INF],
+    "lattice.cutoff_hz": [0.0, -1.0],
+    "bridges.per_node": [0, 65],
+    "bridges.strength_rad_s": [-1.0, INF],
+    "bridges.distance_exponent": [-0.1, 16.1],
+    "dynamics.dt_s": [0.0, -1.0],
+    "dynamics.duration_s": [0.0, INF],
+    "tunnel.base_frequency": [0.0, -432.0],
+    "tunnel.phi_coefficient": [0.0, 1.0],
+    "tunnel.min_coherence": [0.0, 1.0, 1.3],
+    "tunnel.rungs": [0, 41],
+    "tunnel.max_probability": [0.0, 1.1],
+    "tunnel.linewidth_hz": [0.0, INF],
+    "resources.min_memory_threshold": [-0.1, 1.0],
+    "resources.optimal_core_count": [0],
+    "resources.minimum_availability": [0.0, 1.1],
+    "resources.sample_period_s": [0.04, 11.0],
+    "resources.slow_period_s": [0.2],
+    "resources.process_period_s": [0.2],
+    "resources.stale_after_s": [0.25],
+    "controller.period_steps": [0, 100_001],
+    "controller.target_pace": [0.0],
+    "controller.fixed_frequency_hz": [0.0, INF],
+    "controller.proportional_gain": [-1.0],
+    "controller.integral_gain_per_s": [-1.0],
+    "controller.margin_sigmas": [-1.0],
+    "controller.dead_band": [-0.1],
+    "controller.descent_rungs_per_s": [0.0],
+    "controller.dwell_periods": [-1],
+    "controller.hold_stale_s": [-1.0],
+    "backend.threads": [0, 4097],
+    "backend.device": [-1],
+    "backend.auto_min_nodes": [0],
+    "load.level": [-0.1, 1.1],
+    "load.base_level": [-0.1, 1.1],
+    "load.start_s": [-1.0],
+    "load.period_s": [0.0],
+    "record.every_periods": [0],
+    "metrics.port": [-1, 65536],
+}
+ON_THE_EDGE: dict[str, list[Any]] = {
+    "seed": [0, 2**32 - 1],
+    "lattice.coupling_rad_s": [0.0],
+    "lattice.spread_hz": [0.0],
+    "bridges.per_node": [1, 64],
+    "tunnel.rungs": [1, 40],
+    "tunnel.max_probability": [1.0],
+    "resources.min_memory_threshold": [0.0],
+    "resources.minimum_availability": [1.0],
+    "resources.sample_period_s": [0.05],
+    "load.level": [0.0, 1.0],
+    "metrics.port": [0, 65535],
+}
+CHOICES = {
+    "lattice.kind": LATTICE_KINDS,
+    "lattice.distribution": DISTRIBUTIONS,
+    "lattice.sampling": SAMPLINGS,
+    "lattice.initial_phases": INITIAL_PHASES,
+    "bridges.kind": BRIDGE_KINDS,
+    "dynamics.integrator": INTEGRATORS,
+    "controller.objective": OBJECTIVES,
+    "backend.name": BACKENDS,
+    "load.kind": LOAD_KINDS,
+    "load.profile": PROFILES,
+}
+
+
+def change(key: str, value: Any) -> RunConfig:
+    base = RunConfig()
+    group, _, name = key.partition(".")
+    if not name:
+        return replace(base, **{key: value})
+    return replace(base, **{group: replace(getattr(base, group), **{name: value})})
+
+
+def complain(config: RunConfig) -> str:
+    with pytest.raises(ConfigError) as caught:
+        config.validate()
+    return str(caught.value)
+
+
+def assert_is_one_sentence(message: str, key: str) -> None:
+    assert key in message
+    assert message.endswith(".")
+    assert "\n" not in message
+
+
+def list_pairs(table: dict[str, list[Any]]) -> list[tuple[str, Any]]:
+    return [(key, value) for key, values in table.items() for value in values]
+
+
+def numeric_keys() -> list[str]:
+    """Every key of the configuration that holds a plain float."""
+    base = RunConfig()
+    return [
+        f"{group.name}.{entry.name}"
+        for group in fields(base)
+        if is_dataclass(getattr(base, group.name))
+        for entry in fields(getattr(base, group.name))
+        if isinstance(getattr(getattr(base, group.name), entry.name), float)
+    ]
+
+
+def test_defaults_are_valid() -> None:
+    RunConfig().validate()
+
+
+@pytest.mark.parametrize(("key", "value"), list_pairs(OUT_OF_RANGE))
+def test_out_of_range(key: str, value: Any) -> None:
+    message = complain(change(key, value))
+    assert_is_one_sentence(message, key)
+    assert message.startswith(f"{key} is ")
+    assert "; it must " in message
+
+
+@pytest.mark.parametrize(("key", "value"), list_pairs(ON_THE_EDGE))
+def test_edge_of_the_range(key: str, value: Any) -> None:
+    change(key, value).validate()
+
+
+@pytest.mark.parametrize("key", numeric_keys())
+def test_nan_is_never_accepted(key: str) -> None:
+    assert complain(change(key, NAN)).startswith(f"{key} is nan; it must ")
+
+
+def test_every_number_has_a_range() -> None:
+    # A new key must appear in the table above; optional ones count as numbers.
+    assert set(numeric_keys()) <= set(OUT_OF_RANGE)
+
+
+@pytest.mark.parametrize("key", CHOICES)
+def test_unknown_choice(key: str) -> None:
+    message = complain(change(key, "nonsense"))
+    assert_is_one_sentence(message, key)
+    assert all(name in message for name in CHOICES[key])
+
+
+def test_large_numbers_are_written_out() -> None:
+    message = complain(change("seed", 2**32))
+    assert "4294967296" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("lattice.shape", (8,), "1 axes; a square lattice needs 2"),
+        ("lattice.shape", (8, 2), "lattice.shape[1] is 2; it must"),
+        ("lattice.shape", (0, 8), "lattice.shape[0] is 0; it must"),
+        ("lattice.shape", (65536, 65536), "4294967296 nodes; ids are 32-bit"),
+        ("lattice.periodic", (True, True, True), "lattice.periodic has 3 entries"),
+        ("lattice.periodic", (), "lattice.periodic has 0 entries"),
+        ("lattice.distribution", "given", "lattice.frequencies_path is not set"),
+        ("bridges.kind", "file", "bridges.path is not set"),
+        ("load.kind", "replay", "load.trace is not set"),
+        ("lattice.shape", (63, 63), "3969 nodes, an odd number"),
+    ],
+)
+def test_rule(key: str, value: Any, words: str) -> None:
+    message = complain(change(key, value))
+    assert_is_one_sentence(message, key)
+    assert words in message
+
+
+def test_open_axes_may_have_two_cells() -> None:
+    base = RunConfig()
+    lattice = replace(base.lattice, shape=(2, 2), periodic=(False,))
+    replace(base, lattice=lattice).validate()
+
+
+def test_odd_lattice_takes_other_bridges() -> None:
+    base = change("lattice.shape", (63, 63))
+    for kind in ("small_world", "none"):
+        replace(base, bridges=replace(base.bridges, kind=kind)).validate()
+
+
+def test_bridge_acts_at_most_once_per_step() -> None:
+    message = complain(change("dynamics.dt_s", 0.0015))
+    assert "dynamics.dt_s is 0.0015 s" in message
+    assert "at most once per step" in message
+    # The cure that the sentence names is one.
+    change("dynamics.dt_s", float(message.split("dt_s <= ")[1].split()[0])).validate()
+
+
+def test_fixed_frequency_counts_instead_of_the_top() -> None:
+    slow = change("dynamics.dt_s", 0.0015)
+    fixed = replace(slow.controller, objective="fixed", fixed_frequency_hz=600.0)
+    replace(slow, controller=fixed).validate()
+    fast = replace(fixed, fixed_frequency_hz=700.0)
+    assert "dynamics.dt_s" in complain(replace(slow, controller=fast))
+
+
+def test_ladder_of_the_design() -> None:
+    tunnel = TunnelConfig()
+    # design.md, section 2: 699.0 (= 432 * 1.618...), 432, 267, 165, 102, 63, 39, 24
+    rungs = [tunnel.rung_frequency_hz(rung) for rung in range(8)]
+    expected = [698.99, 432.0, 266.99, 165.01, 101.98, 63.03, 38.95, 24.07]
+    assert rungs == pytest.approx(expected, abs=0.006)
+    assert tunnel.maximum_frequency_hz == pytest.approx(432.0 * 1.618033988749895)
+
+
+@pytest.mark.parametrize("rung", [0.0, 0.5, 3.0, 14.0])
+def test_rung_and_frequency_are_inverse(rung: float) -> None:
+    tunnel = TunnelConfig()
+    assert tunnel.frequency_rung(tunnel.rung_frequency_hz(rung)) == pytest.approx(
+        rung, abs=1e-12
+    )
+
+
+def test_step_count_is_rounded_and_at_least_one() -> None:
+    assert change("dynamics.duration_s", 0.001).dynamics.step_count == 4
+    assert change("dynamics.duration_s", 1e-9).dynamics.step_count == 1

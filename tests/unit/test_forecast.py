@@ -1,0 +1,82 @@
+"""Memory is forecast before anything is allocated, and the forecast holds."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+
+from engine.config import RunConfig
+from engine.errors import ResourceError
+from engine.forecast import check_memory, estimate_memory
+from engine.system import ScribbleSystem
+
+BuildConfig = Callable[..., RunConfig]
+
+
+def test_refusal_names_the_bytes_and_the_cure(build_config: BuildConfig) -> None:
+    config = build_config(lattice={"shape": (40000, 40000)})
+    need = estimate_memory(config, "cpu").host_bytes
+    assert need > 1.6e9 * 12
+    with pytest.raises(ResourceError) as caught:
+        check_memory(config, "cpu", need - 1, None)
+    message = str(caught.value)
+    assert f"The run needs {need} bytes" in message
+    assert f"but {need - 1} bytes" in message
+    assert "shrink lattice.shape or bridges.per_node." in message
+    assert check_memory(config, "cpu", need, None).host_bytes == need
+
+
+def test_gpu_memory_counts_too(build_config: BuildConfig) -> None:
+    config = build_config(lattice={"shape": (4096, 4096)})
+    need = estimate_memory(config, "cuda").device_bytes
+    # Phases, spare phases and detunings at least.
+    assert need >= 12 * 4096**2
+    with pytest.raises(ResourceError, match="of GPU memory"):
+        check_memory(config, "cuda", 2**50, need - 1)
+    assert estimate_memory(config, "cpu").device_bytes == 0
+
+
+@pytest.mark.parametrize("integrator", ["rk2", "rk4"])
+@pytest.mark.parametrize("name", ["reference", "cpu", "cuda"])
+def test_stages_need_more(
+    name: str, integrator: str, build_config: BuildConfig
+) -> None:
+    euler = build_config(dynamics={"integrator": "euler"})
+    staged = build_config(dynamics={"integrator": integrator})
+    assert estimate_memory(staged, name).host_bytes > (
+        estimate_memory(euler, name).host_bytes
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "bridges", "integrator"),
+    [
+        ("reference", "matchings", "rk4"),
+        ("cpu", "matchings", "euler"),
+        ("cpu", "small_world", "euler"),
+        ("cpu", "none", "rk4"),
+    ],
+)
+def test_estimate_covers_what_a_run_takes(
+    name: str, bridges: str, integrator: str, build_config: BuildConfig
+) -> None:
+    config = build_config(
+        lattice={"shape": (96, 96)},
+        bridges={"kind": bridges},
+        dynamics={"integrator": integrator, "duration_s": 0.001},
+        backend={"name": name},
+    )
+    need = estimate_memory(config, name).host_bytes
+    with ScribbleSystem(build_config(backend={"name": name})) as warm:
+        warm.run()  # imports and compiled code are not part of the problem
+    tracemalloc.start()
+    try:
+        with ScribbleSystem(config) as system:
+            system.run()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # At most four times too careful, or runs that fit would be refused.
+    assert need / 4 < peak < need
