@@ -123,6 +123,11 @@ class LatticeConfig:
                 "lattice.distribution is 'given' but lattice.frequencies_path is not "
                 "set; name a .npy file with one natural frequency [Hz] per node."
             )
+        if given and self.cutoff_hz is not None:
+            raise ConfigError(
+                f"lattice.cutoff_hz is {self.cutoff_hz:g}, but given frequencies are "
+                "taken as they are; remove it, or cut the file."
+            )
 
     def _validate_shape(self) -> None:
         axes = LATTICE_AXES[self.kind]

@@ -189,6 +189,7 @@ class CrystalLattice:
 
     @phases.setter
     def phases(self, phases: npt.NDArray[np.uint32]) -> None:
+        phases = np.asarray(phases)
         if phases.shape != (self.node_count,) or phases.dtype != np.uint32:
             raise ShapeError(
                 f"phases have shape {phases.shape} and type {phases.dtype}; they must "

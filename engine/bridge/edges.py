@@ -55,7 +55,7 @@ def build_matchings(node_count: int, config: BridgesConfig, seed: int) -> EdgeLi
         seed: Key of the random numbers.
 
     Returns:
-        per_node * node_count / 2 bridges.
+        per_node * node_count / 2 bridges; two layers may join the same pair.
 
     Raises:
         ConfigError: The node count is odd.

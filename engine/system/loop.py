@@ -211,6 +211,7 @@ class ScribbleSystem:
             defect_count=account.topology.defect_count,
         )
         self.lattice.update_tunnel_frequencies(self.controller)
+        self.monitor.resonance_frequency = self.lattice.resonance_frequency
         idle_cores = self.monitor.cores.idle_cores
         if idle_cores is not None:
             self.backend.share_cores(idle_cores)
