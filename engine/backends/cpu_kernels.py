@@ -110,8 +110,21 @@ def rate_increment(detuning, sine, cosine, total_sine, total_cosine, gains):
 
 
 @njit(inline="always")
-def step_row(arrays, sine, cosine, middle, sums, gains, stage, node, count):
-    """Advance a row through one stage: 8 flops and a rounding per node.
+def step_row(arrays, sine, cosine, middle, sums, gains, node, count):
+    """Advance a row by a whole Euler step: 8 flops and a rounding per node."""
+    base, detunings, _, out = arrays
+    total_sine, total_cosine = sums
+    for k in range(count):
+        i, m = node + k, middle + k
+        increment = rate_increment(
+            detunings[i], sine[m], cosine[m], total_sine[k], total_cosine[k], gains
+        )
+        out[i] = U32(base[i] + U32(to_binary_increment(increment)))
+
+
+@njit(inline="always")
+def stage_row(arrays, sine, cosine, middle, sums, gains, stage, node, count):
+    """Advance a row through one stage of several.
 
     arrays = (base, detunings, total, out), stage = (feed, weight, is_first,
     is_last). The weighted increments collect in `total`; `out` is
@@ -125,15 +138,21 @@ def step_row(arrays, sine, cosine, middle, sums, gains, stage, node, count):
         increment = rate_increment(
             detunings[i], sine[m], cosine[m], total_sine[k], total_cosine[k], gains
         )
-        if is_first and is_last:
-            move = increment
-        else:
-            collected = weight * increment
-            if not is_first:
-                collected = total[i] + collected
-            total[i] = collected
-            move = collected if is_last else feed * increment
+        collected = weight * increment
+        if not is_first:
+            collected = total[i] + collected
+        total[i] = collected
+        move = collected if is_last else feed * increment
         out[i] = U32(base[i] + U32(to_binary_increment(move)))
+
+
+@njit(inline="always")
+def finish_row(arrays, sine, cosine, middle, sums, gains, stage, node, count):
+    """Advance a row by the step or the stage that is due."""
+    if stage[2] and stage[3]:
+        step_row(arrays, sine, cosine, middle, sums, gains, node, count)
+    else:
+        stage_row(arrays, sine, cosine, middle, sums, gains, stage, node, count)
 
 
 @njit(cache=True)
@@ -165,7 +184,7 @@ def step_slabs(arrays, phases, box, periodic, offsets, gains, stage, span):
                 sum_neighbours(sine, cosine, start, o == 0, sums, count)
             middle = U64(here * plane + (row + 1) * width + 1)
             node = U64((slab * rows + row) * columns)
-            step_row(arrays, sine, cosine, middle, sums, gains, stage, node, count)
+            finish_row(arrays, sine, cosine, middle, sums, gains, stage, node, count)
 
 
 @njit(cache=True)
@@ -181,7 +200,7 @@ def step_chunk(arrays, phases, box, periodic, gains, stage, span):
         fill_chunk(phases, box, periodic, (lo, hi), sine, cosine)
         sum_neighbours(sine, cosine, U64(2), True, sums, count)
         sum_neighbours(sine, cosine, U64(0), False, sums, count)
-        step_row(arrays, sine, cosine, U64(1), sums, gains, stage, U64(lo), count)
+        finish_row(arrays, sine, cosine, U64(1), sums, gains, stage, U64(lo), count)
 
 
 @njit(parallel=True, cache=True)
