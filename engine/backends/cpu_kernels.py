@@ -88,17 +88,17 @@ def fill_chunk(phases, box, periodic, span, sine, cosine):
 
 
 @njit(inline="always")
-def sum_neighbours(sine, cosine, start, is_first, sums, count):
-    """Add one neighbour of each node of a row to the neighbour sums."""
+def sum_pair(sine, cosine, ahead, behind, is_first, sums, count):
+    """Add the neighbours at +offset and -offset of each node of a row to its sums."""
     total_sine, total_cosine = sums
     if is_first:
         for k in range(count):
-            total_sine[k] = sine[start + k]
-            total_cosine[k] = cosine[start + k]
+            total_sine[k] = sine[ahead + k] + sine[behind + k]
+            total_cosine[k] = cosine[ahead + k] + cosine[behind + k]
     else:
         for k in range(count):
-            total_sine[k] += sine[start + k]
-            total_cosine[k] += cosine[start + k]
+            total_sine[k] = (total_sine[k] + sine[ahead + k]) + sine[behind + k]
+            total_cosine[k] = (total_cosine[k] + cosine[ahead + k]) + cosine[behind + k]
 
 
 @njit(inline="always")
@@ -177,12 +177,13 @@ def step_slabs(arrays, phases, box, periodic, offsets, gains, stage, span):
         late, here = (turn + 2) % 3, (turn + 1) % 3
         fill_slab(phases, box, periodic, slab + 1, sine, cosine, late * plane)
         for row in range(rows):
-            for o in range(offsets.shape[0]):
-                ring = (here + offsets[o, 0] + 3) % 3
-                line = ring * plane + (row + 1 + offsets[o, 1]) * width
-                start = U64(line + 1 + offsets[o, 2])
-                sum_neighbours(sine, cosine, start, o == 0, sums, count)
             middle = U64(here * plane + (row + 1) * width + 1)
+            for o in range(0, offsets.shape[0], 2):
+                aside = (row + 1 + offsets[o, 1]) * width + 1 + offsets[o, 2]
+                opposite = (row + 1 - offsets[o, 1]) * width + 1 - offsets[o, 2]
+                ahead = U64((here + offsets[o, 0] + 3) % 3 * plane + aside)
+                behind = U64((here - offsets[o, 0] + 3) % 3 * plane + opposite)
+                sum_pair(sine, cosine, ahead, behind, o == 0, sums, count)
             node = U64((slab * rows + row) * columns)
             finish_row(arrays, sine, cosine, middle, sums, gains, stage, node, count)
 
@@ -198,8 +199,7 @@ def step_chunk(arrays, phases, box, periodic, gains, stage, span):
         hi = min(lo + CHAIN_PIECE, span[1])
         count = U64(hi - lo)
         fill_chunk(phases, box, periodic, (lo, hi), sine, cosine)
-        sum_neighbours(sine, cosine, U64(2), True, sums, count)
-        sum_neighbours(sine, cosine, U64(0), False, sums, count)
+        sum_pair(sine, cosine, U64(2), U64(0), True, sums, count)
         finish_row(arrays, sine, cosine, U64(1), sums, gains, stage, U64(lo), count)
 
 
@@ -218,7 +218,7 @@ def step_lattice(
         detunings: Natural frequency minus frame [Hz], float32, shape (nodes,).
         box: (slabs, rows, columns).
         periodic: Whether each box axis closes.
-        offsets: Neighbour offsets in the box, int64, shape (z, 3).
+        offsets: Neighbour offsets in the box, + and - in turn, int64, shape (z, 3).
         gains: (K / 2 pi [1/s], dt [s]) as float32.
         stage: (feed, weight, is_first, is_last) of the tableau's row.
         total: Weighted increments so far [turn], float32; unused by Euler.
