@@ -28,8 +28,17 @@ INITIAL_PHASES = ("random", "aligned")
 BRIDGE_KINDS = ("matchings", "small_world", "file", "none")
 INTEGRATORS = ("euler", "rk2", "rk4")
 OBJECTIVES = ("headroom", "pace", "floor", "fixed")
-BACKENDS = ("auto", "reference", "cpu", "cuda")
 LOAD_KINDS = ("none", "synthetic", "replay")
+MAX_RATE = 1e12
+"""Largest coupling, strength [rad/s] or spread [Hz]: float32 holds its products."""
+MIN_LINEWIDTH_HZ = 1e-3
+"""Narrowest resonance; below it probabilities round to zero [Hz]."""
+MIN_FREQUENCY_HZ = 1e-9
+"""Slowest rung of any ladder [Hz]."""
+MIN_TIME_STEP_S = 1e-9
+"""Shortest time step; below it phases do not resolve a step [s]."""
+MAX_STEPS = 2**32
+"""Lattice steps of a run are counted in 32 bits."""
 PROFILES = ("constant", "step", "ramp", "square", "sine")
 
 
@@ -112,9 +121,9 @@ class LatticeConfig:
         _choice("lattice.sampling", self.sampling, SAMPLINGS)
         _choice("lattice.initial_phases", self.initial_phases, INITIAL_PHASES)
         self._validate_shape()
-        _between("lattice.coupling_rad_s", self.coupling_rad_s, 0.0)
+        _between("lattice.coupling_rad_s", self.coupling_rad_s, 0.0, MAX_RATE)
         _positive("lattice.mean_frequency_hz", self.mean_frequency_hz)
-        _between("lattice.spread_hz", self.spread_hz, 0.0)
+        _between("lattice.spread_hz", self.spread_hz, 0.0, MAX_RATE)
         if self.cutoff_hz is not None:
             _positive("lattice.cutoff_hz", self.cutoff_hz)
         given = self.distribution == "given"
@@ -180,7 +189,7 @@ class BridgesConfig:
         """
         _choice("bridges.kind", self.kind, BRIDGE_KINDS)
         _between("bridges.per_node", self.per_node, 1, 64)
-        _between("bridges.strength_rad_s", self.strength_rad_s, 0.0)
+        _between("bridges.strength_rad_s", self.strength_rad_s, 0.0, MAX_RATE)
         _between("bridges.distance_exponent", self.distance_exponent, 0.0, 16.0)
         if self.kind == "file" and not self.path:
             raise ConfigError(
@@ -196,7 +205,7 @@ class DynamicsConfig:
     integrator: str = "euler"
     """One of `INTEGRATORS`."""
     dt_s: float = 0.00025
-    """Lattice time step [s], > 0."""
+    """Lattice time step [s], >= `MIN_TIME_STEP_S`."""
     duration_s: float = 60.0
     """Simulated time [s], > 0."""
 
@@ -212,8 +221,14 @@ class DynamicsConfig:
             ConfigError: A value is unknown or out of range.
         """
         _choice("dynamics.integrator", self.integrator, INTEGRATORS)
-        _positive("dynamics.dt_s", self.dt_s)
+        _between("dynamics.dt_s", self.dt_s, MIN_TIME_STEP_S)
         _positive("dynamics.duration_s", self.duration_s)
+        if self.duration_s / self.dt_s >= MAX_STEPS:
+            raise ConfigError(
+                f"dynamics.duration_s is {self.duration_s:g} s in steps of "
+                f"{self.dt_s:g} s; steps are counted in 32 bits, so fewer than "
+                f"{MAX_STEPS} fit. Shorten the run or lengthen dynamics.dt_s."
+            )
 
 
 @dataclass(frozen=True)
@@ -231,7 +246,7 @@ class TunnelConfig:
     max_probability: float = 1.0
     """p_max, success probability at zero detuning [-], in (0, 1]."""
     linewidth_hz: float = 432.0
-    """Detuning at which the success probability has halved [Hz], > 0."""
+    """Detuning that halves the success probability [Hz], >= `MIN_LINEWIDTH_HZ`."""
 
     @property
     def maximum_frequency_hz(self) -> float:
@@ -261,7 +276,15 @@ class TunnelConfig:
         _between(
             "tunnel.max_probability", self.max_probability, 0.0, 1.0, open_low=True
         )
-        _positive("tunnel.linewidth_hz", self.linewidth_hz)
+        _between("tunnel.linewidth_hz", self.linewidth_hz, MIN_LINEWIDTH_HZ)
+        slowest = self.maximum_frequency_hz * self.phi_coefficient**self.rungs
+        if not MIN_FREQUENCY_HZ <= slowest < math.inf:
+            raise ConfigError(
+                f"tunnel.rungs is {self.rungs}, which puts the slowest rung at "
+                f"{slowest:g} Hz; it must be at least {MIN_FREQUENCY_HZ:g} Hz. Lower "
+                "tunnel.rungs, or raise tunnel.base_frequency or "
+                "tunnel.phi_coefficient."
+            )
 
 
 @dataclass(frozen=True)
@@ -358,7 +381,7 @@ class BackendConfig:
     """Where the arithmetic runs."""
 
     name: str = "auto"
-    """One of `BACKENDS`."""
+    """auto, reference, cpu, cuda, or a registered back end."""
     threads: int | None = None
     """CPU threads; None takes every core this process may use. >= 1."""
     device: int = 0
@@ -370,9 +393,8 @@ class BackendConfig:
         """Check ranges.
 
         Raises:
-            ConfigError: A value is unknown or out of range.
+            ConfigError: A value is out of range; `select_backend` judges the name.
         """
-        _choice("backend.name", self.name, BACKENDS)
         if self.threads is not None:
             _between("backend.threads", self.threads, 1, 4096)
         _between("backend.device", self.device, 0, 1023)

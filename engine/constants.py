@@ -22,5 +22,14 @@ COHERENCE_FLOOR: Final = 0.87
 MAX_INCREMENT_TURNS: Final = 0.25
 """Largest phase change of one lattice step [turn]; beyond it motion is undersampled."""
 
+LOCKING_MEMORY: Final = 1.0 / 16.0
+"""Weight of the newest attempt in a bridge's phase-locking value [-]."""
+
+ORDER_UNIT: Final = 2.0**30
+"""Fixed-point units of a cosine in sums over nodes."""
+
+EDGE_UNIT: Final = 2.0**28
+"""Fixed-point units of a cosine in sums over edges: 6 x 2^31 of them fit 64 bits."""
+
 MAX_NODES: Final = 2**31
 """Node ids are 32-bit; one bit is kept so that signed readers agree."""

@@ -5,7 +5,9 @@ Memory so far; the coherence forecast belongs here too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine.config import RunConfig
 from engine.errors import ResourceError
@@ -15,6 +17,10 @@ _STATE_BYTES_PER_NODE = {"reference": 48, "cpu": 12, "cuda": 12}
 """Phases, spare phases and detunings that live through the run."""
 _STAGE_BYTES_PER_NODE = {"reference": 24, "cpu": 8, "cuda": 8}
 """Second stage buffer and collector of rk2 and rk4."""
+_LARGEST_STATE_BYTES, _LARGEST_STAGE_BYTES = 48, 24
+"""For back ends registered from outside, the most that one of ours takes."""
+_FILE_BYTES_PER_BRIDGE = 12
+"""A row of an edge list on disk."""
 _BUILD_BYTES_PER_NODE = 120
 """Random words, sort keys and quantiles while phases and frequencies are drawn."""
 _LAW_BYTES_PER_NODE = 160
@@ -45,24 +51,41 @@ def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
         backend: Name of the chosen back end.
 
     Returns:
-        Peak bytes on host and device; bridges from a file count as none.
+        Peak bytes on host and device; bridges of a file are guessed from its size.
     """
     nodes = config.lattice.node_count
     drawn = config.bridges.kind in ("matchings", "small_world")
-    bridges = config.bridges.per_node * nodes // 2 if drawn else 0
-    per_node = _STATE_BYTES_PER_NODE[backend]
+    bridges = config.bridges.per_node * nodes // 2 if drawn else _count_rows(config)
+    per_node = _STATE_BYTES_PER_NODE.get(backend, _LARGEST_STATE_BYTES)
     if config.dynamics.integrator != "euler":
-        per_node += _STAGE_BYTES_PER_NODE[backend]
+        per_node += _STAGE_BYTES_PER_NODE.get(backend, _LARGEST_STAGE_BYTES)
     if backend == "reference":
-        lattice = config.lattice
-        offsets = build_geometry(lattice.kind, lattice.shape).offsets
-        per_node += 8 * len(offsets)
+        per_node += 8 * len(build_geometry(*_lattice_words(config)).offsets)
     state = nodes * per_node + bridges * _STATE_BYTES_PER_BRIDGE
     build = nodes * _BUILD_BYTES_PER_NODE + bridges * _BUILD_BYTES_PER_BRIDGE
     if config.bridges.kind == "small_world":
-        build += nodes * _LAW_BYTES_PER_NODE + bridges * _COLOUR_BYTES_PER_BRIDGE
+        closed = build_geometry(*_lattice_words(config)).periodic
+        steps = nodes * 2 ** closed.count(False)  # open axes reach both ways in full
+        build += steps * _LAW_BYTES_PER_NODE + bridges * _COLOUR_BYTES_PER_BRIDGE
+    if config.bridges.kind == "file":
+        build += bridges * _COLOUR_BYTES_PER_BRIDGE
     device = state if backend == "cuda" else 0
     return MemoryEstimate(state + build, device)
+
+
+def _lattice_words(config: RunConfig) -> tuple[str, Sequence[int], Sequence[bool]]:
+    lattice = config.lattice
+    return lattice.kind, lattice.shape, lattice.periodic
+
+
+def _count_rows(config: RunConfig) -> int:
+    """Guess how many bridges an edge list holds from the size of its file."""
+    if config.bridges.kind != "file" or config.bridges.path is None:
+        return 0
+    try:
+        return Path(config.bridges.path).stat().st_size // _FILE_BYTES_PER_BRIDGE
+    except OSError:
+        return 0  # the reader says what is wrong
 
 
 def check_memory(

@@ -1,6 +1,6 @@
 """Bravais lattices as index boxes: offsets, neighbour tables, plaquettes.
 
-Holds no state and imports nothing of the engine.
+Holds no state and imports nothing of the engine but errors.
 Every single-site Bravais lattice is an index box plus primitive offsets, so one
 table of offsets drives all back ends.
 """
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from engine.errors import ShapeError
 
 Offset = tuple[int, ...]
 
@@ -56,6 +58,18 @@ class Geometry:
     """Whether each axis closes on itself."""
     offsets: tuple[Offset, ...]
     """All neighbour offsets, + and - alternating; sums run in this order."""
+
+    def __post_init__(self) -> None:
+        """Hold the offsets to the next slab, row and column, as the kernels do.
+
+        Raises:
+            ShapeError: An offset reaches further.
+        """
+        if any(abs(step) > 1 for offset in self.offsets for step in offset):
+            raise ShapeError(
+                f"{self.kind}: a neighbour offset reaches beyond the next cell of an "
+                "axis; each entry must be -1, 0 or 1."
+            )
 
     @property
     def node_count(self) -> int:

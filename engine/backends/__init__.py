@@ -32,6 +32,9 @@ def _build_reference(config: BackendConfig) -> Backend:
 
 
 def _build_cpu(config: BackendConfig) -> Backend:
+    from engine.backends.kernel_cache import prepare_cache
+
+    prepare_cache()
     from engine.backends.cpu import CpuBackend
 
     return CpuBackend(config.threads)

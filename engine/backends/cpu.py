@@ -23,7 +23,7 @@ from engine.backends.protocol import (
     U32Array,
 )
 from engine.backends.stepping import SteppingBackend
-from engine.constants import TURN
+from engine.constants import EDGE_UNIT, ORDER_UNIT, TURN
 from engine.errors import ConfigError
 from engine.geometry import Geometry
 
@@ -31,8 +31,6 @@ ROUNDING_CORES = 0.3
 """A core that is idle but for this share counts as idle."""
 BLOCKS_PER_THREAD = 4
 """Parts per thread, so that an unlucky thread can be helped out."""
-FIXED_POINT = 2.0**30
-EDGE_FIXED_POINT = 2.0**28
 
 # How long a waiting OpenMP thread spins before it sleeps. The default (300,000 turns)
 # burns a core that a neighbour needs; 10,000 cost nothing on an idle machine and made
@@ -227,14 +225,14 @@ class CpuBackend(SteppingBackend):
     def order_parameter(self, lattice: LatticeState) -> complex:
         """Return mean exp(i theta) [-], summed in fixed point."""
         cosine, sine = observables.sum_order(lattice.phases)
-        scale = 1.0 / (lattice.phases.size * FIXED_POINT)
+        scale = 1.0 / (lattice.phases.size * ORDER_UNIT)
         return complex(cosine * scale, sine * scale)
 
     def local_coherence(self, lattice: LatticeState) -> float:
         """Return the mean cosine over lattice edges [-], summed in fixed point."""
         box, periodic, offsets = box_arguments(lattice.geometry)
         total = observables.sum_edges(lattice.phases, box, periodic, offsets[::2], True)
-        return float(total / (lattice.geometry.edge_count * EDGE_FIXED_POINT))
+        return float(total / (lattice.geometry.edge_count * EDGE_UNIT))
 
     def vortex_count(self, lattice: LatticeState) -> int:
         """Return the number of plaquettes around which the phase winds [-]."""

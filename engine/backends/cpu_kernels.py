@@ -23,10 +23,11 @@ from engine.backends.formulas import (
     sine_cosine,
     to_binary_increment,
 )
+from engine.constants import LOCKING_MEMORY
 
 I64 = np.int64
 ZERO = F(0.0)
-LOCKING_MEMORY = F(1.0 / 16.0)
+LOCKING_WEIGHT = F(LOCKING_MEMORY)
 CHAIN_PIECE = 4096
 EVENT_BLOCK = 256
 PARALLEL_EVENTS = 2048
@@ -255,8 +256,8 @@ def run_event_block(phases, bridges, lo, hi, tick, dt, key, difference, shift):
         moved, s, c = pair_shift(difference[k], rate[k] * elapsed)
         shift[k] = moved
         sc = s * c
-        lock_c[k] += LOCKING_MEMORY * ((c * c - s * s) - lock_c[k])
-        lock_s[k] += LOCKING_MEMORY * ((sc + sc) - lock_s[k])
+        lock_c[k] += LOCKING_WEIGHT * ((c * c - s * s) - lock_c[k])
+        lock_s[k] += LOCKING_WEIGHT * ((sc + sc) - lock_s[k])
         last[k] = tick
     ident, threshold = ids[lo:hi], thresholds[lo:hi]
     attempt, success = attempts[lo:hi], successes[lo:hi]

@@ -11,11 +11,11 @@ import numpy as np
 from numba import njit, prange
 
 from engine.backends.formulas import I32, U32, F, sine_cosine
+from engine.constants import EDGE_UNIT, ORDER_UNIT
 
 I64 = np.int64
-FIXED_POINT = F(2.0**30)
-EDGE_SCALE = F(0.25)
-"""Cosines of edges count a quarter: 6 edges on each of 2^31 nodes fit 64 bits."""
+FIXED_POINT = F(ORDER_UNIT)
+EDGE_SCALE = F(EDGE_UNIT / ORDER_UNIT)
 
 
 @njit(parallel=True, cache=True)

@@ -8,6 +8,7 @@ launches need no further order; the host waits once per control period.
 from __future__ import annotations
 
 import importlib
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
@@ -29,7 +30,7 @@ from engine.backends.protocol import (
     U32Array,
 )
 from engine.backends.stepping import SteppingBackend
-from engine.constants import TURN
+from engine.constants import EDGE_UNIT, ORDER_UNIT, TURN
 from engine.errors import BackendUnavailableError, ConfigError, ResourceError
 from engine.geometry import Geometry
 
@@ -37,8 +38,6 @@ THREADS_PER_BLOCK = 256
 """Threads of a block; a multiple of the warp, for the warp sums [-]."""
 BLOCKS_PER_MULTIPROCESSOR = 8
 """Blocks that fill a multiprocessor of 2048 threads; grids stride beyond [-]."""
-FIXED_POINT = 2.0**30
-EDGE_FIXED_POINT = 2.0**28
 
 
 def import_cupy() -> Any:
@@ -118,7 +117,7 @@ class CudaBackend(SteppingBackend):
         self._device = self._open_device(device)
         properties = cupy.cuda.runtime.getDeviceProperties(device)
         self.device = str(properties["name"].decode())
-        self.gpu_identifiers = (str(self._device.pci_bus_id),)
+        self.gpu_identifiers = (self._identify(properties),)
         multiprocessors = int(self._device.attributes["MultiProcessorCount"])
         self._most_blocks = multiprocessors * BLOCKS_PER_MULTIPROCESSOR
         with self._device:
@@ -126,6 +125,13 @@ class CudaBackend(SteppingBackend):
             self._success_total = cupy.zeros(1, dtype=np.uint64)
         self._clock = EventClock(cupy.cuda.Event, cupy.cuda.get_elapsed_time)
         self._successes_taken = 0
+
+    def _identify(self, properties: Any) -> str:
+        """Return the UUID, which tells MIG instances apart, or else the PCI address."""
+        unique = properties.get("uuid")
+        if isinstance(unique, bytes) and len(unique) == 16:
+            return str(uuid.UUID(bytes=unique))
+        return str(self._device.pci_bus_id)
 
     def _open_device(self, device: int) -> Any:
         cuda = self._cupy.cuda
@@ -385,13 +391,13 @@ class CudaBackend(SteppingBackend):
         nodes = lattice.geometry.node_count
         arguments = (lattice.phases, np.uint64(nodes))
         cosine, sine = self._sum_on_device("sum_order", nodes, arguments, 2)
-        scale = 1.0 / (nodes * FIXED_POINT)
+        scale = 1.0 / (nodes * ORDER_UNIT)
         return complex(cosine * scale, sine * scale)
 
     def local_coherence(self, lattice: LatticeState) -> float:
         """Return the mean cosine over lattice edges [-], summed in fixed point."""
         total = self._sum_edges(lattice, lattice.work["edges"], is_cosine=True)
-        return float(total / (lattice.geometry.edge_count * EDGE_FIXED_POINT))
+        return float(total / (lattice.geometry.edge_count * EDGE_UNIT))
 
     def vortex_count(self, lattice: LatticeState) -> int:
         """Return the number of plaquettes around which the phase winds [-]."""

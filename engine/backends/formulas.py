@@ -19,7 +19,7 @@ U64 = np.uint64
 TURN_F = F(2.0**32)
 PER_TURN = F(2.0**-32)
 PER_TWO_TURNS = F(2.0**-33)
-HALF_TURN = U32(2**30)
+QUARTER_TURN = U32(2**30)
 
 # sin(2 pi y) = y * p(y^2) for abs(y) <= 1/4 turn, absolute error 4e-9.
 S0, S1, S2, S3, S4 = (
@@ -101,7 +101,7 @@ def cosine_poly(y):
 @njit(inline="always")
 def reduce_angle(angle):
     """Fold a binary angle onto half a turn: (y in turns, sign of both functions)."""
-    half = U32(U32(angle + HALF_TURN) >> U32(31))
+    half = U32(U32(angle + QUARTER_TURN) >> U32(31))
     folded = I32(U32(angle - U32(half << U32(31))))
     return F(folded) * PER_TURN, ONE - F(I32(half + half))
 

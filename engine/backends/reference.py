@@ -21,7 +21,7 @@ from engine.backends.protocol import (
     U32Array,
 )
 from engine.backends.stepping import SteppingBackend
-from engine.constants import TURN
+from engine.constants import LOCKING_MEMORY, TURN
 from engine.geometry import (
     Geometry,
     build_neighbour_table,
@@ -30,7 +30,6 @@ from engine.geometry import (
 )
 
 TWO_PI = 2.0 * np.pi
-LOCKING_MEMORY = 1.0 / 16.0
 F64Array = npt.NDArray[np.float64]
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from engine.backends.protocol import Backend, BridgeArrays
 from engine.bridge.edges import EdgeList
 from engine.config import TunnelConfig
-from engine.constants import PHI_COEFFICIENT
+from engine.constants import LOCKING_MEMORY, PHI_COEFFICIENT
 from engine.errors import ConfigError
 
 STRIDE_REACH = 48
@@ -326,14 +326,14 @@ def locking_value(
     """Return the phase-locking value of running means that started at zero.
 
     Args:
-        cosine: Running mean of cos d over attempts with memory 1/16.
-        sine: Running mean of sin d over attempts with memory 1/16.
+        cosine: Running mean of cos d over attempts with weight `LOCKING_MEMORY`.
+        sine: Running mean of sin d over attempts with weight `LOCKING_MEMORY`.
         attempts: Attempts so far; corrects the start from zero.
 
     Returns:
         abs(mean exp(i d)) [-] in [0, 1]; 0 before the first attempt.
     """
-    weight = 1.0 - (15.0 / 16.0) ** attempts.astype(np.float64)
+    weight = 1.0 - (1.0 - LOCKING_MEMORY) ** attempts.astype(np.float64)
     length = np.hypot(cosine.astype(np.float64), sine.astype(np.float64))
     return np.minimum(length / np.where(weight > 0.0, weight, 1.0), 1.0)
 

@@ -93,19 +93,20 @@ def read_edges(config: BridgesConfig, node_count: int) -> EdgeList:
         ShapeError: A column is missing, or the edges do not fit the lattice.
     """
     path = Path(str(config.path))
-    if path.suffix not in _READERS:
+    ending = path.suffix.lower()
+    if ending not in _READERS:
         raise unknown_choice("the ending of bridges.path", path.suffix, _READERS)
-    if not path.is_file():
-        raise RecordError(
-            f"bridges.path {path} is no file; name an existing edge list."
-        )
     try:
-        columns = _READERS[path.suffix](path, config)
+        if not path.is_file():
+            raise RecordError(
+                f"bridges.path {path} is no file; name an existing edge list."
+            )
+        columns = _READERS[ending](path, config)
     except EngineError:
         raise
     except Exception as error:  # readers of four libraries, each with its own errors
         raise RecordError(
-            f"bridges.path {path} cannot be read as {path.suffix[1:]}: {error}."
+            f"bridges.path {path} cannot be read as {ending[1:]}: {error}."
         ) from error
     for key in (config.source_column, config.target_column):
         if key not in columns:

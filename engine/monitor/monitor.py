@@ -149,7 +149,7 @@ class ResourceMonitor:
             The source used before.
         """
         source.start()
-        if source not in self._started:
+        if source.is_live and source not in self._started:
             self._started.append(source)
         previous, self._source = self._source, source
         self._judged = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,12 @@ from engine.recording.trace import TRACE_FILE
 
 ROWS_PER_WRITE = 1024
 TIMESERIES_FILE = "timeseries.parquet"
+CONFIG_FILE, ENVIRONMENT_FILE = "config.yaml", "environment.json"
+SUMMARY_FILE, STATUS_FILE = "summary.json", "status.json"
+RUN_FILES = frozenset(
+    (CONFIG_FILE, ENVIRONMENT_FILE, TIMESERIES_FILE, TRACE_FILE, SUMMARY_FILE)
+) | {STATUS_FILE}
+"""All that a run folder may hold; a sweep adds its job's status."""
 
 TIMESERIES_COLUMNS = {
     "step": "int64",
@@ -37,7 +42,12 @@ TIMESERIES_COLUMNS = {
     "tunnel_s": "float64",
     "availability": "float64",
 }
-"""One row per recorded control period; the frequency is that of the period."""
+"""One row per recorded control period.
+
+attempts and successes count from the start; lattice_s, tunnel_s and frequency_hz are
+those of the period itself; local_coherence, vortex_count and winding_turns are measured
+every 16 periods and held in between.
+"""
 
 TRACE_COLUMNS = {
     "simulated_s": "float64",
@@ -79,13 +89,21 @@ class TableWriter:
         self._build = pa.Table.from_pylist
         self._schema = pa.schema(fields)
         self._writer = parquet.ParquetWriter(path, self._schema, compression="zstd")
+        self._path = path
         self._rows: list[Mapping[str, Any]] = []
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Append one row."""
+        """Append one row.
+
+        Raises:
+            RecordError: The disk takes no more.
+        """
         self._rows.append(row)
         if len(self._rows) >= ROWS_PER_WRITE:
-            self._flush()
+            try:
+                self._flush()
+            except OSError as error:
+                raise _cannot_write(self._path, error) from error
 
     def _flush(self) -> None:
         if self._rows:
@@ -117,24 +135,29 @@ class RunRecorder:
         self.folder = Path(folder)
         try:
             _claim_folder(self.folder, config.record.overwrite)
-            self._write_text("config.yaml", to_yaml(asdict(config)))
-            self._write_text("environment.json", _to_json(environment))
+            self._write_text(CONFIG_FILE, to_yaml(asdict(config)))
+            self._write_text(ENVIRONMENT_FILE, _to_json(environment))
             series, trace = self.folder / TIMESERIES_FILE, self.folder / TRACE_FILE
             self.timeseries = TableWriter(series, TIMESERIES_COLUMNS)
             self.trace = TableWriter(trace, TRACE_COLUMNS)
         except RecordError:
             raise
         except OSError as error:
-            raise RecordError(
-                f"record.folder {folder} cannot be written ({error.strerror}); choose "
-                "another folder."
-            ) from error
+            raise _cannot_write(folder, error) from error
 
     def finish(self, summary: RunSummary) -> None:
-        """Close the tables and write the summary."""
-        self.timeseries.close()
-        self.trace.close()
-        self._write_text("summary.json", _to_json(summary.to_dict()))
+        """Close the tables and write the summary, whatever happened to the tables.
+
+        Raises:
+            RecordError: The disk takes no more.
+        """
+        try:
+            self.timeseries.close()
+            self.trace.close()
+        except OSError as error:
+            raise _cannot_write(self.folder, error) from error
+        finally:
+            self._write_text(SUMMARY_FILE, _to_json(summary.to_dict()))
 
     def _write_text(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text, encoding="utf-8")
@@ -143,9 +166,9 @@ class RunRecorder:
 def _claim_folder(folder: Path, overwrite: bool) -> None:
     """Make an empty folder, or empty an old run folder if that is allowed."""
     check_folder(folder, overwrite)
-    if folder.is_dir() and any(folder.iterdir()):
-        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    for entry in folder.iterdir():
+        entry.unlink()
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
@@ -158,20 +181,37 @@ def check_folder(folder: Path, overwrite: bool) -> None:
     Raises:
         RecordError: The folder holds something that must not be replaced.
     """
-    if folder.exists() and not folder.is_dir():
-        raise RecordError(f"record.folder {folder} is a file; choose another folder.")
-    if not folder.is_dir() or not any(folder.iterdir()):
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise RecordError(
+                f"record.folder {folder} is a file; choose another folder."
+            )
+        found = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
+    except RecordError:
+        raise
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    if not found:
         return
     if not overwrite:
         raise RecordError(
             f"record.folder {folder} exists and is not empty; choose another, or set "
             "record.overwrite=true."
         )
-    if not (folder / "config.yaml").is_file():
+    foreign = sorted(found - RUN_FILES)
+    if foreign or not {CONFIG_FILE, ENVIRONMENT_FILE} <= found:
+        named = f" such as {foreign[0]}" if foreign else ""
         raise RecordError(
-            f"record.folder {folder} holds files that no run has written, so "
+            f"record.folder {folder} holds what no run has written{named}, so "
             "record.overwrite does not apply; choose another folder."
         )
+
+
+def _cannot_write(folder: str | Path, error: OSError) -> RecordError:
+    return RecordError(
+        f"record.folder {folder} cannot be written ({error.strerror or error}); choose "
+        "another folder."
+    )
 
 
 def _to_json(value: Mapping[str, Any]) -> str:

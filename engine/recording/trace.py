@@ -56,8 +56,8 @@ def read_trace(path: str | Path) -> Trace:
     from pyarrow import parquet
 
     file = Path(path)
-    file = file / TRACE_FILE if file.is_dir() else file
     try:
+        file = file / TRACE_FILE if file.is_dir() else file
         columns = parquet.read_table(file).to_pydict()
         rows = tuple(
             (

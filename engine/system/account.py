@@ -227,6 +227,8 @@ class Account:
 
     def _read_energy_j(self) -> float | None:
         """Sum the energy counters of the GPUs in use [J]; None where unknown."""
+        if not self.parts.monitor.source.is_live:
+            return None
         names = self.parts.backend.gpu_identifiers
         gpus = self.parts.monitor.gpus
         used = [gpu for gpu in gpus if any(gpu.is_named(name) for name in names)]

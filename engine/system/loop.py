@@ -77,6 +77,7 @@ class ScribbleSystem:
         self._encoder = MetricsEncoder()
         self._recorder: RunRecorder | None = None
         self._stop = threading.Event()
+        self._has_pins = False
 
     @property
     def step(self) -> int:
@@ -106,7 +107,9 @@ class ScribbleSystem:
         """Run the configured time, recording if a folder is configured.
 
         SIGINT and SIGTERM end the control period in progress and then the run, with
-        its summary written; a second signal acts as usual.
+        its summary written; a second signal acts as usual. Pinning bridges by hand, or
+        steps run before, are not in the trace; the summary then notes that the run
+        cannot be replayed.
 
         Args:
             on_progress: Called after every control period.
@@ -115,22 +118,27 @@ class ScribbleSystem:
             The summary, with status done or interrupted.
 
         Raises:
-            RecordError: The run folder cannot be written.
+            RecordError: The run folder cannot be written, or takes no more.
             ConfigError: The metrics port cannot be bound.
         """
-        port = self._serve_metrics()
-        status: str = "failed"
+        status = "failed"
         notes: tuple[str, ...] = ()
+        if self.step:
+            notes = (
+                f"not replayable: {self.step} steps were run before the recording",
+            )
         try:
-            self._open_recorder(port)
+            self._open_recorder(self._serve_metrics())
             with stop_on_signals(self.request_stop):
                 last_step = self.step + self.config.dynamics.step_count
                 self._run_until(last_step, on_progress)
             status = self._status()
         except BaseException as error:
-            notes = (f"{type(error).__name__}: {error}",)
+            notes += (f"{type(error).__name__}: {error}",)
             raise
         finally:
+            if self._has_pins:
+                notes += ("not replayable: bridges were pinned by hand",)
             summary = self._account.summarise(status, notes)
             self._close_run(summary)
         return summary
@@ -157,7 +165,9 @@ class ScribbleSystem:
             self._run_until(self.step + dynamics.step_count, None)
         finally:
             self.monitor.use_source(before)
-        return self.summarise(self._status())
+        status = self._status()
+        self._stop.clear()
+        return self.summarise(status)
 
     def _status(self) -> str:
         return "interrupted" if self._stop.is_set() else "done"
@@ -181,7 +191,7 @@ class ScribbleSystem:
         """Decide, plan, run and measure one control period."""
         account, parts = self._account, self._parts
         started_s = time.perf_counter()
-        self.network.apply_requests()
+        self._has_pins |= self.network.apply_requests()
         decision = self._decide()
         decided_s = time.perf_counter()
         steps = min(self.config.controller.period_steps, steps_left)
@@ -213,7 +223,7 @@ class ScribbleSystem:
         self.lattice.update_tunnel_frequencies(self.controller)
         self.monitor.resonance_frequency = self.lattice.resonance_frequency
         idle_cores = self.monitor.cores.idle_cores
-        if idle_cores is not None:
+        if idle_cores is not None and self.monitor.source.is_live:
             self.backend.share_cores(idle_cores)
         if self._recorder is not None:
             seen = self.monitor.metrics
@@ -273,10 +283,13 @@ class ScribbleSystem:
         self._recorder = RunRecorder(self.config, folder, environment)
 
     def _close_run(self, summary: RunSummary) -> None:
-        if self._recorder is not None:
-            self._recorder.finish(summary)
-            self._recorder = None
-        self.metrics.close()
+        recorder, self._recorder = self._recorder, None
+        self._stop.clear()
+        try:
+            if recorder is not None:
+                recorder.finish(summary)
+        finally:
+            self.metrics.close()
 
     def state_digest(self) -> str:
         """Return the SHA-256 of phases and bridge state, equal on `cpu` and `cuda`."""
@@ -294,8 +307,9 @@ class ScribbleSystem:
         return self._account.summarise(status)
 
     def close(self) -> None:
-        """Stop the monitor and the metrics server; harmless to repeat."""
-        self.monitor.close()
+        """Stop the metrics server and an own monitor; harmless to repeat."""
+        if self._parts.owns_monitor:
+            self.monitor.close()
         self.metrics.close()
 
     def __enter__(self) -> Self:

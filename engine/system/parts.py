@@ -42,6 +42,8 @@ class Parts:
     """Which bridges act when."""
     monitor: ResourceMonitor
     """What the machine has left."""
+    owns_monitor: bool
+    """Whether the monitor was built here, and so must be closed here."""
     cost: CostModel
     """What a step and an event take."""
     controller: TunnelController
@@ -79,7 +81,9 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
     lattice = CrystalLattice(config.lattice, choice.backend, config.seed)
     lattice.check_time_step(config.dynamics.dt_s)
     network = _build_network(config, lattice)
-    monitor = monitor or _build_monitor(config, choice.backend, trace)
+    owns_monitor = monitor is None
+    monitor = monitor or _build_monitor(config, trace)
+    monitor.watch_gpus(choice.backend.gpu_identifiers)
     monitor.watch_tunnels(NodeStatistics(network, lattice.node_count))
     cost = CostModel(lattice.node_count, len(network), config.dynamics.dt_s)
     controller = TunnelController(
@@ -96,6 +100,7 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
         network=network,
         schedule=TunnelSchedule(network, config.dynamics.dt_s, config.seed),
         monitor=monitor,
+        owns_monitor=owns_monitor,
         cost=cost,
         controller=controller,
         metrics=TunnelMetrics(),
@@ -138,15 +143,12 @@ def _build_network(config: RunConfig, lattice: CrystalLattice) -> BridgeNetwork:
     return network
 
 
-def _build_monitor(
-    config: RunConfig, backend: Backend, trace: Trace | None
-) -> ResourceMonitor:
+def _build_monitor(config: RunConfig, trace: Trace | None) -> ResourceMonitor:
     return ResourceMonitor(
         config.resources,
         tunnel=config.tunnel,
         source=_build_source(config.load, trace),
         resonance_frequency_hz=config.lattice.mean_frequency_hz,
-        gpu_uuids=backend.gpu_identifiers,
     )
 
 

@@ -118,6 +118,7 @@ class TunnelController:
         self.active_tunnels: Sequence[QuantumTunnel] = ActiveTunnels(network)
         self._law = ControlLaw(self.config, self.controller_config)
         self._last_s = 0.0
+        self._coherence = self.config.min_coherence
         self.decision: Decision | None = None
         """The last decision; None before the first."""
 
@@ -130,7 +131,7 @@ class TunnelController:
 
     def adjust_frequencies(
         self,
-        coherence: float = 0.0,
+        coherence: float | None = None,
         simulated_s: float = 0.0,
         *,
         local_coherence: float | None = None,
@@ -139,7 +140,7 @@ class TunnelController:
         """Decide the next frequency and set it on every bridge that follows.
 
         Args:
-            coherence: Order parameter r [-].
+            coherence: Order parameter r [-]; None if it was not measured again.
             simulated_s: Simulated time now [s].
             local_coherence: Mean cosine over lattice edges [-], if measured.
             defect_count: Vortices plus winding turns [-].
@@ -148,9 +149,11 @@ class TunnelController:
             The decision with its state and reason.
         """
         metrics = self.monitor.update(simulated_s)
+        if coherence is not None:
+            self._coherence = coherence
         seen = Observation(
             elapsed_s=max(simulated_s - self._last_s, 0.0),
-            coherence=coherence,
+            coherence=self._coherence,
             affordable_hz=self._affordable_hz(),
             sensor_age_s=metrics.age_s,
             is_stale=metrics.is_stale,

@@ -35,7 +35,7 @@ class Observation:
     """What the law is told at the end of a control period."""
 
     elapsed_s: float
-    """Simulated time since the last decision [s], > 0."""
+    """Simulated time since the last decision [s], >= 0."""
     coherence: float
     """Order parameter r [-], in [0, 1]."""
     affordable_hz: float
@@ -217,7 +217,7 @@ class ControlLaw:
                 "frequency; raise bridges.strength_rad_s, bridges.per_node or "
                 "lattice.coupling_rad_s, or lower lattice.spread_hz."
             )
-        if seen.is_stale:
+        if seen.is_stale and self.config.objective != "floor":
             return STALE, (
                 f"The resource sensor is silent for {seen.sensor_age_s:.1f} s; holding "
                 "the last offer, then the safe maximum."

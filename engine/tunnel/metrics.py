@@ -39,7 +39,7 @@ class TunnelMetrics:
         self.resource_utilization = Histogram(
             "scribble_resource_utilization_ratio",
             "1 - availability, at each control period",
-            buckets=[0.1 * step for step in range(1, 11)],
+            buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
             registry=registry,
         )
         self.coherence = Gauge(
@@ -71,10 +71,12 @@ class TunnelMetrics:
             self._server, _ = start_http_server(
                 config.port, addr=config.address, registry=self.registry
             )
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or "no such address"
             raise ConfigError(
                 f"metrics.port {config.port} on {config.address} cannot be bound "
-                f"({error.strerror}); choose another, or 0 for a free one."
+                f"({why}); choose another port, 0 for a free one, or another "
+                "metrics.address."
             ) from error
         return int(self._server.server_port)
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from engine.config import (
-    BACKENDS,
     BRIDGE_KINDS,
     DISTRIBUTIONS,
     INITIAL_PHASES,
@@ -91,7 +90,6 @@ CHOICES = {
     "bridges.kind": BRIDGE_KINDS,
     "dynamics.integrator": INTEGRATORS,
     "controller.objective": OBJECTIVES,
-    "backend.name": BACKENDS,
     "load.kind": LOAD_KINDS,
     "load.profile": PROFILES,
 }
@@ -241,3 +239,25 @@ def test_rung_and_frequency_are_inverse(rung: float) -> None:
 def test_step_count_is_rounded_and_at_least_one() -> None:
     assert change("dynamics.duration_s", 0.001).dynamics.step_count == 4
     assert change("dynamics.duration_s", 1e-9).dynamics.step_count == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("dynamics.dt_s", 1e-310, "at least 1e-09"),
+        ("dynamics.duration_s", 1e7, "counted in 32 bits"),
+        ("tunnel.linewidth_hz", 1e-200, "at least 0.001"),
+        ("bridges.strength_rad_s", 1e39, "[0, 1e+12]"),
+        ("lattice.spread_hz", 1e39, "[0, 1e+12]"),
+    ],
+)
+def test_what_the_arithmetic_cannot_hold(key: str, value: float, words: str) -> None:
+    message = complain(change(key, value))
+    assert_is_one_sentence(message, key)
+    assert words in message
+
+
+def test_ladder_that_reaches_zero() -> None:
+    steep = TunnelConfig(base_frequency=1e-8, phi_coefficient=1e-10, rungs=40)
+    message = complain(replace(RunConfig(), tunnel=steep))
+    assert "tunnel.rungs is 40" in message

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engine.config import LATTICE_AXES
+from engine.errors import ShapeError
 from engine.geometry import (
     Geometry,
     build_geometry,
@@ -140,3 +141,9 @@ def test_box_keeps_the_order_of_sites(
     assert math.prod(box) == geometry.node_count
     assert geometry.to_box(shape) == tuple(0 if cells == 1 else cells for cells in box)
     assert geometry.box_periodic == tuple(cells == 1 for cells in box)
+
+
+def test_offsets_reach_no_further_than_the_next_cell() -> None:
+    # The kernels keep three slabs and one halo entry: (2, 0) would be read wrongly.
+    with pytest.raises(ShapeError, match="each entry must be -1, 0 or 1"):
+        Geometry("far", (8, 8), (True, True), ((2, 0), (-2, 0)))

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
+from engine.backends import register_backend
+from engine.backends.cpu import CpuBackend
 from engine.backends.reference import ReferenceBackend
 from engine.config import LoadConfig, RunConfig
 from engine.errors import (
@@ -421,3 +423,70 @@ def test_memory_is_refused_with_the_bytes_before_anything_is_allocated(
     assert "shrink lattice.shape or bridges.per_node" in str(caught.value)
     # One byte per node would be 2 GiB.
     assert peak < 20e6
+
+
+def test_registered_backend_runs_a_whole_system(
+    build_config: BuildConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.backends._BUILDERS", {})
+    register_backend("mine", lambda config: CpuBackend(1))
+    config = build_config(backend={"name": "mine"}, dynamics={"duration_s": 0.02})
+    with ScribbleSystem(config) as system:
+        assert system.run().status == "done"
+
+
+def test_stopped_system_runs_again(build_config: BuildConfig) -> None:
+    with ScribbleSystem(build_config(dynamics={"duration_s": 0.02})) as system:
+        system.request_stop()
+        assert system.run().status == "interrupted"
+        assert system.step == 0
+        assert system.run().status == "done"
+
+
+def test_what_the_trace_lacks_is_noted(build_config: BuildConfig) -> None:
+    config = build_config(dynamics={"duration_s": 0.02})
+    with ScribbleSystem(config) as system:
+        assert system.run().notes == ()
+        (note,) = system.run().notes
+        assert note.startswith("not replayable: ")
+        assert "steps were run before" in note
+    with ScribbleSystem(config) as system:
+        system.network[0].frequency = 100.0
+        assert system.run().notes == ("not replayable: bridges were pinned by hand",)
+
+
+def test_threads_follow_the_real_machine_only(
+    build_config: BuildConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[float] = []
+    monkeypatch.setattr(
+        CpuBackend, "share_cores", lambda self, idle_cores: heard.append(idle_cores)
+    )
+    short = {"duration_s": 0.02}
+    cpu = {"name": "cpu"}
+    synthetic = {"kind": "synthetic", "level": 1.0}
+    with ScribbleSystem(
+        build_config(dynamics=short, backend=cpu, load=synthetic)
+    ) as system:
+        system.run()
+    assert heard == []
+    live = {"kind": "none"}
+    with ScribbleSystem(build_config(dynamics=short, backend=cpu, load=live)) as system:
+        system.run()
+    assert heard
+
+
+def test_own_monitor_is_told_of_the_gpus_and_left_open(
+    build_config: BuildConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ReferenceBackend, "gpu_identifiers", ("GPU-1",))
+    load = LoadConfig(kind="synthetic")
+    with ResourceMonitor(source=SyntheticSource(load)) as monitor:
+        watched: list[object] = []
+        closed: list[bool] = []
+        monkeypatch.setattr(monitor, "watch_gpus", watched.append)
+        monkeypatch.setattr(monitor, "close", lambda: closed.append(True))
+        config = build_config(backend={"name": "reference"})
+        ScribbleSystem(config, monitor=monitor).close()
+        assert watched == [("GPU-1",)]
+        assert closed == []

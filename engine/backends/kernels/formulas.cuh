@@ -22,7 +22,7 @@ static_assert(sizeof(unsigned int) == 4 && sizeof(long long) == 8, "word sizes")
 constexpr float TURN_F = 4294967296.0f;
 constexpr float PER_TURN = 1.0f / 4294967296.0f;
 constexpr float PER_TWO_TURNS = 1.0f / 8589934592.0f;
-constexpr unsigned int HALF_TURN = 1u << 30;
+constexpr unsigned int QUARTER_TURN = 1u << 30;
 
 // sin(2 pi y) = y * p(y^2) for abs(y) <= 1/4 turn, absolute error 4e-9.
 constexpr float S0 = 6.28318516217585f;
@@ -115,7 +115,7 @@ SCRIBBLE_INLINE float cosine_poly(float y)
 // half a turn, which turns the sign of both functions.
 SCRIBBLE_INLINE SineCosine sine_cosine(unsigned int angle)
 {
-    const unsigned int half = (angle + HALF_TURN) >> 31;
+    const unsigned int half = (angle + QUARTER_TURN) >> 31;
     const int folded = static_cast<int>(angle - (half << 31));
     const float y = static_cast<float>(folded) * PER_TURN;
     const float sign = ONE - static_cast<float>(static_cast<int>(half + half));

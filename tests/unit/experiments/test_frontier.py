@@ -1,4 +1,6 @@
+import sys
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -32,3 +34,18 @@ def test_picture_is_drawn_for_both_themes(tmp_path) -> None:
         study = {"frontier": rows, "adaptive": adaptive}
         frontier.draw_picture(study, 0.5, theme, path)
         assert ElementTree.parse(path).getroot().tag.endswith("svg")
+
+
+def test_missing_matplotlib_is_said_before_anything_is_simulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    studies: list[RunConfig] = []
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(frontier, "run_study", lambda config, _: studies.append(config))
+    assert frontier.main(["--folder", str(tmp_path / "results")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert 'run: pip install "scribble-engine[report]".' in captured.err
+    assert studies == []
+    assert list(tmp_path.iterdir()) == []

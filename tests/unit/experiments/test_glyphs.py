@@ -18,7 +18,6 @@ from experiments.wording import (
     format_count,
     format_frequency,
     format_span,
-    nearest_names,
 )
 
 
@@ -109,7 +108,6 @@ def test_throttle_never_waits_too_long() -> None:
         (lambda: format_frequency(698.99), "699 Hz"),
         (lambda: format_frequency(39.13), "39.1 Hz"),
         (lambda: format_frequency(0.829), "0.83 Hz"),
-        (lambda: nearest_names("latice", ["load", "lattice"], 1), ["lattice"]),
     ],
 )
 def test_wording(call: object, text: object) -> None:

@@ -202,8 +202,20 @@ def test_plain_line_holds_every_fact(
                  "frequency 432 Hz (offered 437 Hz, required 39.1 Hz)",
                  "tunnels 1.23 M ok, 890 failed", "cores 1.5/4 by others",
                  "memory 12 GiB free", "GPU 0 93% busy", "available 62%",
-                 "nominal: Tunnelling"):  # fmt: skip
+                 "| nominal"):  # fmt: skip
         assert fact in line
+    assert "Tunnelling" not in line
+
+
+@pytest.mark.parametrize("state", ["floor-bound", "unreachable", "stale"])
+def test_plain_line_says_how_old_its_reason_is(
+    state: str, build_progress: Build
+) -> None:
+    # The reason's r is that of the decision, before the period just run.
+    reason = "Coherence 0.004 is below its floor 0.87."
+    line = format_line(build_progress(coherence=0.041, state=state, reason=reason))
+    assert "coherence 0.041" in line
+    assert line.endswith(f"| {state}, decided a period ago: {reason}")
 
 
 def test_remaining_time_follows_the_mean_pace(build_progress: Build) -> None:

@@ -17,7 +17,7 @@ from engine.config import LoadConfig, RunConfig
 from engine.errors import RecordError
 from engine.monitor import ResourceMetrics
 from engine.recording import RunRecorder, RunSummary, check_folder, to_yaml
-from engine.recording.folder import TIMESERIES_COLUMNS, TRACE_COLUMNS
+from engine.recording.folder import TIMESERIES_COLUMNS, TRACE_COLUMNS, TableWriter
 from engine.system import ScribbleSystem
 
 BuildConfig = Callable[..., RunConfig]
@@ -177,7 +177,7 @@ def test_existing_run_is_not_touched(old_run: Path, build_config: BuildConfig) -
 def test_overwrite_replaces_a_run_completely(
     old_run: Path, build_config: BuildConfig
 ) -> None:
-    (old_run / "report.html").write_text("old", encoding="utf-8")
+    (old_run / "status.json").write_text("old", encoding="utf-8")
     again = {"folder": str(old_run), "overwrite": True}
     summary = record(build_config(seed=1, record=again))
     assert {path.name for path in old_run.iterdir()} == FILES
@@ -192,9 +192,54 @@ def test_overwrite_spares_folders_that_no_run_wrote(
     precious = tmp_path / "thesis.tex"
     precious.write_text("years of work", encoding="utf-8")
     again = {"folder": str(tmp_path), "overwrite": True}
-    with pytest.raises(RecordError, match="that no run has written"):
+    with pytest.raises(RecordError, match="what no run has written such as thesis"):
         ScribbleSystem(build_config(record=again))
     assert precious.read_text(encoding="utf-8") == "years of work"
+
+
+def test_overwrite_spares_files_beside_those_of_a_run(
+    old_run: Path, build_config: BuildConfig
+) -> None:
+    precious = old_run / "thesis.tex"
+    precious.write_text("years of work", encoding="utf-8")
+    before = sorted(old_run.iterdir())
+    again = {"folder": str(old_run), "overwrite": True}
+    with pytest.raises(RecordError, match="what no run has written such as thesis"):
+        ScribbleSystem(build_config(record=again))
+    assert sorted(old_run.iterdir()) == before
+
+
+def test_overwrite_spares_a_folder_with_only_a_configuration(
+    tmp_path: Path, build_config: BuildConfig
+) -> None:
+    (tmp_path / "config.yaml").write_text("mine", encoding="utf-8")
+    again = {"folder": str(tmp_path), "overwrite": True}
+    with pytest.raises(RecordError, match="does not apply"):
+        ScribbleSystem(build_config(record=again))
+    assert (tmp_path / "config.yaml").read_text(encoding="utf-8") == "mine"
+
+
+def test_name_that_no_file_system_takes(build_config: BuildConfig) -> None:
+    with pytest.raises(RecordError, match="cannot be written"):
+        ScribbleSystem(build_config(record={"folder": "x" * 300}))
+
+
+def test_full_disk_leaves_a_summary(
+    tmp_path: Path, build_config: BuildConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_up(writer: TableWriter) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(TableWriter, "_flush", fill_up)
+    folder = tmp_path / "run"
+    config = build_config(
+        record={"folder": str(folder)}, metrics={"http": True}, dynamics={}
+    )
+    with ScribbleSystem(config) as system:
+        with pytest.raises(RecordError, match="No space left on device"):
+            system.run()
+        assert system.metrics._server is None
+    assert json.loads((folder / "summary.json").read_text())["steps"] > 0
 
 
 def test_empty_folder_is_taken(tmp_path: Path, build_config: BuildConfig) -> None:
