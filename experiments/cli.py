@@ -7,7 +7,6 @@ they are called, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,19 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parse(parser, words)
     except SystemExit as end:  # argparse ends by itself after --help and bad options
         return end.code if isinstance(end.code, int) else outcome.BAD_INPUT
-    try:
-        code: int = arguments.command(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has gone; keep the interpreter from complaining when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return outcome.FAILED
-    except KeyboardInterrupt:
-        sys.stderr.write("scribble: interrupted.\n")
-        return outcome.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the last stop before the user
-        return outcome.report_error(error)
-    return code
+    return outcome.close_command(lambda: arguments.command(arguments))
 
 
 def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.errors import ConfigError
 from experiments import outcome
 from experiments.wording import format_bytes
 
@@ -82,6 +83,7 @@ def examine_machine() -> Iterator[Finding]:
         examine_packages,
         examine_resources,
         examine_threading_layer,
+        examine_kernel_cache,
         examine_cuda,
         examine_configuration,
         examine_folder,
@@ -163,13 +165,25 @@ def examine_threading_layer() -> Iterator[Finding]:
     )
 
 
+def examine_kernel_cache() -> Iterator[Finding]:
+    """Find out whether compiled CPU kernels are kept for the next run."""
+    from engine.backends.kernel_cache import find_cache_folder
+
+    folder, is_kept = find_cache_folder()
+    if is_kept:
+        yield Finding("kernels", "ok", f"compiled kernels are kept in {folder}")
+        return
+    text = "compiled kernels cannot be kept, so every run compiles them anew"
+    yield Finding("kernels", "note", text, "set NUMBA_CACHE_DIR to a writable folder")
+
+
 def examine_cuda() -> Iterator[Finding]:
     """Look for CuPy, and say why CUDA is or is not used."""
-    from engine.backends.probe import probe_cuda
+    from engine.backends.probe import CUPY_PACKAGES, probe_cuda
 
     packages = [
         f"{name} {importlib.metadata.version(name)}"
-        for name in ("cupy-cuda12x", "cupy-cuda13x", "cupy")
+        for name in CUPY_PACKAGES
         if _has_distribution(name)
     ]
     if len(packages) > 1:
@@ -191,13 +205,20 @@ def examine_configuration() -> Iterator[Finding]:
     cure = "reinstall scribble-engine"
     if not _can_import("hydra"):
         return
-    from experiments.overrides import compose_run_config, list_groups
+    from experiments.overrides import (
+        compose_run_config,
+        list_groups,
+        refuse_foreign_conf,
+    )
 
     try:
+        refuse_foreign_conf()
         count = sum(len(choices) for choices in list_groups().values())
         compose_run_config([])
     except ModuleNotFoundError as error:
         yield Finding("conf", "broken", f"not found: {error}", cure)
+    except ConfigError as error:
+        yield Finding("conf", "broken", str(error))
     else:
         yield Finding("conf", "ok", f"found, {count} choices, the default composes")
 

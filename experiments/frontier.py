@@ -21,6 +21,7 @@ import numpy as np
 
 from engine.config import LoadConfig, RunConfig
 from engine.system import Progress, ScribbleSystem
+from experiments import outcome
 
 SETTLING_SHARE = 0.5
 """First part of a fixed-frequency run that is not averaged [-]."""
@@ -38,6 +39,21 @@ THEMES = {
         "hot": "#ffa657",
     },
 }
+
+
+def require_matplotlib() -> None:
+    """Make sure that the picture can be drawn.
+
+    Raises:
+        MissingPackageError: Matplotlib is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401 - the import is the check
+    except ModuleNotFoundError as error:
+        raise outcome.MissingPackageError(
+            "The study draws its picture with Matplotlib, which is not installed; "
+            'run: pip install "scribble-engine[report]".'
+        ) from error
 
 
 def measure_fixed(config: RunConfig, frequency_hz: float) -> dict[str, float]:
@@ -213,20 +229,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--duration-s", type=float, default=3.0)
     options = parser.parse_args(argv)
+    return outcome.close_command(
+        lambda: _write_study(options.folder, options.duration_s)
+    )
+
+
+def _write_study(folder: Path, duration_s: float) -> int:
+    """Run the default study, write its files and print the frontier."""
+    require_matplotlib()
     config = RunConfig()
-    study = run_study(config, options.duration_s)
-    options.folder.mkdir(parents=True, exist_ok=True)
+    study = run_study(config, duration_s)
+    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(study, indent=1) + "\n"
-    (options.folder / "frontier.json").write_text(text, encoding="utf-8")
+    (folder / "frontier.json").write_text(text, encoding="utf-8")
     for theme in THEMES:
-        path = options.folder / f"frontier-{theme}.svg"
+        path = folder / f"frontier-{theme}.svg"
         draw_picture(study, config.tunnel.min_coherence, theme, path)
     for row in study["frontier"]:
         sys.stdout.write(
             f"{row['frequency_hz']:8.1f} Hz  r = {row['coherence']:.4f}  "
             f"{row['events_saved_factor']:7.1f} times fewer events\n"
         )
-    return 0
+    return outcome.DONE
 
 
 if __name__ == "__main__":

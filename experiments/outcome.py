@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from engine.errors import EngineError, NumericalError
@@ -31,6 +35,49 @@ EXIT_CODES: Final = (
 
 class MissingPackageError(EngineError, ImportError):
     """A package that only some commands need is not installed."""
+
+
+def close_command(command: Callable[[], int]) -> int:
+    """Run a command; however it ends, end with an exit code and at most one line.
+
+    Args:
+        command: Does the work and returns its exit code.
+
+    Returns:
+        Exit code of the process.
+    """
+    try:
+        with interrupt_on_sigterm():
+            code = command()
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone; keep the interpreter from complaining when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("scribble: interrupted.\n")
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last stop before the user
+        return report_error(error)
+    return code
+
+
+@contextmanager
+def interrupt_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise `KeyboardInterrupt`, as Ctrl-C does.
+
+    A run brings its own handlers and gives these back. Does nothing outside the main
+    thread, or where a program has chosen what SIGTERM does.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def code_of_status(status: str) -> int:

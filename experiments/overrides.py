@@ -5,10 +5,12 @@ Hydra composes; its exceptions leave this room as one `ConfigError` sentence.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.config import RunConfig
@@ -53,12 +55,35 @@ def require_hydra() -> None:
         ) from error
 
 
+def refuse_foreign_conf() -> None:
+    """Make sure that ``conf`` is the package that was shipped with this one.
+
+    Raises:
+        ConfigError: A package or module of the same name comes first on `sys.path`.
+    """
+    spec = importlib.util.find_spec(CONF_PACKAGE)
+    if spec is None:
+        return  # whoever reads it says that it is missing
+    shipped = Path(__file__).resolve().parents[1] / CONF_PACKAGE
+    places = [Path(place).resolve() for place in spec.submodule_search_locations or ()]
+    if shipped not in places:
+        found = spec.origin or next(iter(places), "unknown")
+        raise ConfigError(
+            f"{CONF_PACKAGE} is {found}, but Scribble's own is {shipped}; rename yours "
+            "or take its folder off PYTHONPATH (or start elsewhere)."
+        )
+
+
 def list_groups() -> dict[str, list[str]]:
     """List the configuration groups and the choices that each one ships.
 
     Returns:
         Group names and their choices, both sorted.
+
+    Raises:
+        ConfigError: Another package hides the shipped one.
     """
+    refuse_foreign_conf()
     root = resources.files(CONF_PACKAGE)
     folders = sorted(
         (entry for entry in root.iterdir() if entry.is_dir()), key=lambda e: e.name

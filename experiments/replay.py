@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engine.config import LoadConfig, RunConfig
 from engine.errors import ConfigError, RecordError
+from engine.recording.folder import CONFIG_FILE, SUMMARY_FILE
+from engine.recording.trace import TRACE_FILE
 from experiments import outcome
 from experiments.overrides import (
     EXPERIMENT_GROUP,
@@ -28,12 +30,8 @@ from experiments.schema import run_config_from_dict
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-CONFIG_FILE: Final = "config.yaml"
-"""Resolved configuration of a run folder."""
-TRACE_FILE: Final = "trace.parquet"
-"""Resource samples and decisions of a run folder."""
-SUMMARY_FILE: Final = "summary.json"
-"""Figures of a run folder."""
+UNREPLAYABLE: Final = "not replayable"
+"""Beginning of a summary's note that says why a replay cannot give the same bits."""
 
 
 def replay_run(
@@ -72,6 +70,9 @@ def replay_run(
         sys.stdout.write(f"replay: state_digest is equal, {new}\n")
         return outcome.DONE
     sys.stdout.write(f"replay: state_digest differs, recorded {old}, replayed {new}\n")
+    cause = find_unreplayable_note(recorded)
+    if cause is not None:
+        sys.stdout.write(f"replay: {cause}\n")
     return outcome.DONE if overrides else outcome.FAILED
 
 
@@ -80,7 +81,7 @@ def build_replay_config(
 ) -> RunConfig:
     """Build the configuration that replays a run folder.
 
-    A run that was interrupted is replayed as far as it came.
+    A run that was interrupted or failed is replayed as far as it came.
 
     Args:
         folder: Run folder.
@@ -99,15 +100,38 @@ def build_replay_config(
     words = tidy_overrides(overrides)
     _refuse_contradictions(words)
     stored = _read_config(folder)
-    if recorded.get("status") == "interrupted":
-        seconds = float(recorded["simulated_seconds"])
-        stored["dynamics"]["duration_s"] = seconds
+    if recorded.get("status") in ("interrupted", "failed"):
+        stored["dynamics"]["duration_s"] = _read_duration_s(folder, recorded)
     with open_hydra():
         config = convert_node(_merge(stored, words), words)
     load = LoadConfig(kind="replay", trace=str(folder))
     config = replace(config, load=load)
     config.validate()
     return config
+
+
+def find_unreplayable_note(recorded: Mapping[str, Any]) -> str | None:
+    """Find the reason, if the engine left one, why a run cannot be replayed.
+
+    Args:
+        recorded: Content of a ``summary.json``.
+
+    Returns:
+        The engine's sentence, or None.
+    """
+    notes = map(str, recorded.get("notes") or ())
+    return next((note for note in notes if note.startswith(UNREPLAYABLE)), None)
+
+
+def _read_duration_s(folder: Path, recorded: Mapping[str, Any]) -> float:
+    """Read how far a run came [s]."""
+    seconds = recorded.get("simulated_seconds")
+    if not isinstance(seconds, int | float) or seconds <= 0:
+        raise RecordError(
+            f"{folder} holds a run that ended before its first step; name a run that "
+            "has started."
+        )
+    return float(seconds)
 
 
 def _read_summary(folder: Path) -> dict[str, Any]:

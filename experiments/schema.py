@@ -6,6 +6,7 @@ is a new key here. OmegaConf is imported only where a composed configuration is 
 
 from __future__ import annotations
 
+import difflib
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields, is_dataclass, make_dataclass
@@ -14,7 +15,6 @@ from typing import get_type_hints as _get_type_hints
 
 from engine.config import RunConfig
 from engine.errors import ConfigError
-from experiments.wording import nearest_names
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -147,7 +147,8 @@ def unknown_key(key: str) -> ConfigError:
     Returns:
         The error, not raised.
     """
-    names = ", ".join(nearest_names(key, list_keys(), 4))
+    nearest = difflib.get_close_matches(key, list(list_keys()), n=4, cutoff=0.0)
+    names = ", ".join(nearest)
     return ConfigError(f"{key} is not a configuration key; the nearest are: {names}.")
 
 

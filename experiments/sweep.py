@@ -7,6 +7,7 @@ file, and the sweep is judged by those files at its end.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import ConfigError, RecordError
+from engine.recording.folder import STATUS_FILE
 from experiments import outcome
 from experiments.overrides import (
     CONF_PACKAGE,
@@ -34,8 +36,6 @@ from experiments.schema import register_schema
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-STATUS_NAME: Final = "status.json"
-"""File in a job's folder that says how the job ended."""
 SWEEP_KEY: Final = "hydra.sweep.dir"
 """Hydra's own key for the folder of a sweep."""
 
@@ -80,7 +80,7 @@ def run_sweep(
     """
     require_hydra()
     tidy = tidy_overrides(overrides)
-    folder = _check_overrides(tidy)
+    folder, planned = _check_overrides(tidy)
     _make_folder(folder)
     words = [word for word in tidy if not word.startswith(f"{SWEEP_KEY}=")]
     job = build_job(is_quiet=is_quiet, is_recorded=is_recorded)
@@ -89,7 +89,7 @@ def run_sweep(
         _launch(job, [*words, f"{SWEEP_KEY}={_quote(str(folder))}"])
     except KeyboardInterrupt:
         is_interrupted = True
-    code = _close_sweep(folder)
+    code = _close_sweep(folder, planned)
     return outcome.INTERRUPTED if is_interrupted else code
 
 
@@ -118,6 +118,8 @@ def build_job(
             )
             status = execute_run(config, is_quiet=is_quiet).status
             code = outcome.code_of_status(status)
+        except KeyboardInterrupt:  # while the system was being built
+            status, code = "interrupted", outcome.INTERRUPTED
         except Exception as error:  # noqa: BLE001 - one job must not end the others
             status, message = "failed", outcome.describe_error(error)
             code = outcome.report_error(error)
@@ -138,18 +140,18 @@ def read_statuses(folder: Path) -> list[JobStatus]:
     Returns:
         One status per job that ended, by number.
     """
-    texts = [path.read_text("utf-8") for path in folder.rglob(STATUS_NAME)]
+    texts = [path.read_text("utf-8") for path in folder.rglob(STATUS_FILE)]
     return sorted((JobStatus(**json.loads(t)) for t in texts), key=lambda s: s.job)
 
 
 def _write_status(folder: Path, job: JobStatus) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(job), indent=2)
-    (folder / STATUS_NAME).write_text(f"{text}\n", encoding="utf-8")
+    (folder / STATUS_FILE).write_text(f"{text}\n", encoding="utf-8")
 
 
-def _check_overrides(words: Sequence[str]) -> Path:
-    """Compose every value of every override once, and find the sweep's folder."""
+def _check_overrides(words: Sequence[str]) -> tuple[Path, int]:
+    """Compose every value of every override once; return folder and count of jobs."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -168,12 +170,25 @@ def _check_overrides(words: Sequence[str]) -> Path:
     with open_hydra():
         for combination in _vary_one_by_one(variants):
             node = compose_node(combination, with_hydra=True)
+            _refuse_shared_folder(node)
     folder = Path(str(node.hydra.sweep.dir)).absolute()
     if read_statuses(folder):
         raise ConfigError(
             f"{SWEEP_KEY} is {folder}, which holds another sweep; name a new folder."
         )
-    return folder
+    return folder, math.prod(len(values) for values in variants)
+
+
+def _refuse_shared_folder(node: DictConfig) -> None:
+    from omegaconf import OmegaConf
+
+    record = OmegaConf.to_container(node.record, resolve=False)
+    named = record.get("folder") if isinstance(record, dict) else None
+    if named is not None:
+        raise ConfigError(
+            f"record.folder is {named!r}, but every job of a sweep is recorded in a "
+            f"folder of its own; leave it out and name their parent by {SWEEP_KEY}."
+        )
 
 
 def _make_folder(folder: Path) -> None:
@@ -236,19 +251,26 @@ def _quote(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _close_sweep(folder: Path) -> int:
+def _close_sweep(folder: Path, planned: int) -> int:
     """Print how the sweep went and choose its exit code."""
     jobs = read_statuses(folder)
     failed = [job for job in jobs if job.status != "done"]
-    done = len(jobs) - len(failed)
-    sys.stdout.write(f"\n{done} of {len(jobs)} jobs done: {folder}\n")
+    # A sweeper of the user's own may start more jobs than the values say.
+    count = max(planned, len(jobs))
+    done, waiting = len(jobs) - len(failed), count - len(jobs)
+    sys.stdout.write(f"\n{done} of {count} jobs done: {folder}\n")
     sys.stdout.flush()
-    if not failed:
-        return outcome.DONE if jobs else outcome.FAILED
-    numbers = ", ".join(str(job.job) for job in failed)
-    first = failed[0].message or failed[0].status
-    sys.stderr.write(
-        f"scribble: error: {len(failed)} of {len(jobs)} jobs did not finish "
-        f"({numbers}); the first one: {first}\n"
-    )
+    if done == count:
+        return outcome.DONE
+    facts = []
+    if failed:
+        numbers = ", ".join(str(job.job) for job in failed)
+        first = failed[0].message or failed[0].status
+        facts.append(
+            f"{len(failed)} of {count} jobs did not finish ({numbers}); the first one: "
+            f"{first}"
+        )
+    if waiting:
+        facts.append(f"{waiting} of {count} jobs were not started")
+    sys.stderr.write(f"scribble: error: {'; '.join(reversed(facts))}\n")
     return outcome.FAILED

@@ -1,28 +1,12 @@
-"""Words for people: nearest names, figures with units, spans of time."""
+"""Words for people: figures with units, spans of time."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Final
 
 _SUFFIXES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
-
-
-def nearest_names(got: str, names: Iterable[str], count: int) -> list[str]:
-    """Order names by likeness to what was typed.
-
-    Args:
-        got: What was typed.
-        names: Every accepted name.
-        count: Most names to return.
-
-    Returns:
-        The nearest names, nearest first.
-    """
-    return difflib.get_close_matches(got, list(names), n=count, cutoff=0.0)
 
 
 def format_count(count: float) -> str:

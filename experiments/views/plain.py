@@ -137,9 +137,23 @@ def format_line(progress: Progress) -> str:
         f"tunnels {format_count(progress.successful)} ok, "
         f"{format_count(progress.failed)} failed",
         *_list_resource_facts(progress.metrics),
-        f"{progress.state}: {progress.reason}",
+        describe_state(progress),
     ]
     return " | ".join(facts)
+
+
+def describe_state(progress: Progress) -> str:
+    """Name the controller's state and, unless all is well, the reason.
+
+    The reason is as old as the decision: its figures are those from before the period
+    whose coherence stands beside it.
+
+    Args:
+        progress: State after a control period.
+    """
+    if progress.state == "nominal":
+        return progress.state
+    return f"{progress.state}, decided a period ago: {progress.reason}"
 
 
 def _list_resource_facts(metrics: ResourceMetrics) -> list[str]:

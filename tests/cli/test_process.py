@@ -132,6 +132,48 @@ def test_signal_ends_a_run_with_its_summary(
     assert summary["status"] == "interrupted"
 
 
+@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM"])
+def test_signal_while_building_leaves_nothing(kind: str, tmp_path: Path) -> None:
+    code = (
+        "import signal, sys; from experiments import run;"
+        "from experiments.cli import main;"
+        f"run.build_system = lambda config: signal.raise_signal(signal.{kind});"
+        "sys.exit(main(['run', 'record.folder=mine']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=build_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "scribble: interrupted.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words", [["run"], ["run", "-m", "seed=1,2"], ["run", "--cfg"]]
+)
+def test_foreign_conf_package_is_named(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "__init__.py").touch()
+    # Python puts the folder that `-m` is called from before all others.
+    done = scribble(tmp_path, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert f"conf is {tmp_path / 'conf' / '__init__.py'}, but" in done.stderr
+    assert str(ROOT / "conf") in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["conf"]
+
+
+def test_folder_named_conf_without_a_package_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    assert scribble(tmp_path, "run", "--cfg").returncode == 0
+
+
 @pytest.mark.parametrize("columns", [60, 140])
 def test_live_view_on_a_terminal(columns: int, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()

@@ -172,10 +172,36 @@ def test_replay_with_another_digest_fails_unless_something_was_changed(
     assert config.lattice.shape == (8, 8)
 
 
-def test_replay_of_an_interrupted_run_stops_where_it_stopped(
-    stage: Stage, folder: Path
+def test_replay_says_why_a_run_cannot_be_replayed(
+    stage: Stage, folder: Path, capsys: Capture
 ) -> None:
-    stage.endings[0] = "interrupted"
+    main(["run", "-q", "record.folder=first"])
+    note = "not replayable: bridges were pinned by hand."
+    notes = {"notes": ["Something else.", note]}
+    change_digest(folder / "first" / "summary.json", state_digest="other", **notes)
+    assert main(["replay", "first", "-q"]) == 1
+    assert capsys.readouterr().out.endswith(f"replay: {note}\n")
+    change_digest(folder / "first" / "summary.json", notes=["Something else."])
+    assert main(["replay", "first", "-q"]) == 1
+    assert "not replayable" not in capsys.readouterr().out
+
+
+def test_replay_of_a_run_without_a_step_is_refused(
+    stage: Stage, folder: Path, capsys: Capture
+) -> None:
+    main(["run", "-q", "record.folder=first"])
+    changes = {"status": "failed", "simulated_seconds": 0.0}
+    change_digest(folder / "first" / "summary.json", **changes)
+    assert main(["replay", "first", "-q"]) == 2
+    assert "ended before its first step" in capsys.readouterr().err
+    assert len(stage.configs) == 1
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed"])
+def test_replay_of_a_shorter_run_stops_where_it_stopped(
+    status: str, stage: Stage, folder: Path
+) -> None:
+    stage.endings[0] = status
     main(["run", "-q", "record.folder=first"])
     assert main(["replay", "first", "-q"]) == 0
     assert stage.configs[-1].dynamics.duration_s == 4.0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from engine.errors import NumericalError
+from experiments import run
 from experiments.cli import main
 from experiments.sweep import read_statuses
 
@@ -58,13 +60,55 @@ def test_impossible_job_is_reported_like_a_failing_one(
     assert "an odd number" in jobs[2].message
 
 
-def test_interrupt_ends_the_sweep(stage: Stage, folder: Path) -> None:
+def test_interrupt_ends_the_sweep(stage: Stage, folder: Path, capsys: Capture) -> None:
     stage.endings = {1: "interrupted"}
-    assert main([*SWEEP, "seed=1,2,3"]) == 130
+    assert main([*SWEEP, "seed=1,2,3", "tunnel=default,production"]) == 130
     assert [job.status for job in read_statuses(folder / "sweep")] == [
         "done",
         "interrupted",
     ]
+    captured = capsys.readouterr()
+    assert "1 of 6 jobs done" in captured.out
+    assert captured.err == (
+        "scribble: error: 4 of 6 jobs were not started; 1 of 6 jobs did not finish "
+        "(1); the first one: interrupted\n"
+    )
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_signal_while_a_job_is_built_ends_the_sweep(
+    kind: signal.Signals, folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "build_system", lambda config: signal.raise_signal(kind))
+    assert main([*SWEEP, "seed=range(0,3)"]) == 130
+    assert "0 of 3 jobs done" in capsys.readouterr().out
+    jobs = read_statuses(folder / "sweep")
+    assert [(job.status, job.exit_code) for job in jobs] == [("interrupted", 130)]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["record.folder=same", "record.overwrite=true"],
+        ["+record.folder=one,two"],
+        ["record.folder=job_${seed}"],
+    ],
+)
+def test_one_folder_for_all_jobs_is_refused(
+    words: list[str], stage: Stage, folder: Path, capsys: Capture
+) -> None:
+    assert main(["run", "-m", "seed=1,2", *words]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "every job of a sweep is recorded in a folder of its own" in captured.err
+    assert stage.configs == []
+    assert list(folder.iterdir()) == []
+
+
+def test_no_folder_may_be_said_in_a_sweep(stage: Stage, folder: Path) -> None:
+    assert main([*SWEEP, "seed=1,2", "record.folder=null"]) == 0
 
 
 def test_folder_of_another_sweep_is_refused(
