@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from engine.backends import select_backend
+from engine.backends import BackendChoice, select_backend
 from engine.backends.protocol import Backend
 from engine.bridge import BridgeNetwork, build_edges
 from engine.config import LoadConfig, RunConfig
 from engine.crystal import CrystalLattice
-from engine.forecast import check_memory
+from engine.forecast import check_memory, estimate_memory
 from engine.monitor import ReplaySource, ResourceMonitor, Source, SyntheticSource
 from engine.monitor.host import HostSampler
 from engine.recording import Trace, check_folder, read_trace
@@ -75,12 +75,12 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
     if config.record.folder is not None:
         check_folder(Path(config.record.folder), config.record.overwrite)
     trace = _load_trace(config.load)
-    choice = select_backend(config.backend, config.lattice.node_count)
+    choice = _choose_backend(config)
     _check_memory(config, choice.backend)
-    choice.backend.warm_up()
     lattice = CrystalLattice(config.lattice, choice.backend, config.seed)
     lattice.check_time_step(config.dynamics.dt_s)
     network = _build_network(config, lattice)
+    choice.backend.warm_up()  # after all that can be refused, before all that is timed
     owns_monitor = monitor is None
     monitor = monitor or _build_monitor(config, trace)
     monitor.watch_gpus(choice.backend.gpu_identifiers)
@@ -124,6 +124,22 @@ def _load_trace(load: LoadConfig) -> Trace | None:
     if load.kind != "replay" or load.trace is None:
         return None
     return read_trace(load.trace)
+
+
+def _choose_backend(config: RunConfig) -> BackendChoice:
+    """Choose as asked; `auto` leaves a GPU that is too small for the run."""
+    nodes = config.lattice.node_count
+    choice = select_backend(config.backend, nodes)
+    free = choice.backend.memory_free_bytes()
+    need = estimate_memory(config, choice.backend.name).device_bytes
+    if config.backend.name != "auto" or free is None or need <= free:
+        return choice
+    reason = (
+        f"{choice.backend.device} has {free} bytes free, too few for the {need} bytes "
+        "of this run"
+    )
+    fallback = select_backend(replace(config.backend, name="cpu"), nodes)
+    return BackendChoice(fallback.backend, reason)
 
 
 def _check_memory(config: RunConfig, backend: Backend) -> None:

@@ -11,15 +11,16 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 from pyarrow import parquet
 
-from engine.backends import register_backend
+from engine.backends import BackendChoice, register_backend
 from engine.backends.cpu import CpuBackend
 from engine.backends.reference import ReferenceBackend
-from engine.config import LoadConfig, RunConfig
+from engine.config import BackendConfig, LoadConfig, RunConfig
 from engine.errors import (
     ConfigError,
     EngineError,
@@ -29,7 +30,7 @@ from engine.errors import (
 )
 from engine.forecast import estimate_memory
 from engine.monitor import ResourceMonitor, SyntheticSource
-from engine.system import Progress, ScribbleSystem
+from engine.system import Progress, ScribbleSystem, parts
 
 ROOT = Path(__file__).parents[2]
 BuildConfig = Callable[..., RunConfig]
@@ -490,3 +491,22 @@ def test_own_monitor_is_told_of_the_gpus_and_left_open(
         ScribbleSystem(config, monitor=monitor).close()
         assert watched == [("GPU-1",)]
         assert closed == []
+
+
+def test_auto_leaves_a_gpu_that_is_too_small(
+    build_config: BuildConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = mock.create_autospec(CpuBackend, instance=True)
+    small.name, small.device = "cuda", "a small GPU"
+    small.memory_free_bytes.return_value = 1000
+    real = parts.select_backend
+
+    def choose(config: BackendConfig, nodes: int) -> BackendChoice:
+        if config.name == "auto":
+            return BackendChoice(small, "usable")
+        return real(config, nodes)
+
+    monkeypatch.setattr(parts, "select_backend", choose)
+    with ScribbleSystem(build_config(backend={"name": "auto"})) as system:
+        assert system.backend.name == "cpu"
+        assert "a small GPU has 1000 bytes free" in system.description["backend"]
