@@ -7,11 +7,8 @@ from typing import Final
 TURN: Final = 2**32
 """Binary angle units in one full turn."""
 
-GOLDEN_RATIO: Final = 1.618033988749895
-"""(1 + sqrt 5) / 2, the upper step of the frequency ladder."""
-
 PHI_COEFFICIENT: Final = 0.618033988749895
-"""1 / golden ratio, the ratio of neighbouring ladder rungs [-]."""
+"""1 / golden ratio 1.618..., the ratio of neighbouring ladder rungs [-]."""
 
 BASE_FREQUENCY_HZ: Final = 432.0
 """Base tunnel frequency; the ladder's top is this over `PHI_COEFFICIENT` [Hz]."""

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from engine.backends import cpu_kernels as kernels
 from engine.backends import cpu_observables as observables
-from engine.backends.layout import box_arguments, build_loops
+from engine.backends.binary import BinaryBackend
+from engine.backends.layout import box_arguments, build_loops, build_units
 from engine.backends.protocol import (
     BridgeArrays,
     F32Array,
@@ -22,8 +23,6 @@ from engine.backends.protocol import (
     Tableau,
     U32Array,
 )
-from engine.backends.stepping import SteppingBackend
-from engine.constants import EDGE_UNIT, ORDER_UNIT, TURN
 from engine.errors import ConfigError
 from engine.geometry import Geometry
 
@@ -58,7 +57,7 @@ def name_processor() -> str:
     return platform.processor() or platform.machine()
 
 
-class CpuBackend(SteppingBackend):
+class CpuBackend(BinaryBackend):
     """Numba on binary angles; equal to `cuda` to the bit."""
 
     name = "cpu"
@@ -222,17 +221,27 @@ class CpuBackend(SteppingBackend):
         """Copy an array."""
         return np.array(array)
 
-    def order_parameter(self, lattice: LatticeState) -> complex:
-        """Return mean exp(i theta) [-], summed in fixed point."""
+    def sum_order(self, lattice: LatticeState) -> tuple[int, int]:
+        """Sum cos and sin of all phases [1 / ORDER_UNIT]."""
         cosine, sine = observables.sum_order(lattice.phases)
-        scale = 1.0 / (lattice.phases.size * ORDER_UNIT)
-        return complex(cosine * scale, sine * scale)
+        return int(cosine), int(sine)
 
-    def local_coherence(self, lattice: LatticeState) -> float:
-        """Return the mean cosine over lattice edges [-], summed in fixed point."""
-        box, periodic, offsets = box_arguments(lattice.geometry)
-        total = observables.sum_edges(lattice.phases, box, periodic, offsets[::2], True)
-        return float(total / (lattice.geometry.edge_count * EDGE_UNIT))
+    def _sum_edges(
+        self, lattice: LatticeState, offsets: npt.NDArray[np.int64], is_cosine: bool
+    ) -> int:
+        box, periodic, _ = box_arguments(lattice.geometry)
+        sums = observables.sum_edges(lattice.phases, box, periodic, offsets, is_cosine)
+        return int(sums)
+
+    def sum_edge_cosines(self, lattice: LatticeState) -> int:
+        """Sum the cosines of phase differences over all edges [1 / EDGE_UNIT]."""
+        _, _, offsets = box_arguments(lattice.geometry)
+        return self._sum_edges(lattice, offsets[::2], True)
+
+    def sum_axis_gaps(self, lattice: LatticeState, axis: int) -> int:
+        """Sum the wrapped phase differences along an axis [binary angle]."""
+        units = build_units(lattice.geometry)
+        return self._sum_edges(lattice, units[axis : axis + 1], False)
 
     def vortex_count(self, lattice: LatticeState) -> int:
         """Return the number of plaquettes around which the phase winds [-]."""
@@ -241,18 +250,3 @@ class CpuBackend(SteppingBackend):
         if not len(loops):
             return 0
         return int(observables.count_vortices(lattice.phases, box, periodic, loops))
-
-    def winding_numbers(self, lattice: LatticeState) -> tuple[float, ...]:
-        """Return the mean turns of phase along each axis; 0 for an open axis."""
-        geometry = lattice.geometry
-        box, periodic, _ = box_arguments(geometry)
-        turns = []
-        for axis, cells in enumerate(geometry.shape):
-            if not geometry.periodic[axis]:
-                turns.append(0.0)
-                continue
-            unit = tuple(int(a == axis) for a in range(len(geometry.shape)))
-            offset = np.array([geometry.to_box(unit)], np.int64)
-            total = observables.sum_edges(lattice.phases, box, periodic, offset, False)
-            turns.append(float(total) / TURN / (geometry.node_count // cells))
-        return tuple(turns)

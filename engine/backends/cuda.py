@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.backends.binary import BinaryBackend
 from engine.backends.cuda_clock import EventClock
 from engine.backends.kernels import COMPILE_OPTIONS, KERNELS, read_source
-from engine.backends.layout import box_arguments, build_loops
+from engine.backends.layout import box_arguments, build_loops, build_units
 from engine.backends.protocol import (
     BridgeArrays,
     F32Array,
@@ -29,8 +30,6 @@ from engine.backends.protocol import (
     Tableau,
     U32Array,
 )
-from engine.backends.stepping import SteppingBackend
-from engine.constants import EDGE_UNIT, ORDER_UNIT, TURN
 from engine.errors import BackendUnavailableError, ConfigError, ResourceError
 from engine.geometry import Geometry
 
@@ -97,7 +96,7 @@ def compile_source(source: str, capability: str) -> bytes:
     return bytes(binary)
 
 
-class CudaBackend(SteppingBackend):
+class CudaBackend(BinaryBackend):
     """One CUDA device on binary angles; equal to `cpu` to the bit."""
 
     name = "cuda"
@@ -214,8 +213,6 @@ class CudaBackend(SteppingBackend):
             ResourceError: The device has too little free memory.
         """
         cupy = self._cupy
-        axes = range(len(geometry.shape))
-        units = [geometry.to_box(tuple(int(a == axis) for a in axes)) for axis in axes]
         _, _, offsets = box_arguments(geometry)
         size = 12 * geometry.node_count
         with self._allocating("The lattice", size, "Shrink lattice.shape,"):
@@ -223,7 +220,7 @@ class CudaBackend(SteppingBackend):
                 "spare": cupy.empty(geometry.node_count, dtype=np.uint32),
                 "offsets": cupy.asarray(offsets.astype(np.int32)),
                 "edges": cupy.asarray(offsets[::2].astype(np.int32)),
-                "units": cupy.asarray(np.array(units, dtype=np.int32)),
+                "units": cupy.asarray(build_units(geometry).astype(np.int32)),
                 "loops": cupy.asarray(build_loops(geometry).astype(np.int32)),
             }
             state = (cupy.asarray(phases), cupy.asarray(detunings_hz))
@@ -386,18 +383,21 @@ class CudaBackend(SteppingBackend):
         nodes = lattice.geometry.node_count
         return self._sum_on_device("sum_edges", nodes, arguments)[0]
 
-    def order_parameter(self, lattice: LatticeState) -> complex:
-        """Return mean exp(i theta) [-], summed in fixed point."""
+    def sum_order(self, lattice: LatticeState) -> tuple[int, int]:
+        """Sum cos and sin of all phases [1 / ORDER_UNIT]."""
         nodes = lattice.geometry.node_count
         arguments = (lattice.phases, np.uint64(nodes))
         cosine, sine = self._sum_on_device("sum_order", nodes, arguments, 2)
-        scale = 1.0 / (nodes * ORDER_UNIT)
-        return complex(cosine * scale, sine * scale)
+        return cosine, sine
 
-    def local_coherence(self, lattice: LatticeState) -> float:
-        """Return the mean cosine over lattice edges [-], summed in fixed point."""
-        total = self._sum_edges(lattice, lattice.work["edges"], is_cosine=True)
-        return float(total / (lattice.geometry.edge_count * EDGE_UNIT))
+    def sum_edge_cosines(self, lattice: LatticeState) -> int:
+        """Sum the cosines of phase differences over all edges [1 / EDGE_UNIT]."""
+        return self._sum_edges(lattice, lattice.work["edges"], is_cosine=True)
+
+    def sum_axis_gaps(self, lattice: LatticeState, axis: int) -> int:
+        """Sum the wrapped phase differences along an axis [binary angle]."""
+        unit = lattice.work["units"][axis : axis + 1]
+        return self._sum_edges(lattice, unit, is_cosine=False)
 
     def vortex_count(self, lattice: LatticeState) -> int:
         """Return the number of plaquettes around which the phase winds [-]."""
@@ -408,15 +408,3 @@ class CudaBackend(SteppingBackend):
         arguments = (lattice.phases, loops, *shape)
         nodes = lattice.geometry.node_count
         return self._sum_on_device("count_vortices", nodes, arguments)[0]
-
-    def winding_numbers(self, lattice: LatticeState) -> tuple[float, ...]:
-        """Return the mean turns of phase along each axis; 0 for an open axis."""
-        geometry = lattice.geometry
-        turns = []
-        for axis, cells in enumerate(geometry.shape):
-            total = 0
-            if geometry.periodic[axis]:
-                unit = lattice.work["units"][axis : axis + 1]
-                total = self._sum_edges(lattice, unit, is_cosine=False)
-            turns.append(float(total) / TURN / (geometry.node_count // cells))
-        return tuple(turns)

@@ -21,6 +21,14 @@ def box_arguments(
     return geometry.box, geometry.box_periodic, np.array(offsets, dtype=np.int64)
 
 
+@lru_cache(maxsize=16)
+def build_units(geometry: Geometry) -> npt.NDArray[np.int64]:
+    """Return the step to the next cell of each axis, int64, shape (axes, 3)."""
+    axes = range(len(geometry.shape))
+    units = [geometry.to_box(tuple(int(a == axis) for a in axes)) for axis in axes]
+    return np.array(units, dtype=np.int64)
+
+
 def build_loops(geometry: Geometry) -> npt.NDArray[np.int64]:
     """Return the corners of the plaquettes, int64, shape (m, 4, 3).
 

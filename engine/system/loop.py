@@ -220,7 +220,6 @@ class ScribbleSystem:
             local_coherence=account.topology.local_coherence,
             defect_count=account.topology.defect_count,
         )
-        self.lattice.update_tunnel_frequencies(self.controller)
         self.monitor.resonance_frequency = self.lattice.resonance_frequency
         idle_cores = self.monitor.cores.idle_cores
         if idle_cores is not None and self.monitor.source.is_live:

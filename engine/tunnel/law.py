@@ -171,7 +171,7 @@ class ControlLaw:
         error = 0.0 if abs(missing) < config.dead_band else missing
         rate = config.integral_gain_per_s * error
         if error > 0.0:
-            start = max(self._height, min(self._used_height, top))
+            start = max(self._height, self._used_height)
             kick = config.proportional_gain * error * seen.elapsed_s
             self._height = min(start + rate * seen.elapsed_s + kick, top)
             self._quiet_periods = 0

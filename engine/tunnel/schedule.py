@@ -94,13 +94,12 @@ class TunnelSchedule:
         starts = np.array([group.start for group in self._groups], dtype=np.int64)
         counts = np.array([group.stop for group in self._groups], np.int64) - starts
         steps = np.arange(step_count + 1, dtype=np.int64)[:, None]
-        passed = (self._cursors + self._strides(counts) * steps) // CURSOR_UNIT
+        strides = self._strides(counts)
+        passed = (self._cursors + strides * steps) // CURSOR_UNIT
         lengths = np.diff(passed, axis=0)
         low = passed[:-1] % counts
         high = low + lengths
-        self._cursors = (self._cursors + self._strides(counts) * step_count) % (
-            counts * CURSOR_UNIT
-        )
+        self._cursors = (self._cursors + strides * step_count) % (counts * CURSOR_UNIT)
         pieces = np.empty((step_count, len(counts), 2, 2), dtype=np.int64)
         pieces[..., 0, 0], pieces[..., 0, 1] = low, np.minimum(high, counts)
         pieces[..., 1, 0], pieces[..., 1, 1] = 0, np.maximum(high - counts, 0)
