@@ -247,6 +247,9 @@ class TunnelConfig:
     """p_max, success probability at zero detuning [-], in (0, 1]."""
     linewidth_hz: float = 432.0
     """Detuning that halves the success probability [Hz], >= `MIN_LINEWIDTH_HZ`."""
+    slice_steps: int = 4
+    """Lattice steps between tunnel slices at most, in 1..64; fewer where the frequency
+    or the control period asks for it."""
 
     @property
     def maximum_frequency_hz(self) -> float:
@@ -277,6 +280,7 @@ class TunnelConfig:
             "tunnel.max_probability", self.max_probability, 0.0, 1.0, open_low=True
         )
         _between("tunnel.linewidth_hz", self.linewidth_hz, MIN_LINEWIDTH_HZ)
+        _between("tunnel.slice_steps", self.slice_steps, 1, 64)
         slowest = self.maximum_frequency_hz * self.phi_coefficient**self.rungs
         if not MIN_FREQUENCY_HZ <= slowest < math.inf:
             raise ConfigError(

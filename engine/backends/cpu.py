@@ -11,9 +11,17 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from engine.backends import cpu_kernels as kernels
 from engine.backends import cpu_observables as observables
 from engine.backends.binary import BinaryBackend
+from engine.backends.cpu_lattice import (
+    Pass,
+    build_scratch,
+    plan_pass,
+    step_lattice,
+    tableau_arrays,
+)
+from engine.backends.cpu_tunnel import run_tunnel_events
+from engine.backends.formulas import TURN_F
 from engine.backends.layout import box_arguments, build_loops, build_units
 from engine.backends.protocol import (
     BridgeArrays,
@@ -28,8 +36,6 @@ from engine.geometry import Geometry
 
 ROUNDING_CORES = 0.3
 """A core that is idle but for this share counts as idle."""
-BLOCKS_PER_THREAD = 4
-"""Parts per thread, so that an unlucky thread can be helped out."""
 
 # How long a waiting OpenMP thread spins before it sleeps. The default (300,000 turns)
 # burns a core that a neighbour needs; 10,000 cost nothing on an idle machine and made
@@ -123,57 +129,48 @@ class CpuBackend(BinaryBackend):
         return bridges
 
     def step_lattice(
-        self, lattice: LatticeState, tableau: Tableau, dt_s: float
+        self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int = 1
     ) -> None:
-        """Advance all oscillators by one time step without bridges.
+        """Advance all oscillators by `count` equal time steps without bridges.
+
+        Several steps are worked per pass over memory, as many as the caches hold.
 
         Args:
             lattice: Oscillators, changed in place.
             tableau: Integrator.
             dt_s: Time step [s].
+            count: Number of steps, >= 1.
         """
         numba.set_num_threads(self.threads)
         box, periodic, offsets = box_arguments(lattice.geometry)
-        gains = (np.float32(lattice.coupling_turns), np.float32(dt_s))
-        extent = box[0] if box[0] > 1 else box[2]
-        blocks = min(self.threads * BLOCKS_PER_THREAD, extent)
-        base, at = lattice.phases, lattice.phases
-        out, other, total = self._stage_arrays(lattice, tableau)
-        last = len(tableau.weights) - 1
-        for k, weight in enumerate(tableau.weights):
-            feed = tableau.feeds[k] if k < last else 0.0
-            stage = (np.float32(feed), np.float32(weight), k == 0, k == last)
-            kernels.step_lattice(
-                base,
-                at,
-                lattice.detunings,
+        # The increment is wanted in units of the binary angle; a power of two keeps
+        # every bit of it.
+        gains = (np.float32(lattice.coupling_turns), np.float32(dt_s) * TURN_F)
+        while count:
+            plan = plan_pass(box, len(tableau.weights), count, self.threads)
+            scratch = self._take_scratch(lattice, plan)
+            out = lattice.work["spare"]
+            step_lattice(
+                (lattice.phases, lattice.detunings, out),
+                scratch,
+                plan.rings,
                 box,
                 periodic,
                 offsets,
                 gains,
-                stage,
-                total,
-                out,
-                blocks,
+                tableau_arrays(tableau),
             )
-            at, out = out, other if k == 0 else at
-        lattice.phases = at
-        lattice.work["spare"] = base
-        if last:
-            lattice.work["second"] = out
+            lattice.phases, lattice.work["spare"] = out, lattice.phases
+            count -= plan.steps
 
     @staticmethod
-    def _stage_arrays(
-        lattice: LatticeState, tableau: Tableau
-    ) -> tuple[Any, Any, npt.NDArray[np.float32]]:
-        """Return two stage buffers and the collector; Euler needs only the first."""
-        work = lattice.work
-        if len(tableau.weights) == 1:
-            return work["spare"], None, lattice.detunings
-        if "second" not in work:
-            work["second"] = np.empty_like(lattice.phases)
-            work["total"] = np.empty_like(lattice.detunings)
-        return work["spare"], work["second"], work["total"]
+    def _take_scratch(lattice: LatticeState, plan: Pass) -> U32Array:
+        """Return the planes of a pass, which are kept from one call to the next."""
+        kept = lattice.work.setdefault("scratch", {})
+        if plan not in kept:
+            kept[plan] = build_scratch(plan.rings, plan.parts)
+        scratch: U32Array = kept[plan]
+        return scratch
 
     def step_tunnels(
         self,
@@ -193,7 +190,7 @@ class CpuBackend(BinaryBackend):
             tick: Number of this tunnel step, counted from 1.
         """
         numba.set_num_threads(self.threads)
-        self._successes += kernels.run_tunnel_events(
+        self._successes += run_tunnel_events(
             lattice.phases,
             bridges.columns,
             segments,

@@ -261,7 +261,8 @@ class CudaBackend(BinaryBackend):
             ResourceError: The device has too little free memory for the stages.
         """
         with self._device:
-            self._clock.start(period.step_count)
+            due_slices = np.count_nonzero(np.diff(period.segment_bounds))
+            self._clock.start(int(due_slices))
             return self._clock.complete(super().advance(lattice, bridges, period))
 
     def mark(self) -> int:
@@ -273,18 +274,24 @@ class CudaBackend(BinaryBackend):
         return self._clock.measure(first, second)
 
     def step_lattice(
-        self, lattice: LatticeState, tableau: Tableau, dt_s: float
+        self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int = 1
     ) -> None:
-        """Advance all oscillators by one time step without bridges.
+        """Advance all oscillators by `count` equal time steps without bridges.
 
         Args:
             lattice: Oscillators, changed in place.
             tableau: Integrator.
             dt_s: Time step [s].
+            count: Number of steps, >= 1.
 
         Raises:
             ResourceError: The device has too little free memory for the stages.
         """
+        for _ in range(count):
+            self._step_once(lattice, tableau, dt_s)
+
+    def _step_once(self, lattice: LatticeState, tableau: Tableau, dt_s: float) -> None:
+        """Run the stages of one step, a launch each."""
         work, last = lattice.work, len(tableau.weights) - 1
         if last and "second" not in work:
             self._build_stages(lattice)

@@ -44,10 +44,10 @@ class EventClock:
         """Begin a period.
 
         Args:
-            step_count: Lattice steps of the period, >= 1.
+            step_count: Tunnel slices of the period in which bridges are due, >= 0.
         """
         self._step_count = step_count
-        self._stride = -(-step_count // SAMPLED_STEPS)
+        self._stride = max(1, -(-step_count // SAMPLED_STEPS))
         self._next_mark = 0
         self._events: dict[int, Any] = {}
 
@@ -103,6 +103,8 @@ class EventClock:
         tunnel_spans = -(-steps // self._stride)
         lattice_spans = tunnel_spans + self._is_sampled(last - 1)
         lattice_s = sampled.lattice_s * (steps + 1) / lattice_spans
+        if not steps:
+            return PeriodResult(whole_s, 0.0, sampled.successes)
         tunnel_s = sampled.tunnel_s * steps / tunnel_spans
         both_s = lattice_s + tunnel_s
         share = tunnel_s / both_s if both_s > 0.0 else 0.0

@@ -116,13 +116,20 @@ class Period:
     tableau: Tableau
     """Integrator of the lattice."""
     first_tick: int
-    """Tick of the first tunnel step, counted from 1 over the whole run."""
+    """Tick of the first tunnel slice; ticks count lattice steps from 1 over a run."""
     segments: npt.NDArray[np.int64]
-    """Contiguous slots [lo, hi) that are due, shape (m, 2), ordered by step."""
+    """Contiguous slots [lo, hi) that are due, shape (m, 2), ordered by slice."""
     segment_bounds: npt.NDArray[np.int64]
-    """Rows of `segments` of step i are bounds[i] .. bounds[i + 1] - 1."""
+    """Rows of `segments` of slice i are bounds[i] .. bounds[i + 1] - 1."""
     key: tuple[int, int]
     """(seed, stream) of the success draws."""
+    slice_steps: int = 1
+    """Lattice steps from one tunnel slice to the next; divides `step_count`."""
+
+    @property
+    def slice_count(self) -> int:
+        """Tunnel slices of the period [-]."""
+        return self.step_count // self.slice_steps
 
 
 @dataclass(frozen=True)

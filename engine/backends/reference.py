@@ -85,22 +85,24 @@ class ReferenceBackend(SteppingBackend):
         return rate
 
     def step_lattice(
-        self, lattice: LatticeState, tableau: Tableau, dt_s: float
+        self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int = 1
     ) -> None:
-        """Advance all oscillators by one time step without bridges.
+        """Advance all oscillators by `count` equal time steps without bridges.
 
         Args:
             lattice: Oscillators, changed in place.
             tableau: Integrator.
             dt_s: Time step [s].
+            count: Number of steps, >= 1.
         """
-        start = lattice.phases
-        rate = self._rate(lattice, start)
-        total = tableau.weights[0] * rate
-        for feed, weight in zip(tableau.feeds, tableau.weights[1:], strict=True):
-            rate = self._rate(lattice, start + feed * dt_s * rate)
-            total = total + weight * rate
-        lattice.phases = start + dt_s * total
+        for _ in range(count):
+            start = lattice.phases
+            rate = self._rate(lattice, start)
+            total = tableau.weights[0] * rate
+            for feed, weight in zip(tableau.feeds, tableau.weights[1:], strict=True):
+                rate = self._rate(lattice, start + feed * dt_s * rate)
+                total = total + weight * rate
+            lattice.phases = start + dt_s * total
 
     def step_tunnels(
         self,

@@ -1,8 +1,10 @@
 """The order of lattice steps and tunnel events, shared by all back ends.
 
-A period of n steps is the Strang splitting L(dt/2) [T L(dt)]^(n-1) T L(dt/2):
-two neighbouring half steps are merged into one, so that a step costs one lattice
-update and coherence is always sampled half a step after the last event.
+A period of n slices is the Strang splitting L(h/2) [T L(h)]^(n-1) T L(h/2) with
+h = slice_steps * dt: two neighbouring halves are merged into one, so that nothing is
+worked twice and coherence is always sampled half a slice after the last event.
+Slices in which nothing is due melt into one stretch of lattice steps, which a back end
+may work several at a time.
 """
 
 from __future__ import annotations
@@ -63,9 +65,9 @@ class SteppingBackend(Backend):
 
     @abstractmethod
     def step_lattice(
-        self, lattice: LatticeState, tableau: Tableau, dt_s: float
+        self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int = 1
     ) -> None:
-        """Advance all oscillators by one time step without bridges."""
+        """Advance all oscillators by `count` equal time steps without bridges."""
 
     @abstractmethod
     def step_tunnels(
@@ -110,19 +112,22 @@ class SteppingBackend(Backend):
         Returns:
             Wall time of both stages [s] and the number of successes.
         """
-        half_s = 0.5 * period.dt_s
         bounds = period.segment_bounds
         marks = [self.mark()]
-        for step in range(period.step_count):
-            dt_s = period.dt_s if step else half_s
-            self.step_lattice(lattice, period.tableau, dt_s)
+        waiting = 0
+        for index in range(period.slice_count):
+            waiting += period.slice_steps if index else 0
+            due = period.segments[bounds[index] : bounds[index + 1]]
+            if not len(due):
+                continue
+            self._step_between(lattice, period, waiting, is_first=len(marks) == 1)
             marks.append(self.mark())
-            due = period.segments[bounds[step] : bounds[step + 1]]
-            if len(due):
-                tick = period.first_tick + step
-                self.step_tunnels(lattice, bridges, period, due, tick)
+            tick = period.first_tick + index * period.slice_steps
+            self.step_tunnels(lattice, bridges, period, due, tick)
             marks.append(self.mark())
-        self.step_lattice(lattice, period.tableau, half_s)
+            waiting = 0
+        self._step_between(lattice, period, waiting, is_first=len(marks) == 1)
+        self._step_half(lattice, period)
         marks.append(self.mark())
         successes = self.take_successes()
         spans = [
@@ -130,3 +135,20 @@ class SteppingBackend(Backend):
             for first, second in itertools.pairwise(marks)
         ]
         return PeriodResult(sum(spans[::2]), sum(spans[1::2]), successes)
+
+    def _step_between(
+        self, lattice: LatticeState, period: Period, count: int, *, is_first: bool
+    ) -> None:
+        """Run the steps since the last events, or since the period's start."""
+        if is_first:
+            self._step_half(lattice, period)
+        if count:
+            self.step_lattice(lattice, period.tableau, period.dt_s, count)
+
+    def _step_half(self, lattice: LatticeState, period: Period) -> None:
+        """Run half a slice at either end of a period."""
+        whole, half = divmod(period.slice_steps, 2)
+        if whole:
+            self.step_lattice(lattice, period.tableau, period.dt_s, whole)
+        if half:
+            self.step_lattice(lattice, period.tableau, 0.5 * period.dt_s)

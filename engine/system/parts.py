@@ -98,7 +98,12 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
         backend_reason=choice.reason,
         lattice=lattice,
         network=network,
-        schedule=TunnelSchedule(network, config.dynamics.dt_s, config.seed),
+        schedule=TunnelSchedule(
+            network,
+            config.dynamics.dt_s,
+            config.seed,
+            slice_steps=config.tunnel.slice_steps,
+        ),
         monitor=monitor,
         owns_monitor=owns_monitor,
         cost=cost,

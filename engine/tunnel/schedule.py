@@ -1,9 +1,10 @@
-"""Rotating windows: which bridges attempt an event in which step.
+"""Rotating windows: which bridges attempt an event in which tunnel slice.
 
-Each group of slots has a cursor that advances by count * f * dt per step; the slots
-it passes are due. So every bridge fires at exactly its frequency, the load is even in
-time, and the due slots are one contiguous, circular slice per group. The groups
-are taken forwards and backwards in turn, which keeps the splitting second order.
+Each group of slots has a cursor that advances by count * f * dt per lattice step; a
+slice falls due every few steps and takes the slots passed since the last one. So every
+bridge fires at exactly its frequency, the load is even in time, and the due slots are
+one contiguous, circular piece per group. The groups are taken forwards and backwards
+in turn, which keeps the splitting second order.
 """
 
 from __future__ import annotations
@@ -17,25 +18,32 @@ from engine.bridge import FOLLOW, BridgeNetwork, Group
 
 CURSOR_UNIT = 2**20
 """Cursors count in 2^-20 slots, as integers, so that nothing drifts."""
+SLICE_SHARE = 0.25
+"""Longest slice, as a share of the time between two attempts of a bridge [-]."""
 
 
 class TunnelSchedule:
     """The cursors of all groups of a network."""
 
-    def __init__(self, network: BridgeNetwork, dt_s: float, seed: int) -> None:
+    def __init__(
+        self, network: BridgeNetwork, dt_s: float, seed: int, *, slice_steps: int = 1
+    ) -> None:
         """Start every cursor at its first slot.
 
         Args:
             network: Bridges and their frequencies.
             dt_s: Lattice time step [s].
             seed: Key of the success draws.
+            slice_steps: Lattice steps between slices at most, >= 1.
         """
         self.network = network
         self.dt_s = dt_s
         self.key = (seed, int(Stream.TUNNELS))
         self._groups: tuple[Group, ...] = network.groups
         self._cursors = np.zeros(len(self._groups), dtype=np.int64)
+        self._slice_steps = slice_steps
         self._next_tick = 1
+        self._next_slice = 0
 
     def plan_period(self, step_count: int, tableau: Tableau) -> tuple[Period, int]:
         """Plan the next control period and advance the cursors past it.
@@ -48,12 +56,29 @@ class TunnelSchedule:
             The period and the number of attempts in it.
         """
         self._follow_groups()
-        segments, bounds, attempts = self._pass_slots(step_count)
+        shares = self._find_shares()
+        stride = self._choose_slice(step_count, shares)
+        segments, bounds, attempts = self._pass_slots(step_count, stride, shares)
         first_tick, self._next_tick = self._next_tick, self._next_tick + step_count
+        self._next_slice += step_count // stride
         period = Period(
-            step_count, self.dt_s, tableau, first_tick, segments, bounds, self.key
+            step_count=step_count,
+            dt_s=self.dt_s,
+            tableau=tableau,
+            first_tick=first_tick,
+            segments=segments,
+            segment_bounds=bounds,
+            key=self.key,
+            slice_steps=stride,
         )
         return period, attempts
+
+    def _choose_slice(self, step_count: int, shares: npt.NDArray[np.float64]) -> int:
+        """Return the steps per slice: short beside the time between two attempts."""
+        most = self._slice_steps
+        if len(shares) and shares.max() > 0.0:
+            most = min(most, max(int(SLICE_SHARE / shares.max()), 1))
+        return next(n for n in range(most, 0, -1) if step_count % n == 0)
 
     def _follow_groups(self) -> None:
         """Carry cursors over, as shares of their groups, when bridges change rungs."""
@@ -70,8 +95,8 @@ class TunnelSchedule:
             cursors.append(cursor * (group.stop - group.start) // count)
         self._cursors = np.array(cursors, dtype=np.int64)
 
-    def _strides(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return how far each cursor moves per step [2^-20 slots]."""
+    def _find_shares(self) -> npt.NDArray[np.float64]:
+        """Return the share of each group that attempts in a lattice step [-]."""
         network = self.network
         frequencies = np.array(
             [
@@ -81,34 +106,36 @@ class TunnelSchedule:
                 for group in self._groups
             ]
         )
-        share = np.minimum(frequencies * self.dt_s, 1.0)
-        return np.rint(counts * share * CURSOR_UNIT).astype(np.int64)
+        return np.minimum(frequencies * self.dt_s, 1.0)
 
     def _pass_slots(
-        self, step_count: int
+        self, step_count: int, slice_steps: int, shares: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
-        """Advance the cursors and collect the slots they pass, step by step."""
+        """Advance the cursors and collect the slots they pass, slice by slice."""
+        slice_count = step_count // slice_steps
         if not self._groups:
             empty = np.zeros((0, 2), np.int64)
-            return empty, np.zeros(step_count + 1, np.int64), 0
+            return empty, np.zeros(slice_count + 1, np.int64), 0
         starts = np.array([group.start for group in self._groups], dtype=np.int64)
         counts = np.array([group.stop for group in self._groups], np.int64) - starts
-        steps = np.arange(step_count + 1, dtype=np.int64)[:, None]
-        strides = self._strides(counts)
+        steps = slice_steps * np.arange(slice_count + 1, dtype=np.int64)[:, None]
+        strides = np.rint(counts * shares * CURSOR_UNIT).astype(np.int64)
+        # Rounded up, a cursor could pass a slot twice in one slice.
+        strides = np.minimum(strides, counts * CURSOR_UNIT // slice_steps)
         passed = (self._cursors + strides * steps) // CURSOR_UNIT
         lengths = np.diff(passed, axis=0)
         low = passed[:-1] % counts
         high = low + lengths
         self._cursors = (self._cursors + strides * step_count) % (counts * CURSOR_UNIT)
-        pieces = np.empty((step_count, len(counts), 2, 2), dtype=np.int64)
+        pieces = np.empty((slice_count, len(counts), 2, 2), dtype=np.int64)
         pieces[..., 0, 0], pieces[..., 0, 1] = low, np.minimum(high, counts)
         pieces[..., 1, 0], pieces[..., 1, 1] = 0, np.maximum(high - counts, 0)
         pieces += starts[:, None, None]
-        # Layers do not commute; taking them backwards in every second step cancels
+        # Layers do not commute; taking them backwards in every second slice cancels
         # the first-order error of their splitting.
-        is_even = (self._next_tick + np.arange(step_count)) % 2 == 0
+        is_even = (self._next_slice + np.arange(slice_count)) % 2 == 1
         pieces[is_even] = pieces[is_even, ::-1, ::-1]
         is_due = pieces[..., 1] > pieces[..., 0]
-        bounds = np.zeros(step_count + 1, dtype=np.int64)
-        np.cumsum(is_due.reshape(step_count, -1).sum(axis=1), out=bounds[1:])
+        bounds = np.zeros(slice_count + 1, dtype=np.int64)
+        np.cumsum(is_due.reshape(slice_count, -1).sum(axis=1), out=bounds[1:])
         return pieces[is_due], bounds, int(lengths.sum())

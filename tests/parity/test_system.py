@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.backends.cpu_kernels import PARALLEL_EVENTS
+from engine.backends.cpu_tunnel import PARALLEL_EVENTS
 from engine.config import LATTICE_AXES, RunConfig
 from engine.recording import RunSummary
 from engine.system import ScribbleSystem

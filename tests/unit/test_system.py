@@ -85,6 +85,7 @@ def test_period_length_does_not_change_the_dynamics(build_config: BuildConfig) -
             backend={"name": "reference"},
             dynamics={"integrator": "rk4", "duration_s": 0.02},
             controller={"objective": "fixed", "period_steps": period_steps},
+            tunnel={"slice_steps": 1},
         )
         with ScribbleSystem(config) as system:
             summary = system.run()

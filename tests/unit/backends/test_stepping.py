@@ -18,8 +18,10 @@ class Diary(SteppingBackend):
         self.entries: list[tuple[str, Any]] = []
         self.looks = 0
 
-    def step_lattice(self, lattice: Any, tableau: Any, dt_s: float) -> None:
-        self.entries.append(("lattice", dt_s))
+    def step_lattice(
+        self, lattice: Any, tableau: Any, dt_s: float, count: int = 1
+    ) -> None:
+        self.entries.append(("lattice", (dt_s, count)))
 
     def step_tunnels(
         self, lattice: Any, bridges: Any, period: Any, segments: Any, tick: int
@@ -34,15 +36,18 @@ class Diary(SteppingBackend):
         return self.looks
 
 
-def build_period(segments: list[list[int]], bounds: list[int]) -> Period:
+def build_period(
+    segments: list[list[int]], bounds: list[int], slice_steps: int = 1
+) -> Period:
     return Period(
-        step_count=len(bounds) - 1,
+        step_count=slice_steps * (len(bounds) - 1),
         dt_s=0.5,
         tableau=TABLEAUS["euler"],
         first_tick=11,
         segments=np.array(segments, np.int64).reshape(-1, 2),
         segment_bounds=np.array(bounds, np.int64),
         key=(0, 4),
+        slice_steps=slice_steps,
     )
 
 
@@ -55,26 +60,42 @@ def test_order_of_a_period() -> None:
     period = build_period([[0, 2], [3, 4], [5, 6]], [0, 2, 2, 3])
     diary, result = run(period)
     assert diary.entries == [
-        ("lattice", 0.25),
+        ("lattice", (0.25, 1)),
         ("tunnels", (11, [[0, 2], [3, 4]])),
-        ("lattice", 0.5),
-        ("lattice", 0.5),
+        # Nothing is due in the second step, so both steps are one stretch.
+        ("lattice", (0.5, 2)),
         ("tunnels", (13, [[5, 6]])),
-        ("lattice", 0.25),
+        ("lattice", (0.25, 1)),
     ]
     assert result.successes == 17
 
 
-@pytest.mark.parametrize("steps", [1, 2, 40])
-def test_lattice_time_is_the_periods_time(steps: int) -> None:
-    diary, _ = run(build_period([], [0] * (steps + 1)))
-    assert sum(dt for kind, dt in diary.entries if kind == "lattice") == 0.5 * steps
-    assert len(diary.entries) == steps + 1
+def test_slices_of_several_steps_are_split_in_the_middle() -> None:
+    period = build_period([[0, 2], [3, 4]], [0, 1, 2], slice_steps=5)
+    diary, _ = run(period)
+    assert diary.entries == [
+        ("lattice", (0.5, 2)),
+        ("lattice", (0.25, 1)),
+        ("tunnels", (11, [[0, 2]])),
+        ("lattice", (0.5, 5)),
+        ("tunnels", (16, [[3, 4]])),
+        ("lattice", (0.5, 2)),
+        ("lattice", (0.25, 1)),
+    ]
+
+
+@pytest.mark.parametrize("slice_steps", [1, 4, 5])
+@pytest.mark.parametrize("slices", [1, 2, 40])
+def test_lattice_time_is_the_periods_time(slices: int, slice_steps: int) -> None:
+    diary, _ = run(build_period([], [0] * (slices + 1), slice_steps))
+    times = [dt * count for kind, (dt, count) in diary.entries if kind == "lattice"]
+    assert sum(times) == 0.5 * slices * slice_steps
+    assert len(diary.entries) <= 5
 
 
 def test_wall_time_is_split_between_the_stages() -> None:
-    # The clock ticks once between marks: n + 1 lattice stages, n tunnel stages.
-    _, result = run(build_period([[0, 1]], [0, 0, 1]))
+    # The clock ticks once between marks; the slice with nothing due has none.
+    _, result = run(build_period([[0, 1], [1, 2]], [0, 0, 1, 2]))
     assert (result.lattice_s, result.tunnel_s) == (3.0, 2.0)
 
 
