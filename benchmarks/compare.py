@@ -1,0 +1,202 @@
+"""Compare the speed of two commits, with a threshold above this machine's noise.
+
+    python benchmarks/compare.py BASE [HEAD] [--bench REGEX]
+
+A twin of BASE, the same files under another commit id, is measured as well, all three
+in interleaved rounds. What BASE and its twin differ by is noise, and a difference
+counts from 1 + 1.5 * noise on, 1.05 at least. Only costs (times and peak memory) are
+compared: asv takes less for better, and of a `track_*` figure more may be better.
+
+Exit codes: 0 no regression, 1 a regression beyond the threshold or a failed
+benchmark, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asv.config import Config
+
+
+FOLDER = Path(__file__).resolve().parent
+COSTS = r"\.(time|timeraw|peakmem)_"
+LEAST_FACTOR = 1.05
+NOISE_MARGIN = 1.5
+MANY_BENCHMARKS = 20
+"""From here on noise is the 95th percentile, which one stray benchmark cannot set."""
+
+
+class UnknownCommitError(ValueError):
+    """A name that git does not know."""
+
+
+def run_git(*arguments: str) -> str:
+    """Run git in the repository and return what it printed."""
+    command = ["git", "-C", str(FOLDER), *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def find_commit(name: str) -> str:
+    """Return the commit id of a name.
+
+    Raises:
+        UnknownCommitError: There is no such commit.
+    """
+    try:
+        return run_git(
+            "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}"
+        )
+    except subprocess.CalledProcessError as error:
+        raise UnknownCommitError(
+            f"{name!r} names no commit of this repository; give a commit, branch or "
+            "tag, such as BASE=HEAD~1 (a shallow clone may lack it: git fetch "
+            "--unshallow)."
+        ) from error
+
+
+def build_twin(commit: str) -> str:
+    """Return a commit of the same files and parents, on no branch, under another id."""
+    parents = run_git("rev-list", "--parents", "-n", "1", commit).split()[1:]
+    options = [option for parent in parents for option in ("-p", parent)]
+    name = ["-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost"]
+    tree, text = f"{commit}^{{tree}}", f"Twin of {commit} to measure noise"
+    return run_git(*name, "commit-tree", tree, *options, "-m", text)
+
+
+def load_configuration() -> Config:
+    """Load the suite's configuration, with results apart from the history."""
+    from asv.config import Config
+
+    os.chdir(FOLDER)  # asv's paths start at its configuration
+    conf = Config.load("asv.conf.json")
+    conf.results_dir = str(FOLDER / ".asv" / "compared")
+    shutil.rmtree(conf.results_dir, ignore_errors=True)
+    return conf
+
+
+def measure(conf: Config, commits: list[str], bench: str) -> int:
+    """Run the costs that match `bench` in interleaved rounds; return asv's status."""
+    from asv.commands.run import Run
+
+    status = Run.run(
+        conf,
+        range_spec=commits,
+        bench=[f"^(?=.*(?:{bench})).*{COSTS}"],
+        record_samples=True,
+        interleave_rounds=True,
+    )
+    return int(status or 0)
+
+
+def read_values(conf: Config, machine: str, commit: str) -> dict[str, float]:
+    """Return the value of every benchmark of a commit that has one."""
+    from asv.commands.compare import unroll_result
+    from asv.results import iter_results_for_machine_and_hash
+
+    found = {}
+    for results in iter_results_for_machine_and_hash(conf.results_dir, machine, commit):
+        for key in results.get_all_result_keys():
+            params = results.get_result_params(key)
+            values = results.get_result_value(key, params)
+            found |= dict(unroll_result(key, params, values))
+    return {n: v for n, v in found.items() if v is not None and not math.isnan(v)}
+
+
+def list_ratios(first: dict[str, float], second: dict[str, float]) -> list[float]:
+    """Return by how much two measurements differ, the larger over the smaller [-]."""
+    pairs = [(first[name], second[name]) for name in first.keys() & second.keys()]
+    return [max(pair) / min(pair) for pair in pairs if min(pair) > 0]
+
+
+def choose_factor(ratios: list[float]) -> float:
+    """Return the threshold above the noise [-].
+
+    Args:
+        ratios: How much a commit differed from itself, each >= 1.
+    """
+    if not ratios:
+        return LEAST_FACTOR
+    noisiest = max(ratios)
+    if len(ratios) >= MANY_BENCHMARKS:
+        noisiest = statistics.quantiles(ratios, n=20)[-1]
+    return max(LEAST_FACTOR, 1.0 + NOISE_MARGIN * (noisiest - 1.0))
+
+
+def describe_noise(ratios: list[float], factor: float) -> str:
+    """Say what the self-comparison gave."""
+    middle, largest = statistics.median(ratios or [1.0]), max(ratios, default=1.0)
+    return (
+        f"Noise: BASE against itself, {len(ratios)} benchmarks: median {middle:.3f}, "
+        f"largest {largest:.3f}. Threshold: {factor:.3f}."
+    )
+
+
+def compare(base: str, head: str, bench: str) -> int:
+    """Measure, find the threshold and print the table; return the exit code.
+
+    Args:
+        base: Commit id to compare with.
+        head: Commit id to judge.
+        bench: Regular expression of names.
+    """
+    from asv.commands.compare import Compare
+    from asv.machine import Machine
+
+    twin = build_twin(base)
+    conf = load_configuration()
+    status = measure(conf, list(dict.fromkeys((base, twin, head))), bench)
+    machine = Machine.load(interactive=True).machine
+    ratios = list_ratios(*(read_values(conf, machine, each) for each in (base, twin)))
+    factor = choose_factor(ratios)
+    names = {base: "BASE", head: "HEAD"}
+    worsened, _ = Compare.print_table(
+        conf, base, head, factor, True, machine=machine, commit_names=names
+    )
+    print(f"\n{describe_noise(ratios, factor)}")
+    print("HEAD is slower beyond it." if worsened else "HEAD is not slower beyond it.")
+    if status:
+        print("Some benchmarks failed; see above.")
+    return int(worsened or status != 0)
+
+
+def main() -> int:
+    """Read the command line; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("base", help="commit to compare with")
+    parser.add_argument("head", nargs="?", default="HEAD", help="commit to judge")
+    parser.add_argument("--bench", default="", help="regular expression of names")
+    options = parser.parse_args()
+    try:
+        commits = find_commit(options.base), find_commit(options.head)
+    except UnknownCommitError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return run_asv(lambda: compare(*commits, options.bench))
+
+
+def run_asv(call: Callable[[], int]) -> int:
+    """Show asv's progress and turn its complaints into exit code 2."""
+    from asv.console import log
+    from asv.util import UserError
+
+    log.enable()
+    try:
+        return call()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
