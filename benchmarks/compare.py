@@ -4,7 +4,8 @@
 
 A twin of BASE, the same files under another commit id, is measured as well, all three
 in interleaved rounds. What BASE and its twin differ by is noise, and a difference
-counts from 1 + 1.5 * noise on, 1.05 at least. Only costs (times and peak memory) are
+counts from 1 + 1.5 * noise on, 1.05 at least; benchmarks that differ from themselves far
+more than the others are named and not judged. Only costs (times and peak memory) are
 compared: asv takes less for better, and of a `track_*` figure more may be better.
 
 Exit codes: 0 no regression, 1 a regression beyond the threshold or a failed
@@ -20,9 +21,9 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asv.config import Config
@@ -33,7 +34,9 @@ COSTS = r"\.(time|timeraw|peakmem)_"
 LEAST_FACTOR = 1.05
 NOISE_MARGIN = 1.5
 MANY_BENCHMARKS = 20
-"""From here on noise is the 95th percentile, which one stray benchmark cannot set."""
+"""From here on noise is the 95th percentile, and the largest ratio below."""
+FEWEST_QUARTERED = 4
+"""Fewer ratios have no quartiles, and so no strays."""
 
 
 class UnknownCommitError(ValueError):
@@ -99,24 +102,57 @@ def measure(conf: Config, commits: list[str], bench: str) -> int:
     return int(status or 0)
 
 
-def read_values(conf: Config, machine: str, commit: str) -> dict[str, float]:
-    """Return the value of every benchmark of a commit that has one."""
+def list_results(
+    conf: Config, machine: str, commit: str, strays: Collection[str] = ()
+) -> Iterator[tuple[Any, ...]]:
+    """Yield a commit's results as asv's table takes them, with strays as n/a."""
     from asv.commands.compare import unroll_result
     from asv.results import iter_results_for_machine_and_hash
 
-    found = {}
     for results in iter_results_for_machine_and_hash(conf.results_dir, machine, commit):
         for key in results.get_all_result_keys():
             params = results.get_result_params(key)
-            values = results.get_result_value(key, params)
-            found |= dict(unroll_result(key, params, values))
+            values = unroll_result(key, params, results.get_result_value(key, params))
+            yield (
+                key,
+                params,
+                [math.nan if name in strays else value for name, value in values],
+                results.get_result_stats(key, params),
+                results.get_result_samples(key, params),
+                results.benchmark_version.get(key),
+                machine,
+                results.env_name,
+            )
+
+
+def read_values(conf: Config, machine: str, commit: str) -> dict[str, float]:
+    """Return the value of every benchmark of a commit that has one."""
+    from asv.commands.compare import unroll_result
+
+    found: dict[str, float] = {}
+    for key, params, values, *_ in list_results(conf, machine, commit):
+        found |= dict(unroll_result(key, params, values))
     return {n: v for n, v in found.items() if v is not None and not math.isnan(v)}
 
 
-def list_ratios(first: dict[str, float], second: dict[str, float]) -> list[float]:
+def find_ratios(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
     """Return by how much two measurements differ, the larger over the smaller [-]."""
-    pairs = [(first[name], second[name]) for name in first.keys() & second.keys()]
-    return [max(pair) / min(pair) for pair in pairs if min(pair) > 0]
+    pairs = {name: (first[name], second[name]) for name in first if name in second}
+    return {
+        name: max(pair) / min(pair) for name, pair in pairs.items() if min(pair) > 0
+    }
+
+
+def find_strays(ratios: dict[str, float]) -> list[str]:
+    """Name the benchmarks that differ from themselves far more than the others do.
+
+    Far is three interquartile ranges above the upper quartile, as for far outliers.
+    """
+    if len(ratios) < FEWEST_QUARTERED:
+        return []
+    low, _, high = statistics.quantiles(ratios.values(), n=4)
+    fence = max(LEAST_FACTOR, high + 3.0 * (high - low))
+    return [name for name, ratio in ratios.items() if ratio > fence]
 
 
 def choose_factor(ratios: list[float]) -> float:
@@ -133,41 +169,57 @@ def choose_factor(ratios: list[float]) -> float:
     return max(LEAST_FACTOR, 1.0 + NOISE_MARGIN * (noisiest - 1.0))
 
 
-def describe_noise(ratios: list[float], factor: float) -> str:
+def describe_noise(ratios: dict[str, float], strays: list[str], factor: float) -> str:
     """Say what the self-comparison gave."""
-    middle, largest = statistics.median(ratios or [1.0]), max(ratios, default=1.0)
-    return (
-        f"Noise: BASE against itself, {len(ratios)} benchmarks: median {middle:.3f}, "
-        f"largest {largest:.3f}. Threshold: {factor:.3f}."
+    values = list(ratios.values()) or [1.0]
+    lines = [
+        f"Noise: BASE against itself, {len(ratios)} benchmarks: median "
+        f"{statistics.median(values):.3f}, largest {max(values):.3f}."
+    ]
+    lines += [f"Too noisy to judge: {name} ({ratios[name]:.2f})." for name in strays]
+    return "\n".join([*lines, f"Threshold: {factor:.3f}."])
+
+
+def judge(conf: Config, base: str, twin: str, head: str) -> bool:
+    """Find the threshold, print the table; tell whether HEAD is slower beyond it."""
+    from asv.commands.compare import Compare
+    from asv.machine import Machine
+
+    machine = Machine.load(interactive=True).machine
+    ratios = find_ratios(*(read_values(conf, machine, each) for each in (base, twin)))
+    strays = find_strays(ratios)
+    calm = [ratio for name, ratio in ratios.items() if name not in strays]
+    factor = choose_factor(calm)
+    worsened, _ = Compare.print_table(
+        conf,
+        base,
+        head,
+        factor,
+        True,
+        resultset_1=list_results(conf, machine, base, strays),
+        resultset_2=list_results(conf, machine, head, strays),
+        commit_names={base: "BASE", head: "HEAD"},
     )
+    print(f"\n{describe_noise(ratios, strays, factor)}")
+    print("HEAD is slower beyond it." if worsened else "HEAD is not slower beyond it.")
+    return bool(worsened)
 
 
 def compare(base: str, head: str, bench: str) -> int:
-    """Measure, find the threshold and print the table; return the exit code.
+    """Measure and judge; return the exit code.
 
     Args:
         base: Commit id to compare with.
         head: Commit id to judge.
         bench: Regular expression of names.
     """
-    from asv.commands.compare import Compare
-    from asv.machine import Machine
-
     twin = build_twin(base)
     conf = load_configuration()
     status = measure(conf, list(dict.fromkeys((base, twin, head))), bench)
-    machine = Machine.load(interactive=True).machine
-    ratios = list_ratios(*(read_values(conf, machine, each) for each in (base, twin)))
-    factor = choose_factor(ratios)
-    names = {base: "BASE", head: "HEAD"}
-    worsened, _ = Compare.print_table(
-        conf, base, head, factor, True, machine=machine, commit_names=names
-    )
-    print(f"\n{describe_noise(ratios, factor)}")
-    print("HEAD is slower beyond it." if worsened else "HEAD is not slower beyond it.")
+    is_slower = judge(conf, base, twin, head)
     if status:
         print("Some benchmarks failed; see above.")
-    return int(worsened or status != 0)
+    return int(is_slower or status != 0)
 
 
 def main() -> int:

@@ -25,7 +25,17 @@ def test_threshold(ratios: list[float], factor: float) -> None:
 
 def test_ratios_are_of_what_both_have() -> None:
     first, second = {"a": 1.0, "b": 2.0, "c": 0.0}, {"a": 2.0, "b": 1.0, "d": 1.0}
-    assert compare.list_ratios(first, second) == [2.0, 2.0]
+    assert compare.find_ratios(first, second) == {"a": 2.0, "b": 2.0}
+
+
+def test_a_stray_is_set_aside() -> None:
+    calm = {str(i): 1.0 + 0.01 * (i % 5) for i in range(19)}
+    assert compare.find_strays(calm) == []
+    assert compare.find_strays(calm | {"stray": 4.7}) == ["stray"]
+    assert compare.find_strays({"a": 1.0, "b": 9.0}) == []
+    text = compare.describe_noise(calm | {"stray": 4.7}, ["stray"], 1.06)
+    assert "Too noisy to judge: stray (4.70)." in text
+    assert text.endswith("Threshold: 1.060.")
 
 
 @pytest.mark.parametrize("name", ["no-such-branch", "", "--all"])
