@@ -2,11 +2,11 @@
 
     python benchmarks/compare.py BASE [HEAD] [--bench REGEX]
 
-A twin of BASE, the same files under another commit id, is measured as well, all three
-in interleaved rounds. What BASE and its twin differ by is noise, and a difference
-counts from 1 + 1.5 * noise on, 1.05 at least; benchmarks that differ from themselves far
-more than the others are named and not judged. Only costs (times and peak memory) are
-compared: asv takes less for better, and of a `track_*` figure more may be better.
+Both have a twin, the same files under another commit id, and all four are measured in
+interleaved rounds. What a commit and its twin differ by is noise, and a difference
+counts from 1 + 1.5 * noise on, 1.05 at least; benchmarks that differ from themselves
+far more than the others are named and not judged. Only costs (times and peak memory)
+are compared: asv takes less for better, and of a `track_*` figure more may be better.
 
 Exit codes: 0 no regression, 1 a regression beyond the threshold or a failed
 benchmark, 2 bad input.
@@ -138,9 +138,25 @@ def read_values(conf: Config, machine: str, commit: str) -> dict[str, float]:
 def find_ratios(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
     """Return by how much two measurements differ, the larger over the smaller [-]."""
     pairs = {name: (first[name], second[name]) for name in first if name in second}
-    return {
-        name: max(pair) / min(pair) for name, pair in pairs.items() if min(pair) > 0
-    }
+    return {name: max(two) / min(two) for name, two in pairs.items() if min(two) > 0}
+
+
+def measure_noise(
+    conf: Config, machine: str, twins: dict[str, str]
+) -> dict[str, float]:
+    """Return by how much each benchmark differs from itself at most [-].
+
+    Args:
+        conf: Where the results are.
+        machine: Whose results.
+        twins: Twin of each commit.
+    """
+    noise: dict[str, float] = {}
+    for commit, twin in twins.items():
+        pair = (read_values(conf, machine, each) for each in (commit, twin))
+        for name, ratio in find_ratios(*pair).items():
+            noise[name] = max(ratio, noise.get(name, 1.0))
+    return noise
 
 
 def find_strays(ratios: dict[str, float]) -> list[str]:
@@ -173,20 +189,20 @@ def describe_noise(ratios: dict[str, float], strays: list[str], factor: float) -
     """Say what the self-comparison gave."""
     values = list(ratios.values()) or [1.0]
     lines = [
-        f"Noise: BASE against itself, {len(ratios)} benchmarks: median "
+        f"Noise of {len(ratios)} benchmarks, each commit against itself: median "
         f"{statistics.median(values):.3f}, largest {max(values):.3f}."
     ]
     lines += [f"Too noisy to judge: {name} ({ratios[name]:.2f})." for name in strays]
     return "\n".join([*lines, f"Threshold: {factor:.3f}."])
 
 
-def judge(conf: Config, base: str, twin: str, head: str) -> bool:
+def judge(conf: Config, base: str, head: str, twins: dict[str, str]) -> bool:
     """Find the threshold, print the table; tell whether HEAD is slower beyond it."""
     from asv.commands.compare import Compare
     from asv.machine import Machine
 
     machine = Machine.load(interactive=True).machine
-    ratios = find_ratios(*(read_values(conf, machine, each) for each in (base, twin)))
+    ratios = measure_noise(conf, machine, twins)
     strays = find_strays(ratios)
     calm = [ratio for name, ratio in ratios.items() if name not in strays]
     factor = choose_factor(calm)
@@ -213,10 +229,10 @@ def compare(base: str, head: str, bench: str) -> int:
         head: Commit id to judge.
         bench: Regular expression of names.
     """
-    twin = build_twin(base)
+    twins = {commit: build_twin(commit) for commit in (base, head)}
     conf = load_configuration()
-    status = measure(conf, list(dict.fromkeys((base, twin, head))), bench)
-    is_slower = judge(conf, base, twin, head)
+    status = measure(conf, [*twins.keys(), *twins.values()], bench)
+    is_slower = judge(conf, base, head, twins)
     if status:
         print("Some benchmarks failed; see above.")
     return int(is_slower or status != 0)
