@@ -33,6 +33,8 @@ FOLDER = Path(__file__).resolve().parent
 COSTS = r"\.(time|timeraw|peakmem)_"
 LEAST_FACTOR = 1.05
 NOISE_MARGIN = 1.5
+BUSY_FACTOR = 1.25
+"""A threshold above this comes from other processes, not from the clock [-]."""
 MANY_BENCHMARKS = 20
 """From here on noise is the 95th percentile, and the largest ratio below."""
 FEWEST_QUARTERED = 4
@@ -193,7 +195,12 @@ def describe_noise(ratios: dict[str, float], strays: list[str], factor: float) -
         f"{statistics.median(values):.3f}, largest {max(values):.3f}."
     ]
     lines += [f"Too noisy to judge: {name} ({ratios[name]:.2f})." for name in strays]
-    return "\n".join([*lines, f"Threshold: {factor:.3f}."])
+    lines.append(f"Threshold: {factor:.3f}.")
+    if factor > BUSY_FACTOR:
+        lines.append(
+            "The machine was busy: repeat on an idle one before you believe it."
+        )
+    return "\n".join(lines)
 
 
 def judge(conf: Config, base: str, head: str, twins: dict[str, str]) -> bool:

@@ -36,6 +36,7 @@ def test_a_stray_is_set_aside() -> None:
     text = compare.describe_noise(calm | {"stray": 4.7}, ["stray"], 1.06)
     assert "Too noisy to judge: stray (4.70)." in text
     assert text.endswith("Threshold: 1.060.")
+    assert "busy" in compare.describe_noise(calm, [], 3.0)
 
 
 @pytest.mark.parametrize("name", ["no-such-branch", "", "--all"])
