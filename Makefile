@@ -2,6 +2,7 @@
 #
 #   PYTHON=...  the interpreter that makes .venv (found by itself otherwise)
 #   ARGS=...    what follows `scribble run`, pytest or the benchmark
+#   BASE=...    the commit that bench-compare compares HEAD=... with (HEAD~1)
 #   CUDA=...    cuda12 (default; runs on every driver since 525) or cuda13
 
 SHELL := /bin/sh
@@ -19,10 +20,19 @@ endif
 
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	-c constraints.txt
+# asv looks for the interpreter of its environments on PATH: it shall be that of .venv.
+ASV_ENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+ASV := $(ASV_ENV) $(BIN)/asv --config benchmarks/asv.conf.json
+# asv asks who it runs on unless ~/.asv-machine.json knows this host.
+ASV_MACHINE := grep -qs "\"$$(uname -n)\"" "$$HOME/.asv-machine.json" || \
+	$(ASV) machine --yes >/dev/null 2>&1
+BASE ?= HEAD~1
+HEAD ?= HEAD
 INPUTS := pyproject.toml constraints.txt
 QUICK := not validation and not slow
 
-.PHONY: help run test test-gpu test-validation bench lint format clean
+.PHONY: help run test test-gpu test-validation bench bench-check bench-compare \
+	bench-html bench-lattice lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' \
@@ -40,7 +50,27 @@ test-gpu: $(VENV)/.$(CUDA) ## the GPU tests; a missing GPU is a failure
 test-validation: $(VENV)/.test ## exact results and fitted orders (slow)
 	$(BIN)/python -m pytest -m "validation or slow" $(ARGS)
 
-bench: $(VENV)/.bench ## time the lattice step side by side
+# In .venv itself (--python=same): there the installed code is the working tree, so a
+# dirty tree is what is measured, and nothing is built first. A range of commits would
+# measure the last commit instead. asv keeps no results of a quick run.
+bench: $(VENV)/.bench ## time this working tree quickly: make bench ARGS="-b lattice"
+	@$(ASV_MACHINE)
+	$(ASV) run --quick --show-stderr --python=same $(ARGS)
+
+bench-check: $(VENV)/.bench ## see whether asv can read the suite
+	@$(ASV_MACHINE)
+	$(ASV) check --python=same
+
+bench-compare: $(VENV)/.bench ## compare two commits: make bench-compare BASE=HEAD~1
+	@$(ASV_MACHINE)
+	@$(ASV_ENV) $(BIN)/python benchmarks/compare.py $(ARGS) -- "$(BASE)" "$(HEAD)"
+
+bench-html: $(VENV)/.bench ## measure HEAD if it is not yet, build the pages
+	@$(ASV_MACHINE)
+	$(ASV) run --skip-existing --show-stderr $(ARGS) HEAD
+	$(ASV) publish
+
+bench-lattice: $(VENV)/.bench ## time the lattice step side by side
 	$(BIN)/python benchmarks/lattice_step.py $(ARGS)
 
 lint: $(VENV)/.test ## style, format and types, without changing a file
