@@ -319,7 +319,8 @@ def format_table(result: dict[str, Any]) -> str:
 
 def format_verdict(verdict: dict[str, Any]) -> str:
     """Say how far the engine is from its two goals."""
-    lines = [f"{verdict['engine']}, {verdict['threads']} threads:"]
+    plural = "s" if verdict["threads"] > 1 else ""
+    lines = [f"{verdict['engine']}, {verdict['threads']} thread{plural}:"]
     if verdict["best_peer"]:
         lines.append(
             f"  {verdict['times_faster_than_best_peer']:.2f} times as fast as the best "
