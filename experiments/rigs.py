@@ -7,6 +7,7 @@ timed: another number of threads, or another back end, must give the same digest
 
 from __future__ import annotations
 
+import gc
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
@@ -208,22 +209,35 @@ def build_rig(setting: Setting) -> Rig:
     return LatticeRig(setting) if setting.is_bare else RunRig(setting)
 
 
-def check_rig(rig: Rig) -> tuple[bool, str]:
-    """Compare the first steps of a rig with a witness.
+def build_checked_rig(setting: Setting) -> tuple[Rig, bool, str]:
+    """Build what measures a setting and compare its first steps with a witness.
+
+    The witness is gone before the rig is built, so that one of them fits into memory.
 
     Returns:
-        Whether the digests are equal, and what was compared.
+        The rig, whether the digests are equal, and what was compared.
+
+    Raises:
+        EngineError: The setting does not fit into memory or cannot run here.
     """
-    witness_setting = rig.setting.to_witness()
-    witness = build_rig(witness_setting)
-    try:
-        is_equal = witness.digest_start() == rig.digest_start()
-    finally:
-        witness.close()
+    other = setting.to_witness()
+    expected = _digest_once(other)
+    rig = build_rig(setting)
+    is_equal = rig.digest_start() == expected
     sign = "=" if is_equal else "differs from"
-    return is_equal, f"digest {sign} {witness_setting.backend}" + (
-        f", {witness_setting.threads} threads" if witness_setting.threads else ""
-    )
+    threads = f", {other.threads} threads" if other.threads else ""
+    return rig, is_equal, f"digest {sign} {other.backend}{threads}"
+
+
+def _digest_once(setting: Setting) -> str:
+    """Return the digest of the first steps of a rig, and keep nothing of it."""
+    rig = build_rig(setting)
+    try:
+        return rig.digest_start()
+    finally:
+        rig.close()
+        del rig
+        gc.collect()
 
 
 def compare_with_reference(setting: Setting) -> dict[str, Any]:

@@ -31,8 +31,7 @@ from experiments.rigs import (
     Rig,
     Sample,
     Setting,
-    build_rig,
-    check_rig,
+    build_checked_rig,
     compare_with_reference,
 )
 
@@ -168,8 +167,7 @@ def _build_rigs(sweep: Sweep) -> tuple[dict[int, Rig], list[dict[str, Any]]]:
         row = {"sweep": sweep.name, **asdict(setting)}
         rows.append(row)
         try:
-            rig = build_rig(setting)
-            is_right, row["check"] = check_rig(rig)
+            rig, is_right, row["check"] = build_checked_rig(setting)
         except EngineError as error:
             row |= {"status": "left out", "check": outcome.describe_error(error)}
             continue

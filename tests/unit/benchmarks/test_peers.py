@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -89,6 +91,35 @@ def test_missing_package_is_listed_with_its_pip_line(
     table = peers.format_table(result)
     for line in ("jax", "jax[cuda12]", "torch", "kuramoto", "jitcode"):
         assert f"not installed: pip install {line}" in table
+
+
+class FakeCupy(ModuleType):
+    """NumPy under the names that the GPU contestants use of CuPy."""
+
+    cuda = SimpleNamespace(Device=lambda: SimpleNamespace(synchronize=lambda: None))
+    asnumpy = staticmethod(np.asarray)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+    @staticmethod
+    def fuse() -> Callable[[Any], Any]:
+        return lambda function: function
+
+
+@pytest.mark.parametrize(
+    "contestant",
+    [one for one in list_gpu_contestants(1) if one.name.startswith(("CuPy", "cupy."))],
+    ids=lambda one: one.name,
+)
+def test_cupy_contestants_agree_with_the_reference_on_numpy(
+    contestant: Contestant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", FakeCupy("cupy"))
+    entry = peers.enter_contestant(contestant, SIDE, peers.Truth())
+    assert entry.status == "timed", entry.note
+    assert entry.stepper is not None
+    assert entry.stepper.state.dtype.name in contestant.name
 
 
 def test_broken_peer_is_listed_with_its_error() -> None:

@@ -85,8 +85,7 @@ def test_shapes_hold_all_nodes(exponent: int) -> None:
 
 
 def test_run_rig_counts_steps_and_events() -> None:
-    rig = rigs.build_rig(RUN)
-    is_right, check = rigs.check_rig(rig)
+    rig, is_right, check = rigs.build_checked_rig(RUN)
     assert is_right
     assert check == "digest = cpu, 2 threads"
     sample = rig.take_turn()
@@ -100,8 +99,8 @@ def test_run_rig_counts_steps_and_events() -> None:
 
 
 def test_lattice_rig_agrees_with_other_thread_counts() -> None:
-    rig = rigs.build_rig(BARE)
-    assert rigs.check_rig(rig) == (True, "digest = cpu, 2 threads")
+    rig, is_right, check = rigs.build_checked_rig(BARE)
+    assert (is_right, check) == (True, "digest = cpu, 2 threads")
     sample = rig.take_turn()
     assert (sample.steps, sample.events) == (16, 0)
     assert sample.wall_s > 0.0
