@@ -10,6 +10,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 VENV := .venv
+PEERS_VENV := .venv-peers
 BIN := $(VENV)/bin
 CUDA ?= cuda12
 ARGS ?=
@@ -32,7 +33,7 @@ INPUTS := pyproject.toml constraints.txt
 QUICK := not validation and not slow
 
 .PHONY: help run test test-gpu test-validation bench bench-check bench-compare \
-	bench-html bench-lattice lint format clean
+	bench-html bench-peers bench-scaling lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' \
@@ -70,8 +71,12 @@ bench-html: $(VENV)/.bench ## measure HEAD if it is not yet, build the pages
 	$(ASV) run --skip-existing --show-stderr $(ARGS) HEAD
 	$(ASV) publish
 
-bench-lattice: $(VENV)/.bench ## time the lattice step side by side
-	$(BIN)/python benchmarks/lattice_step.py $(ARGS)
+bench-peers: ## the lattice step against other packages, in .venv-peers (3 GB)
+	@$(MAKE) --no-print-directory VENV=$(PEERS_VENV) $(PEERS_VENV)/.peers
+	$(PEERS_VENV)/bin/python -m benchmarks.peers $(ARGS)
+
+bench-scaling: $(VENV)/.report ## cost against size, bridges, frequency and threads
+	$(BIN)/python -m experiments.scaling $(ARGS)
 
 lint: $(VENV)/.test ## style, format and types, without changing a file
 	$(BIN)/ruff check .
@@ -82,8 +87,9 @@ format: $(VENV)/.test ## sort imports and format in place
 	$(BIN)/ruff check --select I --fix .
 	$(BIN)/ruff format .
 
-clean: ## remove .venv, builds and caches (run folders stay)
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## remove environments, builds and caches (run folders stay)
+	rm -rf $(VENV) $(PEERS_VENV) dist build
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last, so an interrupted install leaves none and is repeated.
@@ -104,6 +110,21 @@ $(VENV)/.bench: $(VENV)/.created $(INPUTS)
 	@rm -f $@
 	@$(PIP_INSTALL) -e '.[bench]'
 	@touch $(VENV)/.base $@
+
+$(VENV)/.report: $(VENV)/.created $(INPUTS)
+	@echo "Installing Scribble and Matplotlib into $(VENV) ..."
+	@rm -f $@
+	@$(PIP_INSTALL) -e '.[report]'
+	@touch $(VENV)/.base $@
+
+# PyTorch brings the CUDA that it was built with, not the one the tests compile with.
+$(VENV)/.peers: $(VENV)/.created $(INPUTS)
+	@echo "Installing Scribble and its peers into $(VENV); this takes minutes ..."
+	@rm -f $@
+	@grep -v -e '^cuda-' -e '^nvidia-cuda-' constraints.txt >$(VENV)/constraints.txt
+	@$(subst -c constraints.txt,-c $(VENV)/constraints.txt,$(PIP_INSTALL)) \
+		-e '.[peers]'
+	@touch $@
 
 # CuPy for CUDA 12 and 13 share a module name: one environment holds one of them.
 OTHER_cuda12 := cuda13

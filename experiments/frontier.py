@@ -21,39 +21,10 @@ import numpy as np
 
 from engine.config import LoadConfig, RunConfig
 from engine.system import Progress, ScribbleSystem
-from experiments import outcome
+from experiments import outcome, pictures
 
 SETTLING_SHARE = 0.5
 """First part of a fixed-frequency run that is not averaged [-]."""
-THEMES = {
-    "light": {
-        "ink": "#1f2328",
-        "faint": "#8c959f",
-        "accent": "#0969da",
-        "hot": "#bc4c00",
-    },
-    "dark": {
-        "ink": "#e6edf3",
-        "faint": "#7d8590",
-        "accent": "#58a6ff",
-        "hot": "#ffa657",
-    },
-}
-
-
-def require_matplotlib() -> None:
-    """Make sure that the picture can be drawn.
-
-    Raises:
-        MissingPackageError: Matplotlib is not installed.
-    """
-    try:
-        import matplotlib  # noqa: F401 - the import is the check
-    except ModuleNotFoundError as error:
-        raise outcome.MissingPackageError(
-            "The study draws its picture with Matplotlib, which is not installed; "
-            'run: pip install "scribble-engine[report]".'
-        ) from error
 
 
 def measure_fixed(config: RunConfig, frequency_hz: float) -> dict[str, float]:
@@ -134,34 +105,13 @@ def draw_picture(study: dict[str, Any], floor: float, theme: str, path: Path) ->
     Args:
         study: Figures of `run_study`.
         floor: min_coherence [-].
-        theme: A key of `THEMES`.
+        theme: A key of `pictures.THEMES`.
         path: SVG file to write.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    colours = THEMES[theme]
-    style: dict[Any, Any] = {
-        "axes.edgecolor": colours["faint"],
-        "axes.labelcolor": colours["ink"],
-        "axes.titlecolor": colours["ink"],
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "text.color": colours["ink"],
-        "xtick.color": colours["ink"],
-        "ytick.color": colours["ink"],
-        "font.size": 10,
-        "svg.hashsalt": "scribble",
-    }
-    with plt.rc_context(style):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
+    with pictures.open_picture(path, theme, grid=(1, 2), inches=(10, 3.8)) as opened:
+        (left, right), colours = opened
         _draw_frontier(left, study["frontier"], floor, colours)
         _draw_adaptive(right, study["adaptive"], floor, colours)
-        figure.tight_layout()
-        figure.savefig(path, transparent=True, metadata={"Date": None})
-        plt.close(figure)
 
 
 def _draw_frontier(
@@ -236,13 +186,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _write_study(folder: Path, duration_s: float) -> int:
     """Run the default study, write its files and print the frontier."""
-    require_matplotlib()
+    pictures.require_matplotlib()
     config = RunConfig()
     study = run_study(config, duration_s)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(study, indent=1) + "\n"
     (folder / "frontier.json").write_text(text, encoding="utf-8")
-    for theme in THEMES:
+    for theme in pictures.THEMES:
         path = folder / f"frontier-{theme}.svg"
         draw_picture(study, config.tunnel.min_coherence, theme, path)
     for row in study["frontier"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NoReturn
 
 from engine.errors import EngineError, NumericalError
 
@@ -35,6 +36,18 @@ EXIT_CODES: Final = (
 
 class MissingPackageError(EngineError, ImportError):
     """A package that only some commands need is not installed."""
+
+
+class SentenceParser(argparse.ArgumentParser):
+    """A parser that answers bad words with one sentence, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Write the sentence to standard error and exit.
+
+        Args:
+            message: What is wrong, from argparse.
+        """
+        self.exit(BAD_INPUT, f"scribble: error: {message}; --help lists the options.\n")
 
 
 def close_command(command: Callable[[], int]) -> int:

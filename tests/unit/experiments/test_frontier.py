@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from engine.config import BackendConfig, DynamicsConfig, LatticeConfig, RunConfig
-from experiments import frontier
+from experiments import frontier, pictures
 
 SMALL = RunConfig(
     lattice=LatticeConfig(shape=(32, 32)),
@@ -29,7 +29,7 @@ def test_picture_is_drawn_for_both_themes(tmp_path) -> None:
     adaptive = frontier.measure_adaptive(
         replace(SMALL, dynamics=replace(SMALL.dynamics, duration_s=0.5))
     )
-    for theme in frontier.THEMES:
+    for theme in pictures.THEMES:
         path = tmp_path / f"{theme}.svg"
         study = {"frontier": rows, "adaptive": adaptive}
         frontier.draw_picture(study, 0.5, theme, path)

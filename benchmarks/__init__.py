@@ -1,0 +1,1 @@
+"""Measurements beside the tests; run from a checkout, never part of the wheel."""
