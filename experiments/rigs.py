@@ -179,8 +179,8 @@ class LatticeRig:
 
     def _advance(self, count: int) -> None:
         """Run `count` steps and wait for the device: the only place that calls it."""
-        for _ in range(count):
-            self._backend.step_lattice(self._lattice, TABLEAUS["euler"], self._dt_s)
+        euler = TABLEAUS["euler"]
+        self._backend.step_lattice(self._lattice, euler, self._dt_s, count)
         self._backend.take_successes()
 
     def digest_start(self) -> str:

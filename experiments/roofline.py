@@ -30,7 +30,7 @@ LATTICE_FLOPS = {
     "rate": 6,
     "rounding to binary angles": 2,
 }
-"""float32 operations per node and Euler step, `formulas.py` and `cpu_kernels.py`."""
+"""float32 operations per node and Euler step, `formulas.py` and `cpu_lattice.py`."""
 LATTICE_BYTES = {"phase": 4, "detuning": 4, "new phase": 4}
 """Traffic per node and Euler step [byte]."""
 EVENT_FLOPS = {

@@ -78,8 +78,7 @@ class LatticeCase:
 
     def advance(self, count: int) -> None:
         """Advance by `count` steps and wait for the device."""
-        for _ in range(count):
-            self.backend.step_lattice(self.state, self.tableau, DT_S)
+        self.backend.step_lattice(self.state, self.tableau, DT_S, count)
         self.wait()
 
     def run(self) -> None:

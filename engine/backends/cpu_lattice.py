@@ -240,6 +240,14 @@ def add_neighbours(field, at, k):
 
 
 @njit(inline="always")
+def rate_increment(detuning, sine, cosine, total_sine, total_cosine, gains):
+    """Return dt (nu + K / 2 pi (c S - s C)), in the unit that the gains give dt."""
+    coupling, dt = gains
+    pull = cosine * total_sine - sine * total_cosine
+    return dt * (detuning + coupling * pull)
+
+
+@njit(inline="always")
 def move_euler(scratch, at, places, gains, count):
     """Advance a plane by a whole Euler step: 2 z + 8 flops and a rounding per node.
 
@@ -249,12 +257,11 @@ def move_euler(scratch, at, places, gains, count):
     detunings = view_floats(scratch[2])
     phases, results = view_angles(scratch[4]), view_angles(scratch[5])
     own, detuning, _, base, out = places
-    coupling, dt = gains
     for k in range(count):
         total_sine = add_neighbours(sines, at, k)
         total_cosine = add_neighbours(cosines, at, k)
-        pull = cosines[own + k] * total_sine - sines[own + k] * total_cosine
-        move = dt * (detunings[detuning + k] + coupling * pull)
+        nu, sine, cosine = detunings[detuning + k], sines[own + k], cosines[own + k]
+        move = rate_increment(nu, sine, cosine, total_sine, total_cosine, gains)
         results[out + k] = U32(phases[base + k] + U32(I32(np.rint(move))))
 
 
@@ -269,13 +276,12 @@ def move_stage(scratch, at, places, gains, stage, count):
     detunings, totals = view_floats(scratch[2]), view_floats(scratch[3])
     phases, results = view_angles(scratch[4]), view_angles(scratch[5])
     own, detuning, total, base, out = places
-    coupling, dt = gains
     feed, weight, is_first, is_last = stage
     for k in range(count):
         total_sine = add_neighbours(sines, at, k)
         total_cosine = add_neighbours(cosines, at, k)
-        pull = cosines[own + k] * total_sine - sines[own + k] * total_cosine
-        increment = dt * (detunings[detuning + k] + coupling * pull)
+        nu, sine, cosine = detunings[detuning + k], sines[own + k], cosines[own + k]
+        increment = rate_increment(nu, sine, cosine, total_sine, total_cosine, gains)
         collected = weight * increment
         if not is_first:
             collected = totals[total + k] + collected

@@ -20,6 +20,7 @@ TURN_F = F(2.0**32)
 PER_TURN = F(2.0**-32)
 PER_TWO_TURNS = F(2.0**-33)
 QUARTER_TURN = U32(2**30)
+HALF_TURN = U32(2**31)
 
 # sin(2 pi y) = y * p(y^2) for abs(y) <= 1/4 turn, absolute error 4e-9.
 S0, S1, S2, S3, S4 = (
@@ -100,17 +101,25 @@ def cosine_poly(y):
 
 @njit(inline="always")
 def reduce_angle(angle):
-    """Fold a binary angle onto half a turn: (y in turns, sign of both functions)."""
-    half = U32(U32(angle + QUARTER_TURN) >> U32(31))
-    folded = I32(U32(angle - U32(half << U32(31))))
-    return F(folded) * PER_TURN, ONE - F(I32(half + half))
+    """Fold a binary angle onto half a turn: (y in turns, sign bit of both functions).
+
+    Half a turn is the top bit of an angle and the sign of a float alike.
+    """
+    half = U32(U32(angle + QUARTER_TURN) & HALF_TURN)
+    return F(I32(U32(angle ^ half))) * PER_TURN, I32(half)
+
+
+@njit(inline="always")
+def flip_sign(value, bit):
+    """Multiply a float32 by -1 where the sign bit is set, exactly."""
+    return I32(F(value).view(np.int32) ^ bit).view(np.float32)
 
 
 @njit(inline="always")
 def sine_cosine(angle):
     """Return (sin, cos) of a binary angle, absolute error 2.1e-7."""
-    y, sign = reduce_angle(angle)
-    return sign * sine_poly(y), sign * cosine_poly(y)
+    y, bit = reduce_angle(angle)
+    return flip_sign(sine_poly(y), bit), flip_sign(cosine_poly(y), bit)
 
 
 @njit(inline="always")

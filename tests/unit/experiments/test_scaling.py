@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from engine.backends import formulas
-from engine.backends.cpu_kernels import rate_increment
+from engine.backends.cpu_lattice import rate_increment
 from experiments import rigs, roofline, scaling, scaling_pictures
 from experiments.rigs import Sample, Setting
 
