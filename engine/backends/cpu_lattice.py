@@ -25,7 +25,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from llvmlite import ir
 from numba import carray, njit, prange, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from engine.backends.formulas import I32, U32, U64, F, sine_cosine
@@ -210,6 +212,31 @@ def _to_pointer(_, address):
         return builder.inttoptr(arguments[0], kind)
 
     return types.voidptr(address), generate
+
+
+@intrinsic
+def _prefetch(_, address):
+    """Ask for the cache line at an address ahead of its use."""
+
+    def generate(context, builder, signature, arguments):
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        name = "llvm.prefetch.p0"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        pointer = builder.inttoptr(arguments[0], byte)
+        # For reading, into the second-level cache, and it is data.
+        builder.call(function, [pointer, word(0), word(2), word(1)])
+        return context.get_dummy_value()
+
+    return types.void(address), generate
+
+
+@njit(cache=True)
+def prefetch_entries(field, start, count):
+    """Ask for `count` entries of a field ahead of their use."""
+    first = field + start * ENTRY_BYTES
+    for line in range(first, first + count * ENTRY_BYTES, LANES * ENTRY_BYTES):
+        _prefetch(line)
 
 
 @njit(inline="always")
@@ -426,6 +453,10 @@ def load_slab(fields, scratch, rings, box, periodic, slab):
         aside = row * rings.width
         copy_entries(fields[0], node, scratch[5], rings.first + aside, columns)
         copy_entries(fields[1], node, scratch[2], detuning + aside, columns)
+        # Rows end at pages, where the processor's own look ahead stops.
+        after = ((slab + 1) % slabs * rows + row) * columns
+        prefetch_entries(fields[0], after, columns)
+        prefetch_entries(fields[1], after, columns)
     fill_slab(scratch, rings, box, periodic, (0, slab), base)
 
 
