@@ -1,6 +1,6 @@
 """Time a run that adapts against runs at fixed tunnel frequencies.
 
-    python -m benchmarks.adaptive [--side 256] [--duration 12] [--rounds 3] [--save FILE]
+    python -m benchmarks.adaptive [--side 256] [--duration 12] [--save FILE]
 
 Three ways to the same coherence: every bridge in every step, the best fixed frequency
 that holds the floor (found by bisection, printed), and the `floor` controller, which

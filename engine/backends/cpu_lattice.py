@@ -30,7 +30,7 @@ from numba import carray, njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from engine.backends.formulas import I32, U32, U64, F, sine_cosine
+from engine.backends.formulas import I32, U32, U64, F, rate_increment, sine_cosine
 from engine.backends.layout import Box
 from engine.backends.protocol import Tableau
 
@@ -264,14 +264,6 @@ def add_neighbours(field, at, k):
     for o in range(2, len(at)):
         total = total + field[at[o] + k]
     return total
-
-
-@njit(inline="always")
-def rate_increment(detuning, sine, cosine, total_sine, total_cosine, gains):
-    """Return dt (nu + K / 2 pi (c S - s C)), in the unit that the gains give dt."""
-    coupling, dt = gains
-    pull = cosine * total_sine - sine * total_cosine
-    return dt * (detuning + coupling * pull)
 
 
 @njit(inline="always")

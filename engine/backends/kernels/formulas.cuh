@@ -1,7 +1,8 @@
 // Scalar formulas of the binary-angle back ends: the twin of `formulas.py`.
 //
-// Both use only IEEE + - * / and conversions, in the order written here and without
-// contraction, so they give the same bits; change them together. Compiles with NVRTC
+// Both use only IEEE + - * /, the fused multiply-add where it is written, and
+// conversions, in the order written here and without further contraction, so they give
+// the same bits; change them together. Compiles with NVRTC
 // (--fmad=false --ftz=false --prec-div=true) and as C++17 for a host that computes
 // float in 32 bits (-ffp-contract=off, SSE2 or NEON, no x87). Angles are unsigned:
 // signed overflow is undefined in C++. rintf rounds ties to even on both sides. The
@@ -13,6 +14,16 @@
 #include <math.h>
 #include <string.h>
 #define SCRIBBLE_INLINE inline
+#endif
+
+// a * b + c with one rounding (IEEE 754 fusedMultiplyAdd). A macro, so that a test can
+// take it away and see that nothing else is contracted.
+#if !defined(SCRIBBLE_FUSED)
+#if defined(__CUDACC__)
+#define SCRIBBLE_FUSED(a, b, c) __fmaf_rn(a, b, c)
+#else
+#define SCRIBBLE_FUSED(a, b, c) fmaf(a, b, c)
+#endif
 #endif
 
 namespace scribble {
@@ -97,18 +108,24 @@ SCRIBBLE_INLINE float view_float(int word)
 #endif
 }
 
+// Return a * b + c with one rounding.
+SCRIBBLE_INLINE float fused(float a, float b, float c)
+{
+    return SCRIBBLE_FUSED(a, b, c);
+}
+
 // Return sin(2 pi y), y in [-1/4, 1/4] turn.
 SCRIBBLE_INLINE float sine_poly(float y)
 {
     const float u = y * y;
-    return y * (S0 + u * (S1 + u * (S2 + u * (S3 + u * S4))));
+    return y * fused(u, fused(u, fused(u, fused(u, S4, S3), S2), S1), S0);
 }
 
 // Return cos(2 pi y), y in [-1/4, 1/4] turn.
 SCRIBBLE_INLINE float cosine_poly(float y)
 {
     const float u = y * y;
-    return ONE + u * (C0 + u * (C1 + u * (C2 + u * (C3 + u * C4))));
+    return fused(u, fused(u, fused(u, fused(u, fused(u, C4, C3), C2), C1), C0), ONE);
 }
 
 // Return (sin, cos) of a binary angle, absolute error 2.1e-7: the angle is folded onto
@@ -120,6 +137,15 @@ SCRIBBLE_INLINE SineCosine sine_cosine(unsigned int angle)
     const float y = static_cast<float>(folded) * PER_TURN;
     const float sign = ONE - static_cast<float>(static_cast<int>(half + half));
     return {sign * sine_poly(y), sign * cosine_poly(y)};
+}
+
+// Return dt (nu + K / 2 pi (c S - s C)); coupling is K / 2 pi, sums are S and C.
+SCRIBBLE_INLINE float rate_increment(
+    float detuning, const SineCosine& own, const SineCosine& sums, float coupling,
+    float dt)
+{
+    const float pull = fused(own.cosine, sums.sine, -(own.sine * sums.cosine));
+    return dt * fused(coupling, pull, detuning);
 }
 
 // Round an increment [turn] to binary angle units; abs(turns) < 1/2.
@@ -141,10 +167,10 @@ SCRIBBLE_INLINE Decay decay(float dose)
     const float z = MAX_EXPONENT < exponent ? MAX_EXPONENT : exponent;
     const float whole = rintf(z);
     const float f = whole - z;
-    const float q = f * (E0 + f * (E1 + f * (E2 + f * (E3 + f * (E4 + f * E5)))));
+    const float q =
+        f * fused(f, fused(f, fused(f, fused(f, fused(f, E5, E4), E3), E2), E1), E0);
     const float power = view_float((127 - static_cast<int>(whole)) << 23);
-    const float scaled = power * q;
-    return {power + scaled, (ONE - power) - scaled};
+    return {fused(power, q, power), fused(-power, q, ONE - power)};
 }
 
 // Return how far a tunnel event moves each end: the source gains the shift and the
@@ -157,13 +183,13 @@ SCRIBBLE_INLINE PairShift pair_shift(int difference, float dose)
     const float c = cosine_poly(y);
     const Decay e = decay(dose);
     const float up = fabsf(e.lost * s * c);
-    const float right = c * c + e.kept * (s * s);
+    const float right = fused(e.kept, s * s, c * c);
     const float less = right < up ? right : up;
     const float more = right > up ? right : up;
     const float t = less / (TINY > more ? TINY : more);
     const float u = t * t;
-    const float high = A4 + u * (A5 + u * (A6 + u * (A7 + u * A8)));
-    float turns = t * (A0 + u * (A1 + u * (A2 + u * (A3 + u * high))));
+    const float high = fused(u, fused(u, fused(u, fused(u, A8, A7), A6), A5), A4);
+    float turns = t * fused(u, fused(u, fused(u, fused(u, high, A3), A2), A1), A0);
     turns = up > right ? QUARTER_TURN_F - turns : turns;
     turns = s >= 0.0f ? turns : -turns;
     return {to_binary_increment(turns), s, c};

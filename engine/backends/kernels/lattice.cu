@@ -56,8 +56,7 @@ extern "C" __global__ void step_lattice(
         const unsigned int node = static_cast<unsigned int>(i);
         const SineCosine sum = sum_neighbours(phases, offsets, offset_count, box, node);
         const SineCosine own = sine_cosine(phases[i]);
-        const float pull = own.cosine * sum.sine - own.sine * sum.cosine;
-        const float increment = dt * (detunings[i] + coupling * pull);
+        const float increment = rate_increment(detunings[i], own, sum, coupling, dt);
         float move = increment;
         if (!is_first || !is_last) {
             const float share = weight * increment;

@@ -11,7 +11,7 @@ import pytest
 from engine.backends import cpu_lattice
 from engine.backends.cpu import CpuBackend
 from engine.backends.cpu_lattice import CACHE_BYTES, MOST_STEPS, plan_pass, plan_rings
-from engine.backends.formulas import TURN_F, sine_cosine
+from engine.backends.formulas import TURN_F, rate_increment, sine_cosine
 from engine.backends.layout import box_arguments
 from engine.backends.philox import draw_words
 from engine.backends.protocol import TABLEAUS, Tableau
@@ -62,8 +62,10 @@ def step_plainly(
         pairs = [sine_cosine(angle) for angle in at]
         sine = np.array([pair[0] for pair in pairs], np.float32)
         cosine = np.array([pair[1] for pair in pairs], np.float32)
-        pull = cosine * sum_in_order(sine, table) - sine * sum_in_order(cosine, table)
-        increment = dt * (detunings + coupling * pull)
+        sums = (sum_in_order(sine, table), sum_in_order(cosine, table))
+        terms = zip(detunings, sine, cosine, *sums, strict=True)
+        rates = [rate_increment(*term, (coupling, dt)) for term in terms]
+        increment = np.array(rates, np.float32)
         share = np.float32(weight) * increment
         total = total + share if k else share
         is_last = k == len(tableau.weights) - 1

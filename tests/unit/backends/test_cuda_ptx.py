@@ -17,6 +17,8 @@ FORBIDDEN = re.compile(
     r"\b(?:fma\.\S+|mad\.\S*f32|\S+\.ftz\S*|\S+\.approx\S*|\S+\.full\S*"
     r"|(?:add|sub|mul|div)\.f32|\S+\.f64)"
 )
+# Takes the written fused operations away: what is left is what a compiler contracted.
+UNFUSED = "#define SCRIBBLE_FUSED(a, b, c) ((a) * (b) + (c))\n"
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -27,7 +29,7 @@ def architecture(request):
 @pytest.mark.parametrize("source", SOURCES)
 def test_ptx_is_plain_ieee(source, architecture):
     options = (*COMPILE_OPTIONS, f"-arch={architecture}", CUPY_OPTION)
-    ptx = compile_ptx(read_source(source), source, options)
+    ptx = compile_ptx(UNFUSED + read_source(source), source, options)
     entries = set(re.findall(r"\.visible \.entry (\w+)\(", ptx))
     assert entries == {name for name, file in KERNELS.items() if file == source}
     assert f".target {architecture}" in ptx
@@ -35,9 +37,17 @@ def test_ptx_is_plain_ieee(source, architecture):
     assert FORBIDDEN.findall(ptx) == []
 
 
+@pytest.mark.parametrize("source", ["lattice.cu", "tunnel.cu"])
+def test_written_fused_operations_stay(source):
+    ptx = compile_ptx(
+        read_source(source), source, (*COMPILE_OPTIONS, "-arch=sm_90", CUPY_OPTION)
+    )
+    assert set(FORBIDDEN.findall(ptx)) == {"fma.rn.f32"}
+
+
 def test_contraction_and_flushing_would_be_seen():
     """With NVRTC's defaults, or CuPy's for a `RawModule`, the same check fails."""
-    text = read_source("lattice.cu")
+    text = UNFUSED + read_source("lattice.cu")
     for options in (("--std=c++17",), (*COMPILE_OPTIONS, "-ftz=true")):
         ptx = compile_ptx(text, "lattice.cu", (*options, "-arch=sm_80"))
         assert FORBIDDEN.search(ptx), options
