@@ -33,7 +33,7 @@ INPUTS := pyproject.toml constraints.txt
 QUICK := not validation and not slow
 
 .PHONY: help run test test-gpu test-validation bench bench-check bench-compare \
-	bench-html bench-peers bench-scaling lint format clean
+	bench-html bench-peers bench-adaptive bench-scaling lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' \
@@ -74,6 +74,9 @@ bench-html: $(VENV)/.bench ## measure HEAD if it is not yet, build the pages
 bench-peers: ## the lattice step against other packages, in .venv-peers (3 GB)
 	@$(MAKE) --no-print-directory VENV=$(PEERS_VENV) $(PEERS_VENV)/.peers
 	$(PEERS_VENV)/bin/python -m benchmarks.peers $(ARGS)
+
+bench-adaptive: $(VENV)/.base ## a run that adapts against fixed frequencies
+	$(BIN)/python -m benchmarks.adaptive $(ARGS)
 
 bench-scaling: $(VENV)/.report ## cost against size, bridges, frequency and threads
 	$(BIN)/python -m experiments.scaling $(ARGS)

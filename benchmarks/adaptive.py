@@ -1,6 +1,6 @@
 """Time a run that adapts against runs at fixed tunnel frequencies.
 
-    python -m benchmarks.adaptive [--side 256] [--duration 12] [--save FILE]
+    python -m benchmarks.adaptive [--side 256] [--duration 24] [--save FILE]
 
 Three ways to the same coherence: every bridge in every step, the best fixed frequency
 that holds the floor (found by bisection, printed), and the `floor` controller, which
@@ -204,7 +204,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--side", type=int, default=256, help="nodes along one axis")
     parser.add_argument(
-        "--duration", type=float, default=12.0, help="simulated seconds of each run"
+        "--duration", type=float, default=24.0, help="simulated seconds of each run"
     )
     parser.add_argument("--rounds", type=int, default=3, help="runs of each way")
     parser.add_argument("--save", type=Path, help="JSON file to write")
