@@ -20,19 +20,18 @@ PARALLEL_EVENTS = 2048
 
 
 @njit(cache=True)
-def run_event_block(phases, bridges, lo, hi, tick, dt, key, difference, shift):
-    """Let the bridges in slots lo .. hi - 1 attempt one tunnel event each.
+def attempt_events(phases, ends, state, tick, dt, key, difference, shift):
+    """Let a block of bridges of one layer attempt one tunnel event each.
 
     Gather, compute, scatter: no node occurs twice in a layer, so the order inside
-    the block does not matter. Returns the number of successes.
+    the block does not matter. `ends` holds ids, sources, targets, dose rates and
+    thresholds, `state` the columns that change, as in `BridgeArrays`, each of the
+    block alone. Returns the number of successes.
     """
-    ids, sources, targets, rates, thresholds = bridges[:5]
-    last_ticks, attempts, successes, locking_cos, locking_sin = bridges[5:]
-    source, target = sources[lo:hi], targets[lo:hi]
+    ident, source, target, rate, threshold = ends
+    last, attempt, success, lock_c, lock_s = state
     for k in range(source.size):
         difference[k] = I32(U32(phases[target[k]] - phases[source[k]]))
-    rate, last = rates[lo:hi], last_ticks[lo:hi]
-    lock_c, lock_s = locking_cos[lo:hi], locking_sin[lo:hi]
     for k in range(source.size):
         elapsed = F(I32(U32(tick - last[k]))) * dt
         moved, s, c = pair_shift(difference[k], rate[k] * elapsed)
@@ -41,8 +40,6 @@ def run_event_block(phases, bridges, lo, hi, tick, dt, key, difference, shift):
         lock_c[k] += LOCKING_WEIGHT * ((c * c - s * s) - lock_c[k])
         lock_s[k] += LOCKING_WEIGHT * ((sc + sc) - lock_s[k])
         last[k] = tick
-    ident, threshold = ids[lo:hi], thresholds[lo:hi]
-    attempt, success = attempts[lo:hi], successes[lo:hi]
     count = I64(0)
     for k in range(source.size):
         word = philox_word(ident[k], attempt[k], key[0], key[1])
@@ -63,12 +60,26 @@ def run_event_span(phases, bridges, lo, hi, tick, dt, key):
     """Run a contiguous span of slots block by block; return the successes."""
     difference = np.empty(EVENT_BLOCK, np.int32)
     shift = np.empty(EVENT_BLOCK, np.int32)
+    ids, sources, targets, rates, thresholds = bridges[:5]
+    last_ticks, attempts, successes, locking_cos, locking_sin = bridges[5:]
     count = I64(0)
     for start in range(lo, hi, EVENT_BLOCK):
         stop = min(start + EVENT_BLOCK, hi)
-        count += run_event_block(
-            phases, bridges, start, stop, tick, dt, key, difference, shift
+        ends = (
+            ids[start:stop],
+            sources[start:stop],
+            targets[start:stop],
+            rates[start:stop],
+            thresholds[start:stop],
         )
+        state = (
+            last_ticks[start:stop],
+            attempts[start:stop],
+            successes[start:stop],
+            locking_cos[start:stop],
+            locking_sin[start:stop],
+        )
+        count += attempt_events(phases, ends, state, tick, dt, key, difference, shift)
     return count
 
 

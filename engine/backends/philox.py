@@ -27,6 +27,7 @@ class Stream(IntEnum):
     FREQUENCIES = 2
     BRIDGES = 3
     TUNNELS = 4
+    MATCHINGS = 5
 
 
 def draw_words(

@@ -51,7 +51,7 @@ class TestHostEmulation(CudaParity):
 def test_each_source_is_compiled_once(emulated_cupy):
     for _ in range(2):
         assert CudaBackend().device == DEVICE_NAME
-    assert len(emulated_cupy.sources) == len(set(emulated_cupy.sources)) == 3
+    assert len(emulated_cupy.sources) == len(set(emulated_cupy.sources)) == 4
 
 
 def test_unknown_device_is_a_config_error(emulated_cupy):
