@@ -1,4 +1,4 @@
-"""BridgeNetwork: every bridge in dense arrays; QuantumBridge: one row of them.
+"""BridgeNetwork: every bridge in dense arrays, its ends and strength included.
 
 Slots are sorted by layer, then rung group, then golden-ratio position, so that the
 bridges due in a step are contiguous. Bridges follow the network's frequency unless
@@ -12,34 +12,20 @@ import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.backends.protocol import Backend, BridgeArrays
+from engine.bridge.base import FOLLOW, Group, Network, locking_value
 from engine.bridge.edges import EdgeList
 from engine.config import TunnelConfig
-from engine.constants import LOCKING_MEMORY, PHI_COEFFICIENT
+from engine.constants import PHI_COEFFICIENT
 from engine.errors import ConfigError
 
 STRIDE_REACH = 48
 """Strides tried on either side of count / golden ratio."""
-FOLLOW = -1
-"""Rung of a bridge that follows the network's frequency."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """A contiguous run of slots in one layer that share a frequency."""
-
-    layer: int
-    """Layer of the slots."""
-    rung: int
-    """Pinned rung, or `FOLLOW`."""
-    start: int
-    """First slot."""
-    stop: int
-    """One past the last slot."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +99,8 @@ def _largest_quotient(count: int, stride: int) -> int:
     return largest
 
 
-class BridgeNetwork:
-    """All bridges of a run.
+class BridgeNetwork(Network):
+    """All bridges of a run, with their ends in memory.
 
     Example:
         >>> from engine.backends import select_backend
@@ -141,13 +127,10 @@ class BridgeNetwork:
             backend: Where the arrays live.
             tunnel: The frequency ladder on which pinned bridges sit.
         """
+        super().__init__(backend, tunnel)
         self.edges = edges
-        self.backend = backend
-        self.tunnel = tunnel or TunnelConfig()
         self.probabilities = np.asarray(probabilities, dtype=np.float64)
         """Success probability by bridge id [-], shape (bridges,)."""
-        self.frequency_hz = self.tunnel.maximum_frequency_hz
-        """Frequency of every bridge that is not pinned [Hz]."""
         self._requests: dict[int, int] = {}
         self._lock = threading.Lock()
         rungs = np.full(len(edges), FOLLOW, dtype=np.int8)
@@ -177,23 +160,6 @@ class BridgeNetwork:
         """Return the number of bridges."""
         return len(self.edges)
 
-    def __getitem__(self, bridge_id: int) -> QuantumBridge:
-        """Return a view of one bridge.
-
-        Raises:
-            IndexError: There is no such bridge.
-        """
-        self._check_id(bridge_id)
-        return QuantumBridge(self, bridge_id)
-
-    def _check_id(self, bridge_id: int) -> None:
-        if not 0 <= bridge_id < len(self):
-            raise IndexError(f"bridge {bridge_id} of {len(self)}")
-
-    def __iter__(self) -> Iterator[QuantumBridge]:
-        """Iterate over views of all bridges."""
-        return (QuantumBridge(self, bridge_id) for bridge_id in range(len(self)))
-
     @property
     def arrays(self) -> BridgeArrays:
         """The columns in the back end's memory, in slot order."""
@@ -209,28 +175,33 @@ class BridgeNetwork:
         """Pinned rung or `FOLLOW` by bridge id, shape (bridges,)."""
         return self._layout.rungs
 
+    def find_ends(self, bridge_id: int) -> tuple[int, int]:
+        """Return source and target of one bridge, node ids."""
+        edges = self.edges
+        return int(edges.sources[bridge_id]), int(edges.targets[bridge_id])
+
+    def find_strength_rad_s(self, bridge_id: int) -> float:
+        """Return kappa of one bridge [rad/s]."""
+        return float(self.edges.strengths_rad_s[bridge_id])
+
+    def find_probability(self, bridge_id: int) -> float:
+        """Return the success probability of an attempt of one bridge [-]."""
+        return float(self.probabilities[bridge_id])
+
+    def mean_probability(self) -> float:
+        """Return the frequency-weighted mean success probability [-]; 0 if empty."""
+        frequencies = self.frequencies_hz
+        total = float(frequencies.sum())
+        if total == 0.0:
+            return 0.0
+        return float((frequencies * self.probabilities).sum()) / total
+
     @property
     def frequencies_hz(self) -> npt.NDArray[np.float64]:
         """Attempt frequency by bridge id [Hz], shape (bridges,)."""
         rungs = self.rungs
         pinned = self.tunnel.maximum_frequency_hz * self.tunnel.phi_coefficient**rungs
         return np.where(rungs == FOLLOW, self.frequency_hz, pinned)
-
-    def follow(self, frequency_hz: float) -> None:
-        """Set the frequency of every bridge that is not pinned.
-
-        Args:
-            frequency_hz: Attempt frequency [Hz], > 0.
-
-        Raises:
-            ConfigError: The frequency is not above 0.
-        """
-        if not 0.0 < frequency_hz < math.inf:
-            raise ConfigError(
-                f"The tunnel frequency is {frequency_hz:g} Hz; it must be finite and "
-                "above 0."
-            )
-        self.frequency_hz = frequency_hz
 
     def pin(self, bridge_id: int, frequency_hz: float) -> None:
         """Ask for a frequency of its own for one bridge; the nearest rung is taken.
@@ -294,6 +265,12 @@ class BridgeNetwork:
             self._requests.clear()
         return True
 
+    def read_state(self) -> Iterator[npt.NDArray[Any]]:
+        """Copy what a run changes to the host: column by column, by id."""
+        layout = self._layout
+        for column in layout.arrays.state_columns:
+            yield self.backend.to_host(column)[layout.slot_of]
+
     def columns_by_id(self) -> BridgeArrays:
         """Copy all columns to the host in the order of bridge ids."""
         layout = self._layout
@@ -316,93 +293,3 @@ class BridgeNetwork:
         """Return the ids of the bridges that end at a node."""
         edges = self.edges
         return np.flatnonzero((edges.sources == node) | (edges.targets == node))
-
-
-def locking_value(
-    cosine: npt.NDArray[np.floating],
-    sine: npt.NDArray[np.floating],
-    attempts: npt.NDArray[np.integer],
-) -> npt.NDArray[np.float64]:
-    """Return the phase-locking value of running means that started at zero.
-
-    Args:
-        cosine: Running mean of cos d over attempts with weight `LOCKING_MEMORY`.
-        sine: Running mean of sin d over attempts with weight `LOCKING_MEMORY`.
-        attempts: Attempts so far; corrects the start from zero.
-
-    Returns:
-        abs(mean exp(i d)) [-] in [0, 1]; 0 before the first attempt.
-    """
-    weight = 1.0 - (1.0 - LOCKING_MEMORY) ** attempts.astype(np.float64)
-    length = np.hypot(cosine.astype(np.float64), sine.astype(np.float64))
-    return np.minimum(length / np.where(weight > 0.0, weight, 1.0), 1.0)
-
-
-class QuantumBridge:
-    """One bridge: a view of a row, not a copy."""
-
-    __slots__ = ("_network", "bridge_id")
-
-    def __init__(self, network: BridgeNetwork, bridge_id: int) -> None:
-        """View bridge `bridge_id` of a network."""
-        self._network = network
-        self.bridge_id = bridge_id
-
-    @property
-    def source(self) -> int:
-        """First end, a node id."""
-        return int(self._network.edges.sources[self.bridge_id])
-
-    @property
-    def target(self) -> int:
-        """Second end, a node id."""
-        return int(self._network.edges.targets[self.bridge_id])
-
-    @property
-    def strength_rad_s(self) -> float:
-        """Kappa [rad/s]."""
-        return float(self._network.edges.strengths_rad_s[self.bridge_id])
-
-    @property
-    def frequency(self) -> float:
-        """Attempt frequency [Hz]; setting it pins the bridge to the nearest rung."""
-        network = self._network
-        rung = network.rung(self.bridge_id)
-        if rung == FOLLOW:
-            return network.frequency_hz
-        return network.tunnel.rung_frequency_hz(rung)
-
-    @frequency.setter
-    def frequency(self, frequency_hz: float) -> None:
-        self._network.pin(self.bridge_id, frequency_hz)
-
-    @property
-    def coherence(self) -> float:
-        """Phase-locking value of both ends over the last attempts [-]."""
-        cosine, sine, attempts = (
-            np.array([self._network.read(name, self.bridge_id)])
-            for name in ("locking_cos", "locking_sin", "attempts")
-        )
-        return float(locking_value(cosine, sine, attempts)[0])
-
-    @property
-    def probability(self) -> float:
-        """Success probability of an attempt [-]."""
-        return float(self._network.probabilities[self.bridge_id])
-
-    @property
-    def attempts(self) -> int:
-        """Attempts so far [-]."""
-        return int(self._network.read("attempts", self.bridge_id))
-
-    @property
-    def successes(self) -> int:
-        """Successful attempts so far [-]."""
-        return int(self._network.read("successes", self.bridge_id))
-
-    def __repr__(self) -> str:
-        """Show both ends and the frequency."""
-        return (
-            f"QuantumBridge({self.source} - {self.target}, "
-            f"{self.frequency:.4g} Hz, id {self.bridge_id})"
-        )
