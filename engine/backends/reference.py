@@ -6,6 +6,7 @@ draws the same random words, so only rounding tells them apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from engine.geometry import (
 
 TWO_PI = 2.0 * np.pi
 F64Array = npt.NDArray[np.float64]
-CHUNK = 2**18
+CHUNK = 2**14
 """Bridges whose ends are computed at a time [-]."""
 
 
@@ -96,12 +97,9 @@ class ReferenceBackend(SteppingBackend):
 
     def sum_thresholds(self, lattice: LatticeState, bridges: MatchingArrays) -> int:
         """Sum the thresholds of all bridges, exactly [2^-32 of a probability]."""
-        count, total = bridges.matching.bridge_count, 0
-        for lo in range(0, count, CHUNK):
-            due = slice(lo, min(lo + CHUNK, count))
-            chunk = compute_columns(lattice, bridges, due)
-            total += int(chunk.thresholds.sum(dtype=np.uint64))
-        return total
+        parts = _split_slots(0, bridges.matching.bridge_count)
+        chunks = (compute_columns(lattice, bridges, part) for part in parts)
+        return sum(int(chunk.thresholds.sum(dtype=np.uint64)) for chunk in chunks)
 
     def _rate(self, lattice: LatticeState, phases: F64Array) -> F64Array:
         """Return omega_i + K sum_j sin(theta_j - theta_i) [rad/s], shape (nodes,)."""
@@ -161,9 +159,9 @@ class ReferenceBackend(SteppingBackend):
     ) -> None:
         """Let the bridges in `segments`, whose ends are computed, attempt likewise."""
         for lo, hi in segments:
-            columns = compute_columns(lattice, bridges, slice(lo, hi))
-            everything = slice(0, hi - lo)
-            self._run_segment(lattice.phases, columns, everything, period, tick)
+            for part in _split_slots(lo, hi):
+                columns = compute_columns(lattice, bridges, part)
+                self._run_segment(lattice.phases, columns, slice(None), period, tick)
 
     def _run_segment(
         self,
@@ -246,6 +244,11 @@ class ReferenceBackend(SteppingBackend):
             total = float(steps.sum()) / TWO_PI / (geometry.node_count // cells)
             turns.append(total if geometry.periodic[axis] else 0.0)
         return tuple(turns)
+
+
+def _split_slots(lo: int, hi: int) -> Iterator[slice]:
+    """Cut slots lo .. hi - 1 into chunks."""
+    return (slice(at, min(at + CHUNK, hi)) for at in range(lo, hi, CHUNK))
 
 
 def compute_columns(

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.backends.protocol import Backend, BridgeArrays
+from engine.backends.philox import PART
+from engine.backends.protocol import Backend, BridgeArrays, U32Array
 from engine.bridge.base import FOLLOW, Group, Network, locking_value
 from engine.bridge.edges import EdgeList
 from engine.config import TunnelConfig
@@ -34,7 +35,7 @@ class _Layout:
 
     rungs: npt.NDArray[np.int8]
     """Pinned rung or `FOLLOW`, by bridge id."""
-    slot_of: npt.NDArray[np.int64]
+    slot_of: U32Array
     """Slot of each bridge id."""
     groups: tuple[Group, ...]
     """Runs of slots with one frequency, in slot order."""
@@ -61,15 +62,27 @@ def order_slots(
         Bridge id in each slot, shape (bridges,), and the groups in slot order.
     """
     order = np.lexsort((sources, rungs, layers))
-    keys = np.stack([layers[order], rungs[order]], axis=1)
-    changes = np.flatnonzero((np.diff(keys, axis=0) != 0).any(axis=1)) + 1
+    changes = np.union1d(*(_find_changes(keys[order]) for keys in (layers, rungs)))
     bounds = [0, *changes.tolist(), len(order)] if len(order) else [0]
     groups = []
     for start, stop in itertools.pairwise(bounds):
         order[start:stop] = order[start:stop][_golden_stride(stop - start)]
-        layer, rung = (int(value) for value in keys[start])
+        first = order[start]
+        layer, rung = int(layers[first]), int(rungs[first])
         groups.append(Group(layer, rung, start, stop))
     return order, tuple(groups)
+
+
+def _find_changes(sorted_keys: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Return where a key differs from the one before."""
+    return np.flatnonzero(sorted_keys[1:] != sorted_keys[:-1]) + 1
+
+
+def _invert(order: npt.NDArray[np.int64]) -> U32Array:
+    """Return the slot of each bridge id, given the id in each slot."""
+    slot_of = np.empty(len(order), dtype=np.uint32)
+    slot_of[order] = np.arange(len(order), dtype=np.uint32)
+    return slot_of
 
 
 def _golden_stride(count: int) -> npt.NDArray[np.int64]:
@@ -136,19 +149,24 @@ class BridgeNetwork(Network):
         rungs = np.full(len(edges), FOLLOW, dtype=np.int8)
         order, groups = order_slots(edges.layers, rungs, edges.sources)
         arrays = backend.build_bridges(self._fill_arrays(order))
-        self._layout = _Layout(rungs, np.argsort(order), groups, arrays)
+        self._layout = _Layout(rungs, _invert(order), groups, arrays)
 
     def _fill_arrays(self, order: npt.NDArray[np.int64]) -> BridgeArrays:
         """Build the host columns of bridges that have not attempted anything."""
         edges, count = self.edges, len(order)
-        probability = self.probabilities[order]
-        thresholds = np.maximum(np.ceil(probability * 2.0**32) - 1.0, 0.0)
+        dose_rates, thresholds = np.empty(count, np.float32), np.empty(count, np.uint32)
+        for low in range(0, count, PART):
+            part = slice(low, low + PART)
+            probability = self.probabilities[order[part]]
+            dose_rates[part] = edges.strengths_rad_s[order[part]] / probability
+            words = np.ceil(probability * 2.0**32)
+            thresholds[part] = np.maximum(words - 1.0, 0.0)
         return BridgeArrays(
             ids=order.astype(np.uint32),
             sources=edges.sources[order],
             targets=edges.targets[order],
-            dose_rates=(edges.strengths_rad_s[order] / probability).astype(np.float32),
-            thresholds=thresholds.astype(np.uint32),
+            dose_rates=dose_rates,
+            thresholds=thresholds,
             last_ticks=np.zeros(count, np.uint32),
             attempts=np.zeros(count, np.uint32),
             successes=np.zeros(count, np.uint32),
@@ -257,19 +275,25 @@ class BridgeNetwork(Network):
             for bridge_id, rung in self._requests.items():
                 rungs[bridge_id] = rung
             order, groups = order_slots(self.edges.layers, rungs, self.edges.sources)
-            columns = [column[order] for column in self.columns_by_id().columns]
+            came_from = self._layout.slot_of[order]
+            columns = [
+                self.backend.to_host(column)[came_from]
+                for column in self._layout.arrays.columns
+            ]
             arrays = self.backend.build_bridges(BridgeArrays(*columns))
             # Readers look at the requests first, so these go last: no reader sees the
             # old frequency after the new one.
-            self._layout = _Layout(rungs, np.argsort(order), groups, arrays)
+            self._layout = _Layout(rungs, _invert(order), groups, arrays)
             self._requests.clear()
         return True
 
     def read_state(self) -> Iterator[npt.NDArray[Any]]:
-        """Copy what a run changes to the host: column by column, by id."""
+        """Copy what a run changes to the host: column by column, by id, in pieces."""
         layout = self._layout
         for column in layout.arrays.state_columns:
-            yield self.backend.to_host(column)[layout.slot_of]
+            host = self.backend.to_host(column)
+            for low in range(0, len(host), PART):
+                yield host[layout.slot_of[low : low + PART]]
 
     def columns_by_id(self) -> BridgeArrays:
         """Copy all columns to the host in the order of bridge ids."""

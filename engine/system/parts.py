@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.backends import BackendChoice, select_backend
+from engine.backends.philox import PART
 from engine.backends.protocol import Backend
 from engine.bridge import BridgeNetwork, MatchingNetwork, Network, build_edges
 from engine.config import LoadConfig, RunConfig
@@ -171,9 +172,14 @@ def _compute_network(config: RunConfig, lattice: CrystalLattice) -> Network:
 def _store_network(config: RunConfig, lattice: CrystalLattice) -> Network:
     """Draw or read the bridges and give each its probability."""
     edges = build_edges(lattice.geometry, config.bridges, config.seed)
-    detunings = lattice.detunings_hz.astype(np.float64)
-    gaps = detunings[edges.targets] - detunings[edges.sources]
-    probabilities = transmission_probability(gaps, config.tunnel)
+    probabilities = np.empty(len(edges))
+    for low in range(0, len(edges), PART):
+        part = slice(low, low + PART)
+        target, source = (
+            lattice.detunings_hz[ends[part]].astype(np.float64)
+            for ends in (edges.targets, edges.sources)
+        )
+        probabilities[part] = transmission_probability(target - source, config.tunnel)
     return BridgeNetwork(edges, probabilities, lattice.backend, config.tunnel)
 
 
