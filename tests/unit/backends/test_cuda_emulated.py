@@ -11,6 +11,7 @@ import pytest
 
 from engine.backends.cuda import CudaBackend, import_cupy
 from engine.backends.cuda_clock import SAMPLED_STEPS
+from engine.backends.matching import Matching, SuccessLaw
 from engine.errors import BackendUnavailableError, ConfigError, ResourceError
 from tests.host_cuda.emulated_cupy import (
     DEVICE_NAME,
@@ -99,6 +100,8 @@ def test_memory_shortage_says_how_much_and_what_to_shrink(emulated_cupy):
         backend.step_lattice(lattice, period.tableau, period.dt_s)
     with pytest.raises(ResourceError, match=r"Lower bridges\.per_node"):
         backend.build_bridges(build_bridges(1000))
+    with pytest.raises(ResourceError, match=r"20000 bytes.*Lower bridges\.per_node"):
+        backend.build_matchings(Matching(1000, 2, 0, SuccessLaw(0.0, 1.0, 1.0)))
 
 
 @pytest.mark.parametrize("steps", [1, SAMPLED_STEPS, 40, 200])
