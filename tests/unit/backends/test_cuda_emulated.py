@@ -9,10 +9,18 @@ import sys
 import numpy as np
 import pytest
 
+from engine.backends.cpu import CpuBackend
 from engine.backends.cuda import CudaBackend, import_cupy
 from engine.backends.cuda_clock import SAMPLED_STEPS
 from engine.backends.matching import Matching, SuccessLaw
+from engine.backends.protocol import TABLEAUS
+from engine.bridge import MatchingNetwork
+from engine.config import BridgesConfig, LatticeConfig, TunnelConfig
+from engine.crystal import CrystalLattice
 from engine.errors import BackendUnavailableError, ConfigError, ResourceError
+from engine.recording import digest_state
+from engine.tunnel import TunnelSchedule
+from engine.tunnel.statistics import NodeStatistics
 from tests.host_cuda.emulated_cupy import (
     DEVICE_NAME,
     CompileException,
@@ -20,7 +28,13 @@ from tests.host_cuda.emulated_cupy import (
     EmulatedCupy,
     EmulatedEvent,
 )
-from tests.host_cuda.parity import CudaParity, build_bridges, build_case, build_period
+from tests.host_cuda.parity import (
+    DT_S,
+    CudaParity,
+    build_bridges,
+    build_case,
+    build_period,
+)
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +140,23 @@ def test_successes_are_counted_since_the_last_call(cuda_backend):
         counts.append(cuda_backend.advance(lattice, bridges, period).successes)
     assert sum(counts) == int(np.sum(bridges.successes))
     assert cuda_backend.take_successes() == 0
+
+
+def test_procedural_network_is_that_of_cpu(cuda_backend):
+    """Digest, mean probability and views of a network that is built on the device."""
+    seen = []
+    for backend in (cuda_backend, CpuBackend()):
+        lattice = CrystalLattice(LatticeConfig(shape=(30, 24)), backend, 3)
+        tunnel = TunnelConfig(linewidth_hz=40.0)
+        network = MatchingNetwork(
+            BridgesConfig("procedural"), lattice.state, backend, tunnel, seed=3
+        )
+        schedule = TunnelSchedule(network, DT_S, seed=3, slice_steps=4)
+        for _ in range(3):
+            period, _ = schedule.plan_period(40, TABLEAUS["euler"])
+            backend.advance(lattice.state, network.arrays, period)
+        digest = digest_state([lattice.phases, *network.read_state()])
+        bridge, node = network[1000], NodeStatistics(network, 720)[7]
+        views = (bridge.source, bridge.probability, bridge.coherence, node)
+        seen.append((digest, network.mean_probability(), *views))
+    assert seen[0] == seen[1]
