@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from engine.constants import (
     BASE_FREQUENCY_HZ,
     COHERENCE_FLOOR,
+    MAX_BRIDGES,
     MAX_NODES,
     PHI_COEFFICIENT,
 )
@@ -25,7 +26,7 @@ LATTICE_AXES = {
 DISTRIBUTIONS = ("gaussian", "lorentzian", "uniform", "given")
 SAMPLINGS = ("quantile", "random")
 INITIAL_PHASES = ("random", "aligned")
-BRIDGE_KINDS = ("matchings", "small_world", "file", "none")
+BRIDGE_KINDS = ("matchings", "procedural", "small_world", "file", "none")
 INTEGRATORS = ("euler", "rk2", "rk4")
 OBJECTIVES = ("headroom", "pace", "floor", "fixed")
 LOAD_KINDS = ("none", "synthetic", "replay")
@@ -167,7 +168,8 @@ class BridgesConfig:
     kind: str = "matchings"
     """One of `BRIDGE_KINDS`."""
     per_node: int = 4
-    """Bridge ends per node, for matchings (each one a layer) and small_world, >= 1."""
+    """Bridge ends per node, for matchings and procedural (each one a layer) and
+    small_world, >= 1."""
     strength_rad_s: float = 108.0
     """kappa of every bridge whose file names none [rad/s], >= 0."""
     distance_exponent: float = 2.0
@@ -527,8 +529,17 @@ class RunConfig:
 
     def _validate_matchings(self) -> None:
         nodes = self.lattice.node_count
-        if self.bridges.kind == "matchings" and nodes % 2:
+        if self.bridges.kind not in ("matchings", "procedural"):
+            return
+        if nodes % 2:
             raise ConfigError(
                 f"lattice.shape gives {nodes} nodes, an odd number, so no perfect "
                 "matching exists; make one axis even, or use bridges=small_world."
+            )
+        bridges = nodes // 2 * self.bridges.per_node
+        if self.bridges.kind == "procedural" and bridges > MAX_BRIDGES:
+            raise ConfigError(
+                f"bridges.per_node is {self.bridges.per_node}, which makes {bridges} "
+                f"bridges; ids are 32-bit, so at most {MAX_BRIDGES} fit. Lower "
+                "bridges.per_node or shrink lattice.shape."
             )

@@ -30,3 +30,6 @@ EDGE_UNIT: Final = 2.0**28
 
 MAX_NODES: Final = 2**31
 """Node ids are 32-bit; one bit is kept so that signed readers agree."""
+
+MAX_BRIDGES: Final = 2**32
+"""Bridge ids are 32-bit: each is a counter word of its random numbers."""

@@ -13,7 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from engine.backends.philox import Stream, draw_permutation, draw_uniform, draw_words
+from engine.backends.philox import (
+    PART,
+    Stream,
+    draw_permutation,
+    draw_uniform,
+    draw_words,
+)
 from engine.backends.protocol import Backend
 from engine.config import LatticeConfig
 from engine.constants import MAX_INCREMENT_TURNS
@@ -82,19 +88,24 @@ def draw_detunings(config: LatticeConfig, seed: int) -> npt.NDArray[np.float32]:
     if config.distribution == "given":
         given = _read_frequencies(config, count)
         return (given - config.mean_frequency_hz).astype(np.float32)
-    if config.sampling == "quantile":
-        share = (np.arange(count) + 0.5) / count
-    else:
-        share = draw_uniform(seed, Stream.FREQUENCIES, count)
+    if config.sampling == "random":
+        return _spread_shares(config, draw_uniform(seed, Stream.FREQUENCIES, count))
+    detunings = np.empty(count, dtype=np.float32)
+    for low in range(0, count, PART):
+        places = np.arange(low, min(low + PART, count))
+        detunings[places] = _spread_shares(config, (places + 0.5) / count)
+    return detunings[draw_permutation(seed, Stream.FREQUENCIES, count)]
+
+
+def _spread_shares(
+    config: LatticeConfig, share: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    """Return the detunings below which shares of the distribution lie [Hz]."""
     if config.cutoff_hz is not None and config.spread_hz > 0.0:
         tail = _tail_share(config.distribution, config.cutoff_hz / config.spread_hz)
         share = tail + (1.0 - 2.0 * tail) * share
-    detunings = (config.spread_hz * _quantile(config.distribution, share)).astype(
-        np.float32
-    )
-    if config.sampling == "quantile":
-        detunings = detunings[draw_permutation(seed, Stream.FREQUENCIES, count)]
-    return detunings
+    values = config.spread_hz * _quantile(config.distribution, share)
+    return values.astype(np.float32)
 
 
 def _read_frequencies(config: LatticeConfig, count: int) -> npt.NDArray[np.float64]:

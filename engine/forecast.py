@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.backends.philox import PART
 from engine.config import RunConfig
 from engine.errors import ResourceError
 from engine.geometry import build_geometry
@@ -21,16 +22,24 @@ _LARGEST_STATE_BYTES, _LARGEST_STAGE_BYTES = 48, 24
 """For back ends registered from outside, the most that one of ours takes."""
 _FILE_BYTES_PER_BRIDGE = 12
 """A row of an edge list on disk."""
-_BUILD_BYTES_PER_NODE = 120
-"""Random words, sort keys and quantiles while phases and frequencies are drawn."""
+_WORK_BYTES_PER_NODE = {"reference": 130, "cpu": 40, "cuda": 40}
+"""Sort keys, an order and random words while phases and frequencies are drawn;
+`reference` takes more later, when it looks for vortices."""
+_LARGEST_WORK_BYTES = 130
+_DRAW_BYTES_PER_NODE = 110
+"""64-bit random words of the nodes that are drawn at a time."""
 _LAW_BYTES_PER_NODE = 160
 """small_world: every displacement, its images and its share."""
 _COLOUR_BYTES_PER_BRIDGE = 200
 """small_world: edges as Python numbers while they are coloured."""
-_STATE_BYTES_PER_BRIDGE = 68
-"""Columns of the network, the edge list and the probabilities."""
-_BUILD_BYTES_PER_BRIDGE = 220
-"""Random words, sort keys and permutations while a layer is drawn and ordered."""
+_COLUMN_BYTES_PER_BRIDGE = 40
+"""Columns in the memory of the back end where all of them are stored."""
+_STATE_BYTES_PER_BRIDGE = 20
+"""Columns that a run changes: all that lies there where ends are computed."""
+_LIST_BYTES_PER_BRIDGE = 29
+"""On the host: edge list, probability, rung and slot where ends are stored."""
+_BUILD_BYTES_PER_BRIDGE = 24
+"""Orders and host columns on their way while a network is laid out."""
 
 
 @dataclass(frozen=True)
@@ -54,28 +63,41 @@ def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
         Peak bytes on host and device; bridges of a file are guessed from its size.
     """
     nodes = config.lattice.node_count
-    drawn = config.bridges.kind in ("matchings", "small_world")
-    bridges = config.bridges.per_node * nodes // 2 if drawn else _count_rows(config)
+    bridges = _count_bridges(config)
+    is_stored = config.bridges.kind != "procedural"
     per_node = _STATE_BYTES_PER_NODE.get(backend, _LARGEST_STATE_BYTES)
     if config.dynamics.integrator != "euler":
         per_node += _STAGE_BYTES_PER_NODE.get(backend, _LARGEST_STAGE_BYTES)
     if backend == "reference":
         per_node += 8 * len(build_geometry(*_lattice_words(config)).offsets)
-    state = nodes * per_node + bridges * _STATE_BYTES_PER_BRIDGE
-    build = nodes * _BUILD_BYTES_PER_NODE + bridges * _BUILD_BYTES_PER_BRIDGE
+    per_bridge = _COLUMN_BYTES_PER_BRIDGE if is_stored else _STATE_BYTES_PER_BRIDGE
+    state = nodes * per_node + bridges * per_bridge
+    build = nodes * _WORK_BYTES_PER_NODE.get(backend, _LARGEST_WORK_BYTES)
+    build += min(nodes, PART) * _DRAW_BYTES_PER_NODE
+    if is_stored:
+        build += bridges * (_LIST_BYTES_PER_BRIDGE + _BUILD_BYTES_PER_BRIDGE)
     if config.bridges.kind == "small_world":
         closed = build_geometry(*_lattice_words(config)).periodic
         steps = nodes * 2 ** closed.count(False)  # open axes reach both ways in full
         build += steps * _LAW_BYTES_PER_NODE + bridges * _COLOUR_BYTES_PER_BRIDGE
     if config.bridges.kind == "file":
         build += bridges * _COLOUR_BYTES_PER_BRIDGE
-    device = state if backend == "cuda" else 0
-    return MemoryEstimate(state + build, device)
+    if backend != "cuda":
+        return MemoryEstimate(state + build, 0)
+    passing = bridges * per_bridge if is_stored else 0  # columns pass through the host
+    return MemoryEstimate(build + passing, state)
 
 
 def _lattice_words(config: RunConfig) -> tuple[str, Sequence[int], Sequence[bool]]:
     lattice = config.lattice
     return lattice.kind, lattice.shape, lattice.periodic
+
+
+def _count_bridges(config: RunConfig) -> int:
+    """Count the bridges that are drawn or computed, or guess those of a file."""
+    if config.bridges.kind in ("matchings", "procedural", "small_world"):
+        return config.bridges.per_node * config.lattice.node_count // 2
+    return _count_rows(config)
 
 
 def _count_rows(config: RunConfig) -> int:

@@ -20,13 +20,17 @@ from engine.backends.cpu_lattice import (
     step_lattice,
     tableau_arrays,
 )
+from engine.backends.cpu_matching import run_matching_events, sum_thresholds
 from engine.backends.cpu_tunnel import run_tunnel_events
 from engine.backends.formulas import TURN_F
 from engine.backends.layout import box_arguments, build_loops, build_units
+from engine.backends.matching import Matching
 from engine.backends.protocol import (
+    STATE_TYPES,
     BridgeArrays,
     F32Array,
     LatticeState,
+    MatchingArrays,
     Period,
     Tableau,
     U32Array,
@@ -61,6 +65,13 @@ def name_processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def _take_formula(bridges: MatchingArrays) -> tuple[Any, ...]:
+    """Return what decides ends and success, as the kernels take it."""
+    matching = bridges.matching
+    bits = (np.uint32(matching.high_bits), np.uint32(matching.low_bits))
+    return (bridges.keys, *bits, *matching.law.words)
 
 
 class CpuBackend(BinaryBackend):
@@ -128,6 +139,24 @@ class CpuBackend(BinaryBackend):
         """Return the host columns themselves."""
         return bridges
 
+    def build_matchings(self, matching: Matching) -> MatchingArrays:
+        """Allocate bridges that have attempted nothing.
+
+        Args:
+            matching: Ends and success law as a formula.
+
+        Returns:
+            The columns in host memory.
+        """
+        count = matching.bridge_count
+        state = (np.zeros(count, number) for number in STATE_TYPES)
+        return MatchingArrays(matching, matching.keys, *state)
+
+    def sum_thresholds(self, lattice: LatticeState, bridges: MatchingArrays) -> int:
+        """Sum the thresholds of all bridges, exactly [2^-32 of a probability]."""
+        numba.set_num_threads(self.threads)
+        return int(sum_thresholds(lattice.detunings, _take_formula(bridges)))
+
     def step_lattice(
         self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int = 1
     ) -> None:
@@ -193,6 +222,27 @@ class CpuBackend(BinaryBackend):
         self._successes += run_tunnel_events(
             lattice.phases,
             bridges.columns,
+            segments,
+            np.uint32(tick),
+            np.float32(period.dt_s),
+            (np.uint32(period.key[0]), np.uint32(period.key[1])),
+            self.threads,
+        )
+
+    def step_matchings(
+        self,
+        lattice: LatticeState,
+        bridges: MatchingArrays,
+        period: Period,
+        segments: npt.NDArray[np.int64],
+        tick: int,
+    ) -> None:
+        """Let the bridges in `segments`, whose ends are computed, attempt likewise."""
+        numba.set_num_threads(self.threads)
+        self._successes += run_matching_events(
+            lattice.phases,
+            lattice.detunings,
+            (*_take_formula(bridges), *bridges.state_columns),
             segments,
             np.uint32(tick),
             np.float32(period.dt_s),

@@ -25,17 +25,20 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba import carray, njit, prange, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import carray, njit, prange
 
+from engine.backends.cpu_memory import (
+    ENTRY_BYTES,
+    LANES,
+    prefetch_entries,
+    to_pointer,
+    view_floats,
+    view_words,
+)
 from engine.backends.formulas import I32, U32, U64, F, rate_increment, sine_cosine
 from engine.backends.layout import Box
 from engine.backends.protocol import Tableau
 
-LANES = 16
-"""Entries of a cache line; planes and wide rows start on one."""
 WIDE_ROW = 240
 """Rows from here on are padded to whole cache lines; narrow ones would lose more."""
 CHAIN_PIECE = 4096
@@ -51,8 +54,6 @@ PARTS_PER_THREAD = 4
 SPAN_PER_PART = 16
 """Slabs for each level of a part, at least, for several parts per thread."""
 MOST_NEIGHBOURS = 12
-UNBOUNDED = 2**40
-ENTRY_BYTES = 4
 ZERO = F(0.0)
 
 
@@ -203,58 +204,10 @@ def build_scratch(rings: Rings, parts: int) -> npt.NDArray[np.uint32]:
     return raw[start : start + parts * rings.size].reshape(parts, rings.size)
 
 
-@intrinsic
-def _to_pointer(_, address):
-    """Turn an address into a pointer."""
-
-    def generate(context, builder, signature, arguments):
-        kind = context.get_value_type(signature.return_type)
-        return builder.inttoptr(arguments[0], kind)
-
-    return types.voidptr(address), generate
-
-
-@intrinsic
-def _prefetch(_, address):
-    """Ask for the cache line at an address ahead of its use."""
-
-    def generate(context, builder, signature, arguments):
-        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        name = "llvm.prefetch.p0"
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        pointer = builder.inttoptr(arguments[0], byte)
-        # For reading, into the second-level cache, and it is data.
-        builder.call(function, [pointer, word(0), word(2), word(1)])
-        return context.get_dummy_value()
-
-    return types.void(address), generate
-
-
-@njit(cache=True)
-def prefetch_entries(field, start, count):
-    """Ask for `count` entries of a field ahead of their use."""
-    first = field + start * ENTRY_BYTES
-    for line in range(first, first + count * ENTRY_BYTES, LANES * ENTRY_BYTES):
-        _prefetch(line)
-
-
-@njit(inline="always")
-def view_floats(address):
-    """See memory as float32."""
-    return carray(_to_pointer(address), (UNBOUNDED,), np.float32)
-
-
-@njit(inline="always")
-def view_angles(address):
-    """See memory as uint32."""
-    return carray(_to_pointer(address), (UNBOUNDED,), np.uint32)
-
-
 @njit(inline="always")
 def view_places(address):
     """See memory as uint64."""
-    return carray(_to_pointer(address), (MOST_NEIGHBOURS,), np.uint64)
+    return carray(to_pointer(address), (MOST_NEIGHBOURS,), np.uint64)
 
 
 @njit(inline="always")
@@ -274,7 +227,7 @@ def move_euler(scratch, at, places, gains, count):
     """
     sines, cosines = view_floats(scratch[0]), view_floats(scratch[1])
     detunings = view_floats(scratch[2])
-    phases, results = view_angles(scratch[4]), view_angles(scratch[5])
+    phases, results = view_words(scratch[4]), view_words(scratch[5])
     own, detuning, _, base, out = places
     for k in range(count):
         total_sine = add_neighbours(sines, at, k)
@@ -293,7 +246,7 @@ def move_stage(scratch, at, places, gains, stage, count):
     """
     sines, cosines = view_floats(scratch[0]), view_floats(scratch[1])
     detunings, totals = view_floats(scratch[2]), view_floats(scratch[3])
-    phases, results = view_angles(scratch[4]), view_angles(scratch[5])
+    phases, results = view_words(scratch[4]), view_words(scratch[5])
     own, detuning, total, base, out = places
     feed, weight, is_first, is_last = stage
     for k in range(count):
@@ -348,7 +301,7 @@ def move_plane(scratch, neighbour_count, places, gains, stage, count):
 @njit(cache=True)
 def fill_plane(scratch, source, target, base, count):
     """Write sine and cosine of the results, and keep the results from `base` on."""
-    results, phases = view_angles(scratch[5]), view_angles(scratch[4])
+    results, phases = view_words(scratch[5]), view_words(scratch[4])
     sines, cosines = view_floats(scratch[0]), view_floats(scratch[1])
     start, to, kept = U64(source), U64(target), U64(base)
     for k in range(U64(count)):
@@ -362,7 +315,7 @@ def fill_plane(scratch, source, target, base, count):
 @njit(cache=True)
 def copy_entries(source, start, target, to, count):
     """Copy `count` entries from one field to another."""
-    entries, copies = view_angles(source), view_angles(target)
+    entries, copies = view_words(source), view_words(target)
     first, goal = U64(start), U64(to)
     for k in range(U64(count)):
         copies[goal + k] = entries[first + k]

@@ -10,7 +10,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from engine.backends.formulas import I32, U32, F, pair_shift, philox_word
+from engine.backends.cpu_memory import (
+    ENTRY_BYTES,
+    view_floats,
+    view_integers,
+    view_words,
+)
+from engine.backends.formulas import I32, U32, U64, F, pair_shift, philox_word
 from engine.constants import LOCKING_MEMORY
 
 I64 = np.int64
@@ -20,56 +26,119 @@ PARALLEL_EVENTS = 2048
 
 
 @njit(cache=True)
-def run_event_block(phases, bridges, lo, hi, tick, dt, key, difference, shift):
-    """Let the bridges in slots lo .. hi - 1 attempt one tunnel event each.
+def measure_gaps(phases, ends, count, gaps):
+    """Gather theta_target - theta_source of a block."""
+    angles, difference = view_words(phases), view_integers(gaps)
+    source, target = view_words(ends[1]), view_words(ends[2])
+    for k in range(U64(count)):
+        difference[k] = I32(U32(angles[target[k]] - angles[source[k]]))
 
-    Gather, compute, scatter: no node occurs twice in a layer, so the order inside
-    the block does not matter. Returns the number of successes.
-    """
-    ids, sources, targets, rates, thresholds = bridges[:5]
-    last_ticks, attempts, successes, locking_cos, locking_sin = bridges[5:]
-    source, target = sources[lo:hi], targets[lo:hi]
-    for k in range(source.size):
-        difference[k] = I32(U32(phases[target[k]] - phases[source[k]]))
-    rate, last = rates[lo:hi], last_ticks[lo:hi]
-    lock_c, lock_s = locking_cos[lo:hi], locking_sin[lo:hi]
-    for k in range(source.size):
+
+@njit(cache=True)
+def compute_shifts(ends, state, count, tick, dt, gaps):
+    """Turn gaps into shifts and follow the phase-locking values of a block."""
+    gap, rate = view_integers(gaps), view_floats(ends[3])
+    last = view_words(state[0])
+    lock_c, lock_s = view_floats(state[3]), view_floats(state[4])
+    for k in range(U64(count)):
         elapsed = F(I32(U32(tick - last[k]))) * dt
-        moved, s, c = pair_shift(difference[k], rate[k] * elapsed)
-        shift[k] = moved
+        moved, s, c = pair_shift(gap[k], rate[k] * elapsed)
+        gap[k] = moved
         sc = s * c
         lock_c[k] += LOCKING_WEIGHT * ((c * c - s * s) - lock_c[k])
         lock_s[k] += LOCKING_WEIGHT * ((sc + sc) - lock_s[k])
         last[k] = tick
-    ident, threshold = ids[lo:hi], thresholds[lo:hi]
-    attempt, success = attempts[lo:hi], successes[lo:hi]
-    count = I64(0)
-    for k in range(source.size):
+
+
+@njit(cache=True)
+def draw_successes(ends, state, count, key, shifts):
+    """Count attempts and successes of a block; who fails does not shift."""
+    ident, threshold = view_words(ends[0]), view_words(ends[4])
+    attempt, success = view_words(state[1]), view_words(state[2])
+    shift = view_integers(shifts)
+    total = I64(0)
+    for k in range(U64(count)):
         word = philox_word(ident[k], attempt[k], key[0], key[1])
         passed = U32(1) if word <= threshold[k] else U32(0)
         attempt[k] = U32(attempt[k] + U32(1))
         success[k] = U32(success[k] + passed)
         shift[k] = I32(shift[k] * I32(passed))
-        count += I64(passed)
-    for k in range(source.size):
-        moved = U32(shift[k])
-        phases[source[k]] = U32(phases[source[k]] + moved)
-        phases[target[k]] = U32(phases[target[k]] - moved)
-    return count
+        total += I64(passed)
+    return total
+
+
+@njit(cache=True)
+def shift_ends(phases, ends, count, shifts):
+    """Scatter the shifts of a block: sources gain them, targets lose them."""
+    angles, shift = view_words(phases), view_words(shifts)
+    source, target = view_words(ends[1]), view_words(ends[2])
+    for k in range(U64(count)):
+        angles[source[k]] = U32(angles[source[k]] + shift[k])
+        angles[target[k]] = U32(angles[target[k]] - shift[k])
+
+
+@njit(cache=True)
+def attempt_events(phases, ends, state, count, tick, dt, key, work):
+    """Let a block of bridges of one layer attempt one tunnel event each.
+
+    Gather, compute, scatter: no node occurs twice in a layer, so the order inside the
+    block does not matter.
+
+    Args:
+        phases: Address of the phases.
+        ends: Addresses of ids, sources, targets, dose rates and thresholds.
+        state: Addresses of the columns that change, as in `BridgeArrays`.
+        count: Bridges of the block.
+        tick: Number of this lattice step, counted from 1.
+        dt: Simulated seconds per tick, float32.
+        key: (seed, stream) of the Philox generator.
+        work: `EVENT_BLOCK` entries to work in, int32.
+
+    Returns:
+        Number of successful events.
+    """
+    spare = work.ctypes.data
+    measure_gaps(phases, ends, count, spare)
+    compute_shifts(ends, state, count, tick, dt, spare)
+    successes = draw_successes(ends, state, count, key, spare)
+    shift_ends(phases, ends, count, spare)
+    return successes
+
+
+@njit(inline="always")
+def address_five(columns, start):
+    """Return the addresses of entry `start` of five columns of 4 bytes."""
+    a, b, c, d, e = columns
+    ahead = start * ENTRY_BYTES
+    return (
+        a.ctypes.data + ahead,
+        b.ctypes.data + ahead,
+        c.ctypes.data + ahead,
+        d.ctypes.data + ahead,
+        e.ctypes.data + ahead,
+    )
+
+
+@njit(inline="always")
+def move_five(addresses, count):
+    """Return five addresses `count` entries further on."""
+    a, b, c, d, e = addresses
+    ahead = count * ENTRY_BYTES
+    return (a + ahead, b + ahead, c + ahead, d + ahead, e + ahead)
 
 
 @njit(cache=True)
 def run_event_span(phases, bridges, lo, hi, tick, dt, key):
     """Run a contiguous span of slots block by block; return the successes."""
-    difference = np.empty(EVENT_BLOCK, np.int32)
-    shift = np.empty(EVENT_BLOCK, np.int32)
-    count = I64(0)
+    work = np.empty(EVENT_BLOCK, np.int32)
+    angles = phases.ctypes.data
+    ends, state = address_five(bridges[:5], lo), address_five(bridges[5:], lo)
+    successes = I64(0)
     for start in range(lo, hi, EVENT_BLOCK):
-        stop = min(start + EVENT_BLOCK, hi)
-        count += run_event_block(
-            phases, bridges, start, stop, tick, dt, key, difference, shift
-        )
-    return count
+        count = min(EVENT_BLOCK, hi - start)
+        successes += attempt_events(angles, ends, state, count, tick, dt, key, work)
+        ends, state = move_five(ends, count), move_five(state, count)
+    return successes
 
 
 @njit(parallel=True, cache=True)

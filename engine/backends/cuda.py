@@ -21,10 +21,14 @@ from engine.backends.binary import BinaryBackend
 from engine.backends.cuda_clock import EventClock
 from engine.backends.kernels import COMPILE_OPTIONS, KERNELS, read_source
 from engine.backends.layout import box_arguments, build_loops, build_units
+from engine.backends.matching import Matching
 from engine.backends.protocol import (
+    STATE_TYPES,
     BridgeArrays,
+    Bridges,
     F32Array,
     LatticeState,
+    MatchingArrays,
     Period,
     PeriodResult,
     Tableau,
@@ -71,6 +75,14 @@ def box_scalars(geometry: Geometry) -> tuple[np.uint32, ...]:
     box, periodic, _ = box_arguments(geometry)
     mask = sum(int(closed) << axis for axis, closed in enumerate(periodic))
     return (*(np.uint32(cells) for cells in box), np.uint32(mask))
+
+
+def take_formula(lattice: LatticeState, bridges: MatchingArrays) -> tuple[Any, ...]:
+    """Return what decides ends and success of bridges, for a launch."""
+    matching = bridges.matching
+    layout = (matching.node_count, matching.high_bits, matching.low_bits)
+    words = (np.uint32(number) for number in layout)
+    return (bridges.keys, lattice.detunings, *words, *matching.law.words)
 
 
 @cache
@@ -243,8 +255,34 @@ class CudaBackend(BinaryBackend):
             columns = (np.ascontiguousarray(column) for column in bridges.columns)
             return BridgeArrays(*(self._cupy.asarray(column) for column in columns))
 
+    def build_matchings(self, matching: Matching) -> MatchingArrays:
+        """Allocate bridges that have attempted nothing on the device.
+
+        Args:
+            matching: Ends and success law as a formula.
+
+        Returns:
+            The columns in device memory.
+
+        Raises:
+            ResourceError: The device has too little free memory.
+        """
+        count, cupy = matching.bridge_count, self._cupy
+        with self._allocating(
+            "The bridge network", 20 * count, "Lower bridges.per_node,"
+        ):
+            state = [cupy.zeros(count, dtype=number) for number in STATE_TYPES]
+            return MatchingArrays(matching, cupy.asarray(matching.keys), *state)
+
+    def sum_thresholds(self, lattice: LatticeState, bridges: MatchingArrays) -> int:
+        """Sum the thresholds of all bridges, exactly [2^-32 of a probability]."""
+        count = bridges.matching.bridge_count
+        arguments = (*take_formula(lattice, bridges), np.uint64(count))
+        # Of two's complement, for a sum of 2^32 bridges takes all 64 bits.
+        return self._sum_on_device("sum_thresholds", count, arguments)[0] % 2**64
+
     def advance(
-        self, lattice: LatticeState, bridges: BridgeArrays, period: Period
+        self, lattice: LatticeState, bridges: Bridges, period: Period
     ) -> PeriodResult:
         """Run one control period.
 
@@ -349,6 +387,26 @@ class CudaBackend(BinaryBackend):
                     span = (np.uint64(lo), np.uint64(hi))
                     arguments = (*columns[:5], *span, *scalars, *outputs)
                     self._launch("run_tunnel_events", hi - lo, arguments)
+
+    def step_matchings(
+        self,
+        lattice: LatticeState,
+        bridges: MatchingArrays,
+        period: Period,
+        segments: npt.NDArray[np.int64],
+        tick: int,
+    ) -> None:
+        """Let the bridges in `segments`, whose ends are computed, attempt likewise."""
+        seed, stream = (np.uint32(word) for word in period.key)
+        scalars = (np.uint32(tick), np.float32(period.dt_s), seed, stream)
+        formula = take_formula(lattice, bridges)
+        outputs = (lattice.phases, *bridges.state_columns, self._success_total)
+        with self._device:
+            for lo, hi in segments.tolist():
+                if lo < hi:
+                    span = (np.uint64(lo), np.uint64(hi))
+                    arguments = (*formula, *span, *scalars, *outputs)
+                    self._launch("run_matching_events", hi - lo, arguments)
 
     def take_successes(self) -> int:
         """Return the successes since the last call; waits for the device."""

@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+from engine.backends.matching import MIX_0, MIX_1, MIX_SHIFT, MOST_WORDS, WIDEST
+
 F = np.float32
 I32 = np.int32
 U32 = np.uint32
@@ -84,6 +86,10 @@ PHILOX_M1 = U64(0xCD9E8D57)
 PHILOX_W0 = U32(0x9E3779B9)
 PHILOX_W1 = U32(0xBB67AE85)
 LOW_WORD = U64(0xFFFFFFFF)
+FEISTEL_M0, FEISTEL_M1 = U32(MIX_0), U32(MIX_1)
+FEISTEL_SHIFT = U32(MIX_SHIFT)
+WIDEST_F, MOST_WORDS_F = F(WIDEST), F(MOST_WORDS)
+ALL_WORDS = U32(0xFFFFFFFF)
 WORD = U64(32)
 
 
@@ -212,3 +218,25 @@ def philox_word(counter0, counter1, key0, key1):
         k0 = U32(k0 + PHILOX_W0)
         k1 = U32(k1 + PHILOX_W1)
     return x0
+
+
+@njit(inline="always")
+def mix_word(half, key):
+    """Return the round function's word; its highest bits are the best mixed."""
+    word = U32(U32(half ^ key) * FEISTEL_M0)
+    word = U32(word ^ U32(word >> FEISTEL_SHIFT))
+    return U32(word * FEISTEL_M1)
+
+
+@njit(inline="always")
+def success_law(gap, per_linewidth, max_probability, full_rate):
+    """Return (dose rate [rad/s], threshold) at a detuning of both ends [Hz].
+
+    The formula and its order are those of `matching.SuccessLaw`.
+    """
+    ratio = gap * per_linewidth
+    widening = min(ONE + ratio * ratio, WIDEST_F)
+    words = np.ceil((max_probability / widening) * TURN_F)
+    held = U32(min(max(words, ONE), MOST_WORDS_F))
+    threshold = ALL_WORDS if words >= TURN_F else U32(held - U32(1))
+    return full_rate * widening, threshold

@@ -10,6 +10,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 
 import numpy as np
@@ -19,6 +20,9 @@ _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _LOW, _WORD = np.uint64(0xFFFFFFFF), np.uint64(32)
 
+PART = 2**16
+"""Counters worked at a time: their 64-bit words take some 6 MB, not the memory [-]."""
+
 
 class Stream(IntEnum):
     """Second key word: one independent stream for each use."""
@@ -27,6 +31,7 @@ class Stream(IntEnum):
     FREQUENCIES = 2
     BRIDGES = 3
     TUNNELS = 4
+    MATCHINGS = 5
 
 
 def draw_words(
@@ -43,8 +48,22 @@ def draw_words(
     Returns:
         Four arrays of uint32, shape (count,).
     """
-    counter = np.arange(count, dtype=np.uint64)
-    return _mix(counter, np.full(count, row, dtype=np.uint64), seed, stream)
+    words = tuple(np.empty(count, dtype=np.uint32) for _ in range(4))
+    for part, drawn in _draw_parts(seed, stream, count, row):
+        for whole, piece in zip(words, drawn, strict=True):
+            whole[part] = piece
+    return words
+
+
+def _draw_parts(
+    seed: int, stream: int, count: int, row: int
+) -> Iterator[tuple[slice, tuple[npt.NDArray[np.uint32], ...]]]:
+    """Draw the words of all counters in pieces that stay in the cache."""
+    for low in range(0, count, PART):
+        high = min(low + PART, count)
+        counter = np.arange(low, high, dtype=np.uint64)
+        rows = np.full(high - low, row, dtype=np.uint64)
+        yield slice(low, high), _mix(counter, rows, seed, stream)
 
 
 def _mix(
@@ -90,15 +109,18 @@ def draw_uniform(
     seed: int, stream: int, count: int, row: int = 0
 ) -> npt.NDArray[np.float64]:
     """Draw uniform numbers strictly inside (0, 1) [-], shape (count,)."""
-    high, low, _, _ = draw_words(seed, stream, count, row)
-    bits = (high.astype(np.uint64) << np.uint64(20)) | (low >> np.uint32(12))
-    return (bits.astype(np.float64) + 0.5) * 2.0**-52
+    shares = np.empty(count)
+    for part, (high, low, _, _) in _draw_parts(seed, stream, count, row):
+        bits = (high.astype(np.uint64) << np.uint64(20)) | (low >> np.uint32(12))
+        shares[part] = (bits.astype(np.float64) + 0.5) * 2.0**-52
+    return shares
 
 
 def draw_permutation(
     seed: int, stream: int, count: int, row: int = 0
 ) -> npt.NDArray[np.int64]:
     """Draw a random permutation of range(count) by sorting 64-bit keys."""
-    high, low, _, _ = draw_words(seed, stream, count, row)
-    keys = (high.astype(np.uint64) << _WORD) | low
+    keys = np.empty(count, dtype=np.uint64)
+    for part, (high, low, _, _) in _draw_parts(seed, stream, count, row):
+        keys[part] = (high.astype(np.uint64) << _WORD) | low
     return np.argsort(keys, kind="stable")

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from engine.backends.matching import Matching
 from engine.geometry import Geometry
 
 Array = Any
@@ -105,6 +106,40 @@ class BridgeArrays:
         return self.columns[5:]
 
 
+@dataclass
+class MatchingArrays:
+    """Bridges whose ends are computed: only what a run changes lies in memory.
+
+    Slot, row and bridge id are the same number. The columns have shape (bridges,).
+    """
+
+    matching: Matching
+    """Ends, dose rates and thresholds as a formula."""
+    keys: Array
+    """Round keys of the matching, uint32, shape (layers, rounds)."""
+    last_ticks: Array
+    """As in `BridgeArrays`, and so are the columns below."""
+    attempts: Array
+    """Attempts so far, uint32."""
+    successes: Array
+    """Successes so far, uint32."""
+    locking_cos: Array
+    """Running mean of cos(theta_target - theta_source) over attempts, float32."""
+    locking_sin: Array
+    """Running mean of sin(theta_target - theta_source) over attempts, float32."""
+
+    @property
+    def state_columns(self) -> tuple[Array, ...]:
+        """The columns that a run changes, in the order of `BridgeArrays`."""
+        return tuple(vars(self).values())[2:]
+
+
+Bridges = BridgeArrays | MatchingArrays
+"""Bridges of either kind: ends stored, or ends computed."""
+STATE_TYPES = (np.uint32, np.uint32, np.uint32, np.float32, np.float32)
+"""Number types of the columns that a run changes, in order."""
+
+
 @dataclass(frozen=True)
 class Period:
     """A control period: what to run until the next decision."""
@@ -157,8 +192,8 @@ class Backend(Protocol):
     def memory_free_bytes(self) -> int | None:
         """Return the free memory of the device [byte]; None if it is the host's."""
 
-    def warm_up(self) -> None:
-        """Compile and load every kernel before it is timed."""
+    def warm_up(self, *, computes_ends: bool = False) -> None:
+        """Compile and load every kernel that a run needs before it is timed."""
 
     def build_lattice(
         self,
@@ -172,11 +207,17 @@ class Backend(Protocol):
     def build_bridges(self, bridges: BridgeArrays) -> BridgeArrays:
         """Take host columns into the back end's memory."""
 
+    def build_matchings(self, matching: Matching) -> MatchingArrays:
+        """Allocate bridges that have attempted nothing; the host holds no column."""
+
+    def sum_thresholds(self, lattice: LatticeState, bridges: MatchingArrays) -> int:
+        """Sum the thresholds of all bridges, exactly [2^-32 of a probability]."""
+
     def share_cores(self, idle_cores: float) -> None:
         """Hear how many cores others leave; results never depend on it."""
 
     def advance(
-        self, lattice: LatticeState, bridges: BridgeArrays, period: Period
+        self, lattice: LatticeState, bridges: Bridges, period: Period
     ) -> PeriodResult:
         """Run one control period."""
 

@@ -6,16 +6,20 @@ draws the same random words, so only rounding tells them apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.backends.matching import Matching
 from engine.backends.philox import draw_attempt_words
 from engine.backends.protocol import (
+    STATE_TYPES,
     BridgeArrays,
     F32Array,
     LatticeState,
+    MatchingArrays,
     Period,
     Tableau,
     U32Array,
@@ -31,6 +35,8 @@ from engine.geometry import (
 
 TWO_PI = 2.0 * np.pi
 F64Array = npt.NDArray[np.float64]
+CHUNK = 2**14
+"""Bridges whose ends are computed at a time [-]."""
 
 
 def wrap_angle(angle: F64Array) -> F64Array:
@@ -75,6 +81,25 @@ class ReferenceBackend(SteppingBackend):
     def build_bridges(self, bridges: BridgeArrays) -> BridgeArrays:
         """Return the host columns themselves."""
         return bridges
+
+    def build_matchings(self, matching: Matching) -> MatchingArrays:
+        """Allocate bridges that have attempted nothing.
+
+        Args:
+            matching: Ends and success law as a formula.
+
+        Returns:
+            The columns in host memory.
+        """
+        count = matching.bridge_count
+        state = (np.zeros(count, number) for number in STATE_TYPES)
+        return MatchingArrays(matching, matching.keys, *state)
+
+    def sum_thresholds(self, lattice: LatticeState, bridges: MatchingArrays) -> int:
+        """Sum the thresholds of all bridges, exactly [2^-32 of a probability]."""
+        parts = _split_slots(0, bridges.matching.bridge_count)
+        chunks = (compute_columns(lattice, bridges, part) for part in parts)
+        return sum(int(chunk.thresholds.sum(dtype=np.uint64)) for chunk in chunks)
 
     def _rate(self, lattice: LatticeState, phases: F64Array) -> F64Array:
         """Return omega_i + K sum_j sin(theta_j - theta_i) [rad/s], shape (nodes,)."""
@@ -123,6 +148,20 @@ class ReferenceBackend(SteppingBackend):
         """
         for lo, hi in segments:
             self._run_segment(lattice.phases, bridges, slice(lo, hi), period, tick)
+
+    def step_matchings(
+        self,
+        lattice: LatticeState,
+        bridges: MatchingArrays,
+        period: Period,
+        segments: npt.NDArray[np.int64],
+        tick: int,
+    ) -> None:
+        """Let the bridges in `segments`, whose ends are computed, attempt likewise."""
+        for lo, hi in segments:
+            for part in _split_slots(lo, hi):
+                columns = compute_columns(lattice, bridges, part)
+                self._run_segment(lattice.phases, columns, slice(None), period, tick)
 
     def _run_segment(
         self,
@@ -205,6 +244,33 @@ class ReferenceBackend(SteppingBackend):
             total = float(steps.sum()) / TWO_PI / (geometry.node_count // cells)
             turns.append(total if geometry.periodic[axis] else 0.0)
         return tuple(turns)
+
+
+def _split_slots(lo: int, hi: int) -> Iterator[slice]:
+    """Cut slots lo .. hi - 1 into chunks."""
+    return (slice(at, min(at + CHUNK, hi)) for at in range(lo, hi, CHUNK))
+
+
+def compute_columns(
+    lattice: LatticeState, bridges: MatchingArrays, due: slice
+) -> BridgeArrays:
+    """Write out what a formula says of some bridges; their state is a view.
+
+    Args:
+        lattice: Gives the detunings.
+        bridges: Bridges whose ends are computed, in host memory.
+        due: Which slots.
+
+    Returns:
+        All columns of those slots; changes to the state reach `bridges`.
+    """
+    ids = np.arange(due.start, due.stop, dtype=np.uint32)
+    sources, targets = bridges.matching.compute_ends(ids)
+    detunings = lattice.detunings.astype(np.float32, copy=False)
+    law = bridges.matching.law
+    rates, thresholds = law.apply(detunings[targets] - detunings[sources])
+    state = (column[due] for column in bridges.state_columns)
+    return BridgeArrays(ids, sources, targets, rates, thresholds, *state)
 
 
 def pair_shift(gap: F64Array, dose: F64Array) -> F64Array:

@@ -17,11 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.backends.matching import Matching, SuccessLaw
 from engine.backends.protocol import (
     TABLEAUS,
     Backend,
     BridgeArrays,
+    Bridges,
     LatticeState,
+    MatchingArrays,
     Period,
     PeriodResult,
     Tableau,
@@ -39,21 +42,19 @@ class SteppingBackend(Backend):
         """Return the free memory of the device [byte]; None if it is the host's."""
         return None
 
-    def warm_up(self) -> None:
+    def warm_up(self, *, computes_ends: bool = False) -> None:
         """Compile and load every kernel on a 4 x 4 lattice, so that no run waits.
 
         Without it the first control period would hold the compiler's seconds, and the
         cost model would learn them.
+
+        Args:
+            computes_ends: Whether the run's bridges are procedural.
         """
         geometry = build_geometry("square", (4, 4))
         phases = np.zeros(16, np.uint32)
         lattice = self.build_lattice(geometry, phases, np.zeros(16, np.float32), 1.0)
-        ids = np.arange(8, dtype=np.uint32)
-        counts = [np.zeros(8, np.uint32) for _ in range(4)]
-        reals = [np.zeros(8, np.float32) for _ in range(3)]
-        bridges = self.build_bridges(
-            BridgeArrays(ids, ids, ids + np.uint32(8), reals[0], *counts, *reals[1:])
-        )
+        bridges = self._build_eight_bridges(computes_ends)
         segments, bounds = np.array([[0, 8]]), np.array([0, 1])
         euler = TABLEAUS["euler"]
         period = Period(1, 1e-3, euler, 1, segments, bounds, (0, 0))
@@ -62,6 +63,17 @@ class SteppingBackend(Backend):
         self.local_coherence(lattice)
         self.vortex_count(lattice)
         self.winding_numbers(lattice)
+
+    def _build_eight_bridges(self, computes_ends: bool) -> Bridges:
+        """Build one layer over 16 nodes."""
+        if computes_ends:
+            return self.build_matchings(Matching(16, 1, 0, SuccessLaw(0.0, 1.0, 1.0)))
+        ids = np.arange(8, dtype=np.uint32)
+        counts = [np.zeros(8, np.uint32) for _ in range(4)]
+        reals = [np.zeros(8, np.float32) for _ in range(3)]
+        return self.build_bridges(
+            BridgeArrays(ids, ids, ids + np.uint32(8), reals[0], *counts, *reals[1:])
+        )
 
     @abstractmethod
     def step_lattice(
@@ -79,6 +91,31 @@ class SteppingBackend(Backend):
         tick: int,
     ) -> None:
         """Let the bridges in `segments` attempt one event each."""
+
+    @abstractmethod
+    def step_matchings(
+        self,
+        lattice: LatticeState,
+        bridges: MatchingArrays,
+        period: Period,
+        segments: npt.NDArray[np.int64],
+        tick: int,
+    ) -> None:
+        """Let the bridges in `segments`, whose ends are computed, attempt likewise."""
+
+    def step_bridges(
+        self,
+        lattice: LatticeState,
+        bridges: Bridges,
+        period: Period,
+        segments: npt.NDArray[np.int64],
+        tick: int,
+    ) -> None:
+        """Run the events of bridges of either kind: the one place that tells them."""
+        if isinstance(bridges, MatchingArrays):
+            self.step_matchings(lattice, bridges, period, segments, tick)
+        else:
+            self.step_tunnels(lattice, bridges, period, segments, tick)
 
     @abstractmethod
     def take_successes(self) -> int:
@@ -100,7 +137,7 @@ class SteppingBackend(Backend):
         return float(second - first)
 
     def advance(
-        self, lattice: LatticeState, bridges: BridgeArrays, period: Period
+        self, lattice: LatticeState, bridges: Bridges, period: Period
     ) -> PeriodResult:
         """Run one control period.
 
@@ -123,7 +160,7 @@ class SteppingBackend(Backend):
             self._step_between(lattice, period, waiting, is_first=len(marks) == 1)
             marks.append(self.mark())
             tick = period.first_tick + index * period.slice_steps
-            self.step_tunnels(lattice, bridges, period, due, tick)
+            self.step_bridges(lattice, bridges, period, due, tick)
             marks.append(self.mark())
             waiting = 0
         self._step_between(lattice, period, waiting, is_first=len(marks) == 1)

@@ -1,10 +1,12 @@
 """Quantum bridges: long-range links that act by tunnel events.
 
 `edges.py` draws and checks edge lists, `readers.py` reads them from files,
-`network.py` holds them in dense arrays. Imports configuration, geometry and back
-ends.
+`network.py` holds them in dense arrays; `matching.py` holds matchings whose ends are
+computed, and `base.py` what both kinds of network offer. Imports configuration,
+geometry and back ends.
 """
 
+from engine.bridge.base import FOLLOW, Group, Network, QuantumBridge
 from engine.bridge.edges import (
     EdgeList,
     build_empty,
@@ -13,7 +15,8 @@ from engine.bridge.edges import (
     colour_edges,
     take_edges,
 )
-from engine.bridge.network import FOLLOW, BridgeNetwork, Group, QuantumBridge
+from engine.bridge.matching import MatchingNetwork
+from engine.bridge.network import BridgeNetwork
 from engine.bridge.readers import read_edges, take_graph
 from engine.config import BridgesConfig
 from engine.geometry import Geometry
@@ -23,6 +26,8 @@ __all__ = [
     "BridgeNetwork",
     "EdgeList",
     "Group",
+    "MatchingNetwork",
+    "Network",
     "QuantumBridge",
     "build_edges",
     "build_empty",

@@ -65,18 +65,14 @@ def build_matchings(node_count: int, config: BridgesConfig, seed: int) -> EdgeLi
             f"{node_count} nodes is an odd number, so no perfect matching exists; make "
             "one axis of lattice.shape even, or use bridges=small_world."
         )
-    pairs = [
-        draw_permutation(seed, Stream.BRIDGES, node_count, row).reshape(-1, 2)
-        for row in range(config.per_node)
-    ]
-    ends = np.concatenate(pairs).astype(np.uint32)
-    layers = np.repeat(np.arange(config.per_node, dtype=np.int32), node_count // 2)
-    strengths = np.full(len(ends), config.strength_rad_s, dtype=np.float32)
-    sources, targets = (
-        np.ascontiguousarray(ends[:, 0]),
-        np.ascontiguousarray(ends[:, 1]),
-    )
-    return EdgeList(sources, targets, strengths, layers)
+    size = node_count // 2
+    ends = np.empty((2, config.per_node, size), dtype=np.uint32)
+    for row in range(config.per_node):
+        order = draw_permutation(seed, Stream.BRIDGES, node_count, row)
+        ends[0, row], ends[1, row] = order[0::2], order[1::2]
+    layers = np.repeat(np.arange(config.per_node, dtype=np.int32), size)
+    strengths = np.full(len(layers), config.strength_rad_s, dtype=np.float32)
+    return EdgeList(ends[0].ravel(), ends[1].ravel(), strengths, layers)
 
 
 def build_small_world(geometry: Geometry, config: BridgesConfig, seed: int) -> EdgeList:

@@ -1,4 +1,4 @@
-"""BridgeNetwork: every bridge in dense arrays; QuantumBridge: one row of them.
+"""BridgeNetwork: every bridge in dense arrays, its ends and strength included.
 
 Slots are sorted by layer, then rung group, then golden-ratio position, so that the
 bridges due in a step are contiguous. Bridges follow the network's frequency unless
@@ -12,34 +12,21 @@ import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.backends.protocol import Backend, BridgeArrays
+from engine.backends.philox import PART
+from engine.backends.protocol import Backend, BridgeArrays, U32Array
+from engine.bridge.base import FOLLOW, Group, Network, locking_value
 from engine.bridge.edges import EdgeList
 from engine.config import TunnelConfig
-from engine.constants import LOCKING_MEMORY, PHI_COEFFICIENT
+from engine.constants import PHI_COEFFICIENT
 from engine.errors import ConfigError
 
 STRIDE_REACH = 48
 """Strides tried on either side of count / golden ratio."""
-FOLLOW = -1
-"""Rung of a bridge that follows the network's frequency."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """A contiguous run of slots in one layer that share a frequency."""
-
-    layer: int
-    """Layer of the slots."""
-    rung: int
-    """Pinned rung, or `FOLLOW`."""
-    start: int
-    """First slot."""
-    stop: int
-    """One past the last slot."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +35,7 @@ class _Layout:
 
     rungs: npt.NDArray[np.int8]
     """Pinned rung or `FOLLOW`, by bridge id."""
-    slot_of: npt.NDArray[np.int64]
+    slot_of: U32Array
     """Slot of each bridge id."""
     groups: tuple[Group, ...]
     """Runs of slots with one frequency, in slot order."""
@@ -75,15 +62,27 @@ def order_slots(
         Bridge id in each slot, shape (bridges,), and the groups in slot order.
     """
     order = np.lexsort((sources, rungs, layers))
-    keys = np.stack([layers[order], rungs[order]], axis=1)
-    changes = np.flatnonzero((np.diff(keys, axis=0) != 0).any(axis=1)) + 1
+    changes = np.union1d(*(_find_changes(keys[order]) for keys in (layers, rungs)))
     bounds = [0, *changes.tolist(), len(order)] if len(order) else [0]
     groups = []
     for start, stop in itertools.pairwise(bounds):
         order[start:stop] = order[start:stop][_golden_stride(stop - start)]
-        layer, rung = (int(value) for value in keys[start])
+        first = order[start]
+        layer, rung = int(layers[first]), int(rungs[first])
         groups.append(Group(layer, rung, start, stop))
     return order, tuple(groups)
+
+
+def _find_changes(sorted_keys: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Return where a key differs from the one before."""
+    return np.flatnonzero(sorted_keys[1:] != sorted_keys[:-1]) + 1
+
+
+def _invert(order: npt.NDArray[np.int64]) -> U32Array:
+    """Return the slot of each bridge id, given the id in each slot."""
+    slot_of = np.empty(len(order), dtype=np.uint32)
+    slot_of[order] = np.arange(len(order), dtype=np.uint32)
+    return slot_of
 
 
 def _golden_stride(count: int) -> npt.NDArray[np.int64]:
@@ -113,8 +112,8 @@ def _largest_quotient(count: int, stride: int) -> int:
     return largest
 
 
-class BridgeNetwork:
-    """All bridges of a run.
+class BridgeNetwork(Network):
+    """All bridges of a run, with their ends in memory.
 
     Example:
         >>> from engine.backends import select_backend
@@ -141,31 +140,33 @@ class BridgeNetwork:
             backend: Where the arrays live.
             tunnel: The frequency ladder on which pinned bridges sit.
         """
+        super().__init__(backend, tunnel)
         self.edges = edges
-        self.backend = backend
-        self.tunnel = tunnel or TunnelConfig()
         self.probabilities = np.asarray(probabilities, dtype=np.float64)
         """Success probability by bridge id [-], shape (bridges,)."""
-        self.frequency_hz = self.tunnel.maximum_frequency_hz
-        """Frequency of every bridge that is not pinned [Hz]."""
         self._requests: dict[int, int] = {}
         self._lock = threading.Lock()
         rungs = np.full(len(edges), FOLLOW, dtype=np.int8)
         order, groups = order_slots(edges.layers, rungs, edges.sources)
         arrays = backend.build_bridges(self._fill_arrays(order))
-        self._layout = _Layout(rungs, np.argsort(order), groups, arrays)
+        self._layout = _Layout(rungs, _invert(order), groups, arrays)
 
     def _fill_arrays(self, order: npt.NDArray[np.int64]) -> BridgeArrays:
         """Build the host columns of bridges that have not attempted anything."""
         edges, count = self.edges, len(order)
-        probability = self.probabilities[order]
-        thresholds = np.maximum(np.ceil(probability * 2.0**32) - 1.0, 0.0)
+        dose_rates, thresholds = np.empty(count, np.float32), np.empty(count, np.uint32)
+        for low in range(0, count, PART):
+            part = slice(low, low + PART)
+            probability = self.probabilities[order[part]]
+            dose_rates[part] = edges.strengths_rad_s[order[part]] / probability
+            words = np.ceil(probability * 2.0**32)
+            thresholds[part] = np.maximum(words - 1.0, 0.0)
         return BridgeArrays(
             ids=order.astype(np.uint32),
             sources=edges.sources[order],
             targets=edges.targets[order],
-            dose_rates=(edges.strengths_rad_s[order] / probability).astype(np.float32),
-            thresholds=thresholds.astype(np.uint32),
+            dose_rates=dose_rates,
+            thresholds=thresholds,
             last_ticks=np.zeros(count, np.uint32),
             attempts=np.zeros(count, np.uint32),
             successes=np.zeros(count, np.uint32),
@@ -176,23 +177,6 @@ class BridgeNetwork:
     def __len__(self) -> int:
         """Return the number of bridges."""
         return len(self.edges)
-
-    def __getitem__(self, bridge_id: int) -> QuantumBridge:
-        """Return a view of one bridge.
-
-        Raises:
-            IndexError: There is no such bridge.
-        """
-        self._check_id(bridge_id)
-        return QuantumBridge(self, bridge_id)
-
-    def _check_id(self, bridge_id: int) -> None:
-        if not 0 <= bridge_id < len(self):
-            raise IndexError(f"bridge {bridge_id} of {len(self)}")
-
-    def __iter__(self) -> Iterator[QuantumBridge]:
-        """Iterate over views of all bridges."""
-        return (QuantumBridge(self, bridge_id) for bridge_id in range(len(self)))
 
     @property
     def arrays(self) -> BridgeArrays:
@@ -209,28 +193,33 @@ class BridgeNetwork:
         """Pinned rung or `FOLLOW` by bridge id, shape (bridges,)."""
         return self._layout.rungs
 
+    def find_ends(self, bridge_id: int) -> tuple[int, int]:
+        """Return source and target of one bridge, node ids."""
+        edges = self.edges
+        return int(edges.sources[bridge_id]), int(edges.targets[bridge_id])
+
+    def find_strength_rad_s(self, bridge_id: int) -> float:
+        """Return kappa of one bridge [rad/s]."""
+        return float(self.edges.strengths_rad_s[bridge_id])
+
+    def find_probability(self, bridge_id: int) -> float:
+        """Return the success probability of an attempt of one bridge [-]."""
+        return float(self.probabilities[bridge_id])
+
+    def mean_probability(self) -> float:
+        """Return the frequency-weighted mean success probability [-]; 0 if empty."""
+        frequencies = self.frequencies_hz
+        total = float(frequencies.sum())
+        if total == 0.0:
+            return 0.0
+        return float((frequencies * self.probabilities).sum()) / total
+
     @property
     def frequencies_hz(self) -> npt.NDArray[np.float64]:
         """Attempt frequency by bridge id [Hz], shape (bridges,)."""
         rungs = self.rungs
         pinned = self.tunnel.maximum_frequency_hz * self.tunnel.phi_coefficient**rungs
         return np.where(rungs == FOLLOW, self.frequency_hz, pinned)
-
-    def follow(self, frequency_hz: float) -> None:
-        """Set the frequency of every bridge that is not pinned.
-
-        Args:
-            frequency_hz: Attempt frequency [Hz], > 0.
-
-        Raises:
-            ConfigError: The frequency is not above 0.
-        """
-        if not 0.0 < frequency_hz < math.inf:
-            raise ConfigError(
-                f"The tunnel frequency is {frequency_hz:g} Hz; it must be finite and "
-                "above 0."
-            )
-        self.frequency_hz = frequency_hz
 
     def pin(self, bridge_id: int, frequency_hz: float) -> None:
         """Ask for a frequency of its own for one bridge; the nearest rung is taken.
@@ -286,13 +275,25 @@ class BridgeNetwork:
             for bridge_id, rung in self._requests.items():
                 rungs[bridge_id] = rung
             order, groups = order_slots(self.edges.layers, rungs, self.edges.sources)
-            columns = [column[order] for column in self.columns_by_id().columns]
+            came_from = self._layout.slot_of[order]
+            columns = [
+                self.backend.to_host(column)[came_from]
+                for column in self._layout.arrays.columns
+            ]
             arrays = self.backend.build_bridges(BridgeArrays(*columns))
             # Readers look at the requests first, so these go last: no reader sees the
             # old frequency after the new one.
-            self._layout = _Layout(rungs, np.argsort(order), groups, arrays)
+            self._layout = _Layout(rungs, _invert(order), groups, arrays)
             self._requests.clear()
         return True
+
+    def read_state(self) -> Iterator[npt.NDArray[Any]]:
+        """Copy what a run changes to the host: column by column, by id, in pieces."""
+        layout = self._layout
+        for column in layout.arrays.state_columns:
+            host = self.backend.to_host(column)
+            for low in range(0, len(host), PART):
+                yield host[layout.slot_of[low : low + PART]]
 
     def columns_by_id(self) -> BridgeArrays:
         """Copy all columns to the host in the order of bridge ids."""
@@ -316,93 +317,3 @@ class BridgeNetwork:
         """Return the ids of the bridges that end at a node."""
         edges = self.edges
         return np.flatnonzero((edges.sources == node) | (edges.targets == node))
-
-
-def locking_value(
-    cosine: npt.NDArray[np.floating],
-    sine: npt.NDArray[np.floating],
-    attempts: npt.NDArray[np.integer],
-) -> npt.NDArray[np.float64]:
-    """Return the phase-locking value of running means that started at zero.
-
-    Args:
-        cosine: Running mean of cos d over attempts with weight `LOCKING_MEMORY`.
-        sine: Running mean of sin d over attempts with weight `LOCKING_MEMORY`.
-        attempts: Attempts so far; corrects the start from zero.
-
-    Returns:
-        abs(mean exp(i d)) [-] in [0, 1]; 0 before the first attempt.
-    """
-    weight = 1.0 - (1.0 - LOCKING_MEMORY) ** attempts.astype(np.float64)
-    length = np.hypot(cosine.astype(np.float64), sine.astype(np.float64))
-    return np.minimum(length / np.where(weight > 0.0, weight, 1.0), 1.0)
-
-
-class QuantumBridge:
-    """One bridge: a view of a row, not a copy."""
-
-    __slots__ = ("_network", "bridge_id")
-
-    def __init__(self, network: BridgeNetwork, bridge_id: int) -> None:
-        """View bridge `bridge_id` of a network."""
-        self._network = network
-        self.bridge_id = bridge_id
-
-    @property
-    def source(self) -> int:
-        """First end, a node id."""
-        return int(self._network.edges.sources[self.bridge_id])
-
-    @property
-    def target(self) -> int:
-        """Second end, a node id."""
-        return int(self._network.edges.targets[self.bridge_id])
-
-    @property
-    def strength_rad_s(self) -> float:
-        """Kappa [rad/s]."""
-        return float(self._network.edges.strengths_rad_s[self.bridge_id])
-
-    @property
-    def frequency(self) -> float:
-        """Attempt frequency [Hz]; setting it pins the bridge to the nearest rung."""
-        network = self._network
-        rung = network.rung(self.bridge_id)
-        if rung == FOLLOW:
-            return network.frequency_hz
-        return network.tunnel.rung_frequency_hz(rung)
-
-    @frequency.setter
-    def frequency(self, frequency_hz: float) -> None:
-        self._network.pin(self.bridge_id, frequency_hz)
-
-    @property
-    def coherence(self) -> float:
-        """Phase-locking value of both ends over the last attempts [-]."""
-        cosine, sine, attempts = (
-            np.array([self._network.read(name, self.bridge_id)])
-            for name in ("locking_cos", "locking_sin", "attempts")
-        )
-        return float(locking_value(cosine, sine, attempts)[0])
-
-    @property
-    def probability(self) -> float:
-        """Success probability of an attempt [-]."""
-        return float(self._network.probabilities[self.bridge_id])
-
-    @property
-    def attempts(self) -> int:
-        """Attempts so far [-]."""
-        return int(self._network.read("attempts", self.bridge_id))
-
-    @property
-    def successes(self) -> int:
-        """Successful attempts so far [-]."""
-        return int(self._network.read("successes", self.bridge_id))
-
-    def __repr__(self) -> str:
-        """Show both ends and the frequency."""
-        return (
-            f"QuantumBridge({self.source} - {self.target}, "
-            f"{self.frequency:.4g} Hz, id {self.bridge_id})"
-        )

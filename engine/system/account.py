@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -185,8 +186,8 @@ class Account:
 
     def digest(self) -> str:
         """Return the SHA-256 of phases and bridge state, equal on `cpu` and `cuda`."""
-        bridges = self.parts.network.columns_by_id()
-        return digest_state([self.parts.lattice.phases, *bridges.state_columns])
+        state = self.parts.network.read_state()
+        return digest_state(itertools.chain([self.parts.lattice.phases], state))
 
     def summarise(self, status: str, notes: tuple[str, ...] = ()) -> RunSummary:
         """Sum up everything so far.

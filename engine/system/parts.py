@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from engine.backends import BackendChoice, select_backend
+from engine.backends.philox import PART
 from engine.backends.protocol import Backend
-from engine.bridge import BridgeNetwork, build_edges
+from engine.bridge import BridgeNetwork, MatchingNetwork, Network, build_edges
 from engine.config import LoadConfig, RunConfig
 from engine.crystal import CrystalLattice
 from engine.forecast import check_memory, estimate_memory
@@ -36,7 +37,7 @@ class Parts:
     """Why it was chosen."""
     lattice: CrystalLattice
     """The oscillators."""
-    network: BridgeNetwork
+    network: Network
     """The bridges."""
     schedule: TunnelSchedule
     """Which bridges act when."""
@@ -80,7 +81,8 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
     lattice = CrystalLattice(config.lattice, choice.backend, config.seed)
     lattice.check_time_step(config.dynamics.dt_s)
     network = _build_network(config, lattice)
-    choice.backend.warm_up()  # after all that can be refused, before all that is timed
+    # After all that can be refused, before all that is timed.
+    choice.backend.warm_up(computes_ends=isinstance(network, MatchingNetwork))
     owns_monitor = monitor is None
     monitor = monitor or _build_monitor(config, trace)
     monitor.watch_gpus(choice.backend.gpu_identifiers)
@@ -153,15 +155,32 @@ def _check_memory(config: RunConfig, backend: Backend) -> None:
     check_memory(config, backend.name, host.available_bytes, device)
 
 
-def _build_network(config: RunConfig, lattice: CrystalLattice) -> BridgeNetwork:
-    """Draw or read the bridges, give each its probability, hang them on the lattice."""
-    edges = build_edges(lattice.geometry, config.bridges, config.seed)
-    detunings = lattice.detunings_hz.astype(np.float64)
-    gaps = detunings[edges.targets] - detunings[edges.sources]
-    probabilities = transmission_probability(gaps, config.tunnel)
-    network = BridgeNetwork(edges, probabilities, lattice.backend, config.tunnel)
-    lattice.bridges = network
+def _build_network(config: RunConfig, lattice: CrystalLattice) -> Network:
+    """Build the bridges and hang them on the lattice."""
+    build = _compute_network if config.bridges.kind == "procedural" else _store_network
+    lattice.bridges = network = build(config, lattice)
     return network
+
+
+def _compute_network(config: RunConfig, lattice: CrystalLattice) -> Network:
+    """Build bridges whose ends are computed; the host holds no column of them."""
+    return MatchingNetwork(
+        config.bridges, lattice.state, lattice.backend, config.tunnel, seed=config.seed
+    )
+
+
+def _store_network(config: RunConfig, lattice: CrystalLattice) -> Network:
+    """Draw or read the bridges and give each its probability."""
+    edges = build_edges(lattice.geometry, config.bridges, config.seed)
+    probabilities = np.empty(len(edges))
+    for low in range(0, len(edges), PART):
+        part = slice(low, low + PART)
+        target, source = (
+            lattice.detunings_hz[ends[part]].astype(np.float64)
+            for ends in (edges.targets, edges.sources)
+        )
+        probabilities[part] = transmission_probability(target - source, config.tunnel)
+    return BridgeNetwork(edges, probabilities, lattice.backend, config.tunnel)
 
 
 def _build_monitor(config: RunConfig, trace: Trace | None) -> ResourceMonitor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import overload
 
-from engine.bridge import FOLLOW, BridgeNetwork, QuantumBridge
+from engine.bridge import FOLLOW, Network, QuantumBridge
 from engine.config import ControllerConfig, TunnelConfig
 from engine.monitor import ResourceMonitor
 from engine.tunnel.cost import CostModel
@@ -22,7 +22,7 @@ class QuantumTunnel:
 
     __slots__ = ("_network", "bridge")
 
-    def __init__(self, network: BridgeNetwork, bridge_id: int) -> None:
+    def __init__(self, network: Network, bridge_id: int) -> None:
         """View bridge `bridge_id` of a network."""
         self._network = network
         self.bridge: QuantumBridge = network[bridge_id]
@@ -57,7 +57,7 @@ class QuantumTunnel:
 class ActiveTunnels(Sequence[QuantumTunnel]):
     """All bridges that attempt events, as a lazy sequence of views."""
 
-    def __init__(self, network: BridgeNetwork | None) -> None:
+    def __init__(self, network: Network | None) -> None:
         """View a network; None has no tunnels."""
         self._network = network
 
@@ -98,7 +98,7 @@ class TunnelController:
         config: TunnelConfig | None = None,
         *,
         controller: ControllerConfig | None = None,
-        network: BridgeNetwork | None = None,
+        network: Network | None = None,
         cost: CostModel | None = None,
     ) -> None:
         """Join a monitor and a network.

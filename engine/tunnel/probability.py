@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from engine.bridge import BridgeNetwork
+from engine.bridge import Network
 from engine.config import TunnelConfig
 
 
@@ -32,14 +32,10 @@ def transmission_probability(
     return np.asarray(config.max_probability / (1.0 + ratio * ratio))
 
 
-def mean_probability(network: BridgeNetwork) -> float:
+def mean_probability(network: Network) -> float:
     """Return the frequency-weighted mean success probability [-].
 
     It is the expected share of successes among the attempts at the present
     frequencies; 0 without bridges.
     """
-    frequencies = network.frequencies_hz
-    total = float(frequencies.sum())
-    if total == 0.0:
-        return 0.0
-    return float((frequencies * network.probabilities).sum()) / total
+    return network.mean_probability()

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from engine.backends.philox import Stream
 from engine.backends.protocol import Period, Tableau
-from engine.bridge import FOLLOW, BridgeNetwork, Group
+from engine.bridge import FOLLOW, Group, Network
 
 CURSOR_UNIT = 2**20
 """Cursors count in 2^-20 slots, as integers, so that nothing drifts."""
@@ -26,7 +26,7 @@ class TunnelSchedule:
     """The cursors of all groups of a network."""
 
     def __init__(
-        self, network: BridgeNetwork, dt_s: float, seed: int, *, slice_steps: int = 1
+        self, network: Network, dt_s: float, seed: int, *, slice_steps: int = 1
     ) -> None:
         """Start every cursor at its first slot.
 

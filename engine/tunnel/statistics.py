@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from engine.bridge import BridgeNetwork
+from engine.bridge import Network
 from engine.monitor import TunnelStatistics
 
 
@@ -15,7 +15,7 @@ class NodeStatistics(Mapping[int, TunnelStatistics]):
     nodes between control periods, not for every node of a large lattice.
     """
 
-    def __init__(self, network: BridgeNetwork, node_count: int) -> None:
+    def __init__(self, network: Network, node_count: int) -> None:
         """View a network.
 
         Args:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from engine.backends.cpu import CpuBackend
+from engine.backends.matching import Matching, SuccessLaw
 from engine.backends.philox import draw_attempt_words
 from engine.backends.protocol import TABLEAUS, BridgeArrays, Period
 from engine.geometry import build_geometry
@@ -165,6 +166,31 @@ class CudaParity:
             columns = [backend.to_host(column) for column in bridges.columns]
             runs.append((successes, backend.read_phases(lattice), *columns))
         assert 0 < sum(runs[0][0]) < runs[0][8].sum()
+        for ours, theirs in zip(*runs, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+    @pytest.mark.parametrize("shape", [(23, 36), (32, 32), (2, 2)])
+    def test_periods_with_matchings(self, cuda_backend, shape):
+        """Ends are computed; the device may hold more than its share of a layer."""
+        case = build_case("square", shape, "open")
+        layers, steps = 3, 12
+        law = SuccessLaw(1.0 / 60.0, 0.9, 120.0)
+        matching = Matching(case[0].node_count, layers, 2**32 - 9, law)
+        runs = []
+        for backend in (cuda_backend, CpuBackend()):
+            lattice = backend.build_lattice(*case)
+            bridges = backend.build_matchings(matching)
+            count = matching.bridge_count
+            period = build_period(count, layers, steps)
+            later = build_period(count, layers, steps, "rk4", 1 + steps)
+            successes = [
+                backend.advance(lattice, bridges, each).successes
+                for each in (period, later)
+            ]
+            columns = [backend.to_host(column) for column in bridges.state_columns]
+            total = backend.sum_thresholds(lattice, bridges)
+            runs.append((successes, total, backend.read_phases(lattice), *columns))
+        assert 0 < sum(runs[0][0]) < runs[0][4].sum()
         for ours, theirs in zip(*runs, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 

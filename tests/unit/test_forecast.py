@@ -45,9 +45,11 @@ def test_stages_need_more(
 ) -> None:
     euler = build_config(dynamics={"integrator": "euler"})
     staged = build_config(dynamics={"integrator": integrator})
-    assert estimate_memory(staged, name).host_bytes > (
-        estimate_memory(euler, name).host_bytes
+    place = "device_bytes" if name == "cuda" else "host_bytes"
+    more, less = (
+        getattr(estimate_memory(config, name), place) for config in (staged, euler)
     )
+    assert more > less
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,8 @@ def test_stages_need_more(
     [
         ("reference", "matchings", "rk4"),
         ("cpu", "matchings", "euler"),
+        ("cpu", "procedural", "euler"),
+        ("reference", "procedural", "euler"),
         ("cpu", "small_world", "euler"),
         ("cpu", "none", "rk4"),
     ],
@@ -63,7 +67,7 @@ def test_estimate_covers_what_a_run_takes(
     name: str, bridges: str, integrator: str, build_config: BuildConfig
 ) -> None:
     config = build_config(
-        lattice={"shape": (96, 96)},
+        lattice={"shape": (512, 512) if bridges == "procedural" else (96, 96)},
         bridges={"kind": bridges},
         dynamics={"integrator": integrator, "duration_s": 0.001},
         backend={"name": name},
@@ -80,3 +84,25 @@ def test_estimate_covers_what_a_run_takes(
         tracemalloc.stop()
     # At most four times too careful, or runs that fit would be refused.
     assert need / 4 < peak < need
+
+
+def test_a_billion_nodes_fit_on_one_card(build_config: BuildConfig) -> None:
+    config = build_config(
+        lattice={"shape": (2**15, 2**15)}, bridges={"kind": "procedural", "per_node": 4}
+    )
+    config.validate()
+    need = estimate_memory(config, "cuda")
+    # 12 bytes per node and 20 per bridge.
+    assert need.device_bytes == 12 * 2**30 + 20 * 2**31 < 80e9
+    stored = build_config(lattice={"shape": (2**15, 2**15)})
+    assert estimate_memory(stored, "cuda").device_bytes > 80e9
+
+
+def test_host_holds_no_column_of_procedural_bridges(build_config: BuildConfig) -> None:
+    few, many = (
+        build_config(bridges={"kind": "procedural", "per_node": layers})
+        for layers in (1, 64)
+    )
+    assert estimate_memory(few, "cuda").host_bytes == (
+        estimate_memory(many, "cuda").host_bytes
+    )

@@ -22,6 +22,8 @@ COMPILE_OPTIONS: Final = (
 KERNELS: Final = {
     "step_lattice": "lattice.cu",
     "run_tunnel_events": "tunnel.cu",
+    "run_matching_events": "matching.cu",
+    "sum_thresholds": "matching.cu",
     "sum_order": "observables.cu",
     "sum_edges": "observables.cu",
     "count_vortices": "observables.cu",

@@ -9,9 +9,18 @@ import sys
 import numpy as np
 import pytest
 
+from engine.backends.cpu import CpuBackend
 from engine.backends.cuda import CudaBackend, import_cupy
 from engine.backends.cuda_clock import SAMPLED_STEPS
+from engine.backends.matching import Matching, SuccessLaw
+from engine.backends.protocol import TABLEAUS
+from engine.bridge import MatchingNetwork
+from engine.config import BridgesConfig, LatticeConfig, TunnelConfig
+from engine.crystal import CrystalLattice
 from engine.errors import BackendUnavailableError, ConfigError, ResourceError
+from engine.recording import digest_state
+from engine.tunnel import TunnelSchedule
+from engine.tunnel.statistics import NodeStatistics
 from tests.host_cuda.emulated_cupy import (
     DEVICE_NAME,
     CompileException,
@@ -19,7 +28,13 @@ from tests.host_cuda.emulated_cupy import (
     EmulatedCupy,
     EmulatedEvent,
 )
-from tests.host_cuda.parity import CudaParity, build_bridges, build_case, build_period
+from tests.host_cuda.parity import (
+    DT_S,
+    CudaParity,
+    build_bridges,
+    build_case,
+    build_period,
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +66,7 @@ class TestHostEmulation(CudaParity):
 def test_each_source_is_compiled_once(emulated_cupy):
     for _ in range(2):
         assert CudaBackend().device == DEVICE_NAME
-    assert len(emulated_cupy.sources) == len(set(emulated_cupy.sources)) == 3
+    assert len(emulated_cupy.sources) == len(set(emulated_cupy.sources)) == 4
 
 
 def test_unknown_device_is_a_config_error(emulated_cupy):
@@ -99,6 +114,8 @@ def test_memory_shortage_says_how_much_and_what_to_shrink(emulated_cupy):
         backend.step_lattice(lattice, period.tableau, period.dt_s)
     with pytest.raises(ResourceError, match=r"Lower bridges\.per_node"):
         backend.build_bridges(build_bridges(1000))
+    with pytest.raises(ResourceError, match=r"20000 bytes.*Lower bridges\.per_node"):
+        backend.build_matchings(Matching(1000, 2, 0, SuccessLaw(0.0, 1.0, 1.0)))
 
 
 @pytest.mark.parametrize("steps", [1, SAMPLED_STEPS, 40, 200])
@@ -123,3 +140,23 @@ def test_successes_are_counted_since_the_last_call(cuda_backend):
         counts.append(cuda_backend.advance(lattice, bridges, period).successes)
     assert sum(counts) == int(np.sum(bridges.successes))
     assert cuda_backend.take_successes() == 0
+
+
+def test_procedural_network_is_that_of_cpu(cuda_backend):
+    """Digest, mean probability and views of a network that is built on the device."""
+    seen = []
+    for backend in (cuda_backend, CpuBackend()):
+        lattice = CrystalLattice(LatticeConfig(shape=(30, 24)), backend, 3)
+        tunnel = TunnelConfig(linewidth_hz=40.0)
+        network = MatchingNetwork(
+            BridgesConfig("procedural"), lattice.state, backend, tunnel, seed=3
+        )
+        schedule = TunnelSchedule(network, DT_S, seed=3, slice_steps=4)
+        for _ in range(3):
+            period, _ = schedule.plan_period(40, TABLEAUS["euler"])
+            backend.advance(lattice.state, network.arrays, period)
+        digest = digest_state([lattice.phases, *network.read_state()])
+        bridge, node = network[1000], NodeStatistics(network, 720)[7]
+        views = (bridge.source, bridge.probability, bridge.coherence, node)
+        seen.append((digest, network.mean_probability(), *views))
+    assert seen[0] == seen[1]

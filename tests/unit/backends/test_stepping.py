@@ -28,6 +28,11 @@ class Diary(SteppingBackend):
     ) -> None:
         self.entries.append(("tunnels", (tick, segments.tolist())))
 
+    def step_matchings(
+        self, lattice: Any, bridges: Any, period: Any, segments: Any, tick: int
+    ) -> None:
+        self.entries.append(("matchings", (tick, segments.tolist())))
+
     def take_successes(self) -> int:
         return 17
 

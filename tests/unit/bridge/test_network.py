@@ -12,7 +12,8 @@ import pytest
 
 from engine.backends.protocol import TABLEAUS, Backend
 from engine.bridge import FOLLOW, BridgeNetwork, build_matchings
-from engine.bridge.network import locking_value, order_slots
+from engine.bridge.base import locking_value
+from engine.bridge.network import order_slots
 from engine.config import BridgesConfig, RunConfig, TunnelConfig
 from engine.errors import ConfigError
 from engine.geometry import build_geometry

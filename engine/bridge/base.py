@@ -1,0 +1,243 @@
+"""What every network of bridges offers, and QuantumBridge: one row of it.
+
+Two kinds exist: `network.py` stores the ends of its bridges, `matching.py` computes
+them. Who plans, steers or reads a network sees only this.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.backends.protocol import Backend, BridgeArrays, Bridges
+from engine.config import TunnelConfig
+from engine.constants import LOCKING_MEMORY
+from engine.errors import ConfigError
+
+FOLLOW = -1
+"""Rung of a bridge that follows the network's frequency."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A contiguous run of slots in one layer that share a frequency."""
+
+    layer: int
+    """Layer of the slots."""
+    rung: int
+    """Pinned rung, or `FOLLOW`."""
+    start: int
+    """First slot."""
+    stop: int
+    """One past the last slot."""
+
+
+class Network(ABC):
+    """All bridges of a run, wherever their ends come from."""
+
+    def __init__(self, backend: Backend, tunnel: TunnelConfig | None) -> None:
+        """Let every bridge follow the ladder's top.
+
+        Args:
+            backend: Where the arrays live.
+            tunnel: The frequency ladder and the success law.
+        """
+        self.backend = backend
+        self.tunnel = tunnel or TunnelConfig()
+        self.frequency_hz = self.tunnel.maximum_frequency_hz
+        """Frequency of every bridge that is not pinned [Hz]."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of bridges."""
+
+    def __getitem__(self, bridge_id: int) -> QuantumBridge:
+        """Return a view of one bridge.
+
+        Raises:
+            IndexError: There is no such bridge.
+        """
+        self._check_id(bridge_id)
+        return QuantumBridge(self, bridge_id)
+
+    def _check_id(self, bridge_id: int) -> None:
+        if not 0 <= bridge_id < len(self):
+            raise IndexError(f"bridge {bridge_id} of {len(self)}")
+
+    def __iter__(self) -> Iterator[QuantumBridge]:
+        """Iterate over views of all bridges."""
+        return (QuantumBridge(self, bridge_id) for bridge_id in range(len(self)))
+
+    @property
+    @abstractmethod
+    def arrays(self) -> Bridges:
+        """The columns in the back end's memory, in slot order."""
+
+    @property
+    @abstractmethod
+    def groups(self) -> tuple[Group, ...]:
+        """Runs of slots with one frequency, in slot order."""
+
+    def follow(self, frequency_hz: float) -> None:
+        """Set the frequency of every bridge that is not pinned.
+
+        Args:
+            frequency_hz: Attempt frequency [Hz], > 0.
+
+        Raises:
+            ConfigError: The frequency is not above 0.
+        """
+        if not 0.0 < frequency_hz < math.inf:
+            raise ConfigError(
+                f"The tunnel frequency is {frequency_hz:g} Hz; it must be finite and "
+                "above 0."
+            )
+        self.frequency_hz = frequency_hz
+
+    @abstractmethod
+    def pin(self, bridge_id: int, frequency_hz: float) -> None:
+        """Ask for a frequency of its own for one bridge [Hz]."""
+
+    @abstractmethod
+    def release(self, bridge_id: int) -> None:
+        """Let a pinned bridge follow the network again."""
+
+    @abstractmethod
+    def rung(self, bridge_id: int) -> int:
+        """Return the rung that was last asked for, or `FOLLOW`."""
+
+    @abstractmethod
+    def apply_requests(self) -> bool:
+        """Move bridges whose frequency was set; return whether any slot changed."""
+
+    @abstractmethod
+    def find_ends(self, bridge_id: int) -> tuple[int, int]:
+        """Return source and target of one bridge, node ids."""
+
+    @abstractmethod
+    def find_strength_rad_s(self, bridge_id: int) -> float:
+        """Return kappa of one bridge [rad/s]."""
+
+    @abstractmethod
+    def find_probability(self, bridge_id: int) -> float:
+        """Return the success probability of an attempt of one bridge [-]."""
+
+    @abstractmethod
+    def mean_probability(self) -> float:
+        """Return the frequency-weighted mean success probability [-]; 0 if empty."""
+
+    @abstractmethod
+    def read(self, column: str, bridge_id: int) -> float:
+        """Read one entry of a column that a run changes, for one bridge."""
+
+    @abstractmethod
+    def read_state(self) -> Iterator[npt.NDArray[Any]]:
+        """Copy what a run changes to the host: column by column, by id, in pieces."""
+
+    @abstractmethod
+    def columns_by_id(self) -> BridgeArrays:
+        """Copy all columns to the host in the order of bridge ids."""
+
+    @abstractmethod
+    def coherences(self) -> npt.NDArray[np.float64]:
+        """Return the phase-locking value by bridge id [-], shape (bridges,)."""
+
+    @abstractmethod
+    def touching(self, node: int) -> npt.NDArray[np.int64]:
+        """Return the ids of the bridges that end at a node."""
+
+
+def locking_value(
+    cosine: npt.NDArray[np.floating],
+    sine: npt.NDArray[np.floating],
+    attempts: npt.NDArray[np.integer],
+) -> npt.NDArray[np.float64]:
+    """Return the phase-locking value of running means that started at zero.
+
+    Args:
+        cosine: Running mean of cos d over attempts with weight `LOCKING_MEMORY`.
+        sine: Running mean of sin d over attempts with weight `LOCKING_MEMORY`.
+        attempts: Attempts so far; corrects the start from zero.
+
+    Returns:
+        abs(mean exp(i d)) [-] in [0, 1]; 0 before the first attempt.
+    """
+    weight = 1.0 - (1.0 - LOCKING_MEMORY) ** attempts.astype(np.float64)
+    length = np.hypot(cosine.astype(np.float64), sine.astype(np.float64))
+    return np.minimum(length / np.where(weight > 0.0, weight, 1.0), 1.0)
+
+
+class QuantumBridge:
+    """One bridge: a view of a row, not a copy."""
+
+    __slots__ = ("_network", "bridge_id")
+
+    def __init__(self, network: Network, bridge_id: int) -> None:
+        """View bridge `bridge_id` of a network."""
+        self._network = network
+        self.bridge_id = bridge_id
+
+    @property
+    def source(self) -> int:
+        """First end, a node id."""
+        return self._network.find_ends(self.bridge_id)[0]
+
+    @property
+    def target(self) -> int:
+        """Second end, a node id."""
+        return self._network.find_ends(self.bridge_id)[1]
+
+    @property
+    def strength_rad_s(self) -> float:
+        """Kappa [rad/s]."""
+        return self._network.find_strength_rad_s(self.bridge_id)
+
+    @property
+    def frequency(self) -> float:
+        """Attempt frequency [Hz]; setting it pins the bridge to the nearest rung."""
+        network = self._network
+        rung = network.rung(self.bridge_id)
+        if rung == FOLLOW:
+            return network.frequency_hz
+        return network.tunnel.rung_frequency_hz(rung)
+
+    @frequency.setter
+    def frequency(self, frequency_hz: float) -> None:
+        self._network.pin(self.bridge_id, frequency_hz)
+
+    @property
+    def coherence(self) -> float:
+        """Phase-locking value of both ends over the last attempts [-]."""
+        cosine, sine, attempts = (
+            np.array([self._network.read(name, self.bridge_id)])
+            for name in ("locking_cos", "locking_sin", "attempts")
+        )
+        return float(locking_value(cosine, sine, attempts)[0])
+
+    @property
+    def probability(self) -> float:
+        """Success probability of an attempt [-]."""
+        return self._network.find_probability(self.bridge_id)
+
+    @property
+    def attempts(self) -> int:
+        """Attempts so far [-]."""
+        return int(self._network.read("attempts", self.bridge_id))
+
+    @property
+    def successes(self) -> int:
+        """Successful attempts so far [-]."""
+        return int(self._network.read("successes", self.bridge_id))
+
+    def __repr__(self) -> str:
+        """Show both ends and the frequency."""
+        return (
+            f"QuantumBridge({self.source} - {self.target}, "
+            f"{self.frequency:.4g} Hz, id {self.bridge_id})"
+        )
