@@ -32,6 +32,15 @@ SMALL_SHAPES = {
     "bcc": [(2, 2, 2), (2, 3, 3)],
     "fcc": [(2, 2, 2), (3, 3, 2)],
 }
+ODD_SHAPES = {
+    "chain": [(2,), (5,), (64,), (130,), (4100,)],
+    "square": [(2, 9), (9, 1), (16, 64), (31, 130), (130, 31)],
+    "triangular": [(8, 128), (33, 18)],
+    "cubic": [(4, 4, 64), (1, 3, 20), (9, 17, 5)],
+    "bcc": [(5, 4, 16), (2, 9, 13)],
+    "fcc": [(4, 5, 32), (11, 3, 10)],
+}
+"""Multiples of a tile, of a 16-byte access, and of neither; axes below the halo."""
 BOUNDARIES = {
     "periodic": (True,) * 3,
     "open": (False,) * 3,
@@ -111,13 +120,18 @@ def measure(backend, lattice):
     )
 
 
-def assert_same_steps(cuda, case, tableau, steps=4):
-    """Step both back ends side by side; compare all phases and all measurements."""
+def assert_same_steps(cuda, case, tableau, counts=(1, 2, 3, 7)):
+    """Step both back ends side by side; compare all phases and all measurements.
+
+    The steps go by `counts` on one side and by one on the other, so that steps per
+    launch cannot change a bit unseen.
+    """
     cpu = CpuBackend()
     ours, theirs = cuda.build_lattice(*case), cpu.build_lattice(*case)
-    for _ in range(steps):
-        cuda.step_lattice(ours, TABLEAUS[tableau], DT_S)
-        cpu.step_lattice(theirs, TABLEAUS[tableau], DT_S)
+    for count in counts:
+        cuda.step_lattice(ours, TABLEAUS[tableau], DT_S, count)
+        for _ in range(count):
+            cpu.step_lattice(theirs, TABLEAUS[tableau], DT_S)
         np.testing.assert_array_equal(cuda.read_phases(ours), cpu.read_phases(theirs))
     assert measure(cuda, ours) == measure(cpu, theirs)
 
@@ -137,8 +151,15 @@ class CudaParity:
     def test_smallest_lattices(self, cuda_backend, kind, boundary):
         for seed, shape in enumerate(SMALL_SHAPES[kind]):
             case = build_case(kind, shape, boundary, seed)
-            assert_same_steps(cuda_backend, case, "euler", 2)
-            assert_same_steps(cuda_backend, case, "rk4", 2)
+            assert_same_steps(cuda_backend, case, "euler", (1, 5))
+            assert_same_steps(cuda_backend, case, "rk4", (1, 2))
+
+    @pytest.mark.parametrize("kind", ODD_SHAPES)
+    def test_rows_of_any_length(self, cuda_backend, kind):
+        for seed, shape in enumerate(ODD_SHAPES[kind]):
+            case = build_case(kind, shape, "mixed", seed)
+            assert_same_steps(cuda_backend, case, "euler", (4,))
+            assert_same_steps(cuda_backend, case, "rk2", (2,))
 
     def test_boundary_axes_are_not_confused(self, cuda_backend):
         for periodic in np.ndindex(2, 2, 2):

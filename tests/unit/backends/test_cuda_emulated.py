@@ -9,17 +9,29 @@ import sys
 import numpy as np
 import pytest
 
-from engine.backends.cuda import CudaBackend, import_cupy
+from engine.backends.cuda import CudaBackend
 from engine.backends.cuda_clock import SAMPLED_STEPS
+from engine.backends.cuda_device import import_cupy
+from engine.backends.cuda_tiles import MOST_STEPS, plan_tiles, split_steps
+from engine.backends.protocol import TABLEAUS
 from engine.errors import BackendUnavailableError, ConfigError, ResourceError
 from tests.host_cuda.emulated_cupy import (
     DEVICE_NAME,
     CompileException,
     CUDARuntimeError,
     EmulatedCupy,
+    EmulatedDevice,
     EmulatedEvent,
 )
-from tests.host_cuda.parity import CudaParity, build_bridges, build_case, build_period
+from tests.host_cuda.parity import (
+    BOUNDARIES,
+    SHAPES,
+    CudaParity,
+    assert_same_steps,
+    build_bridges,
+    build_case,
+    build_period,
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +60,49 @@ class TestHostEmulation(CudaParity):
     """Everything of `CudaParity`, on the host."""
 
 
+@pytest.fixture
+def tiny_backend(emulated_cupy, monkeypatch):
+    """A device whose tiles are small, so that lattices have many of them."""
+    attributes = EmulatedDevice.attributes | {
+        "MaxSharedMemoryPerBlockOptin": 24 * 1024,
+        "MaxSharedMemoryPerMultiprocessor": 50 * 1024,
+        "MultiProcessorCount": 7,
+    }
+    monkeypatch.setattr(EmulatedDevice, "attributes", attributes)
+    return CudaBackend()
+
+
+@pytest.mark.parametrize("tableau", TABLEAUS)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("kind", SHAPES)
+def test_many_tiles(tiny_backend, kind, boundary, tableau):
+    case = build_case(kind, SHAPES[kind], boundary)
+    assert_same_steps(
+        tiny_backend, case, tableau, (1, 3) if tableau == "euler" else (1,)
+    )
+
+
+@pytest.mark.parametrize("steps", range(1, MOST_STEPS + 1))
+def test_steps_per_launch(tiny_backend, monkeypatch, steps):
+    """Whatever the plan would choose, each number of steps gives the same bits."""
+
+    def plan(shape, count, limits):
+        parts = split_steps(count, steps)
+        return tuple(plan_tiles(shape, part, limits) for part in parts)
+
+    monkeypatch.setattr("engine.backends.cuda.plan_steps", plan)
+    for shape in ((40, 52), (37, 41)):
+        case = build_case("square", shape, "mixed")
+        assert_same_steps(tiny_backend, case, "euler", (steps, 2 * steps + 1))
+    case = build_case("chain", (999,), "open")
+    assert_same_steps(tiny_backend, case, "rk2", (steps, steps + 1))
+
+
 def test_each_source_is_compiled_once(emulated_cupy):
     for _ in range(2):
-        assert CudaBackend().device == DEVICE_NAME
+        backend = CudaBackend()
+        assert backend.device == DEVICE_NAME
+        backend.build_lattice(*build_case("square", (4, 4), "open"))
     assert len(emulated_cupy.sources) == len(set(emulated_cupy.sources)) == 3
 
 
@@ -93,10 +145,8 @@ def test_memory_shortage_says_how_much_and_what_to_shrink(emulated_cupy):
         backend.build_lattice(*case)
     emulated_cupy.limit_bytes, emulated_cupy.used_bytes = 2**20, 0
     lattice = backend.build_lattice(*case)
+    backend.step_lattice(lattice, TABLEAUS["rk4"], 1e-3)
     emulated_cupy.limit_bytes = emulated_cupy.used_bytes + 5000
-    period = build_period(3, 1, 1, "rk4")
-    with pytest.raises(ResourceError, match=r"dynamics\.integrator needs 8000 bytes"):
-        backend.step_lattice(lattice, period.tableau, period.dt_s)
     with pytest.raises(ResourceError, match=r"Lower bridges\.per_node"):
         backend.build_bridges(build_bridges(1000))
 
