@@ -6,15 +6,24 @@ a back end is built, never with this module. The host waits once per control per
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.backends.binary import BinaryBackend
-from engine.backends.cuda_clock import EventClock
+from engine.backends.cuda_clock import EventClock, StageShares
 from engine.backends.cuda_device import CudaDevice
+from engine.backends.cuda_graphs import GraphCache
+from engine.backends.cuda_plan import (
+    LEAST_CAPACITY,
+    PeriodPlan,
+    plan_launches,
+    round_capacity,
+)
 from engine.backends.cuda_tiles import (
     TILE_THREADS,
     LatticeShape,
@@ -79,7 +88,11 @@ class CudaBackend(BinaryBackend):
         self._schemes: dict[Tableau, Any] = {}
         with self._device.working():
             self._success_total = cupy.zeros(1, dtype=np.uint64)
+            self._plan_words = cupy.zeros(LEAST_CAPACITY, dtype=np.uint64)
         self._clock = EventClock(cupy.cuda.Event, cupy.cuda.get_elapsed_time)
+        self._shares = StageShares()
+        self._graphs = GraphCache(self._device)
+        self._columns: tuple[Any, ...] = (None,) * len(fields(BridgeArrays))
         self._successes_taken = 0
 
     def memory_free_bytes(self) -> int:
@@ -158,18 +171,100 @@ class CudaBackend(BinaryBackend):
         Raises:
             ResourceError: The device has too little free memory for the stages.
         """
+        plan = plan_launches(period)
+        slices = period.slice_count if plan.launches_per_slice else 0
         with self._device.working():
-            due_slices = np.count_nonzero(np.diff(period.segment_bounds))
-            self._clock.start(int(due_slices))
-            return self._clock.complete(super().advance(lattice, bridges, period))
+            self._upload_plan(plan)
+            key, kept = self._name_launches(lattice, bridges, period, plan)
+            self._clock.start(0)
+            self._clock.mark()
+            issue = partial(self._issue, lattice, bridges, period, plan)
+            if self._graphs.run(key, kept, lattice, issue):
+                self._clock.mark()
+                successes = self.take_successes()
+                whole_s = self._clock.measure(0, 1)
+                shares = self._shares.split(whole_s, period.step_count, plan.events)
+                return PeriodResult(*shares, successes)
+            self._clock.start(slices)
+            issue(self._clock.mark)
+            successes = self.take_successes()
+            marks = range(2 * slices + 1)
+            spans = [self._clock.measure(mark, mark + 1) for mark in marks]
+            sums = sum(spans[::2]), sum(spans[1::2])
+            result = self._clock.complete(PeriodResult(*sums, successes))
+            self._shares.learn(result, period.step_count, plan.events)
+            return result
 
-    def mark(self) -> int:
-        """Record a point in time on the device if its step is in the sample."""
-        return self._clock.mark()
+    def _upload_plan(self, plan: PeriodPlan) -> None:
+        """Copy what is due to the device; a larger array makes old graphs useless."""
+        if plan.words.size > self._plan_words.size:
+            self._graphs.clear()
+            capacity = round_capacity(plan.words.size)
+            self._plan_words = self._cupy.zeros(capacity, dtype=np.uint64)
+        words = np.zeros(self._plan_words.size, np.uint64)
+        words[: plan.words.size] = plan.words
+        self._plan_words.set(words, stream=self._device.stream)
 
-    def seconds_between(self, first: int, second: int) -> float:
-        """Return the time between two marks [s], 0 outside the sample."""
-        return self._clock.measure(first, second)
+    def _name_launches(
+        self,
+        lattice: LatticeState,
+        bridges: BridgeArrays,
+        period: Period,
+        plan: PeriodPlan,
+    ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Return the key of a period's launches and the arrays they refer to."""
+        arrays = (lattice.phases, lattice.work["spare"], lattice.detunings)
+        kept = (*arrays, *bridges.columns, self._plan_words)
+        if any(a is not b for a, b in zip(bridges.columns, self._columns, strict=True)):
+            self._graphs.clear()
+            self._columns = bridges.columns
+        addresses = tuple(map(id, kept))
+        steps = (period.step_count, period.slice_steps, period.tableau, period.dt_s)
+        grid = self._device.fill_grid(round_capacity(plan.most_events, 1))
+        lattice_terms = (lattice.geometry, lattice.coupling_turns)
+        launches = (plan.launches_per_slice, grid)
+        return (*steps, *lattice_terms, *launches, addresses), kept
+
+    def _issue(
+        self,
+        lattice: LatticeState,
+        bridges: BridgeArrays,
+        period: Period,
+        plan: PeriodPlan,
+        mark: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Ask for the launches of a period; the same for every period of a key."""
+        mark()
+        launches, waiting = plan.launches_per_slice, 0
+        grid = self._device.fill_grid(round_capacity(plan.most_events, 1))
+        for index in range(period.slice_count):
+            waiting += period.slice_steps if index else 0
+            if launches:
+                self._step_between(lattice, period, waiting, is_first=index == 0)
+                waiting = 0
+                mark()
+                first = index * launches
+                for launch in range(first, first + launches):
+                    ticks = index * period.slice_steps
+                    self._run_events(lattice, bridges, period, (launch, ticks), grid)
+                mark()
+        self._step_between(lattice, period, waiting, is_first=not launches)
+        self._step_half(lattice, period)
+        mark()
+
+    def _run_events(
+        self,
+        lattice: LatticeState,
+        bridges: BridgeArrays,
+        period: Period,
+        place: tuple[int, int],
+        grid: tuple[int, int],
+    ) -> None:
+        """Ask for one launch of events; `place` is its number and its ticks."""
+        numbers = (*(np.uint32(word) for word in place), np.float32(period.dt_s))
+        outputs = (lattice.phases, self._success_total)
+        arguments = (*bridges.columns, self._plan_words, *numbers, *outputs)
+        self._device.launch("run_tunnel_events", grid, arguments)
 
     def step_lattice(
         self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int = 1
@@ -222,7 +317,7 @@ class CudaBackend(BinaryBackend):
         segments: npt.NDArray[np.int64],
         tick: int,
     ) -> None:
-        """Let the bridges in `segments` attempt one event each, a launch per segment.
+        """Let the bridges in `segments` attempt one event each.
 
         Args:
             lattice: Oscillators, changed in place.
@@ -231,17 +326,20 @@ class CudaBackend(BinaryBackend):
             segments: Contiguous slots that are due, shape (m, 2), in host memory.
             tick: Number of this tunnel step, counted from 1.
         """
-        columns = bridges.columns
-        seed, stream = (np.uint32(word) for word in period.key)
-        scalars = (np.uint32(tick), np.float32(period.dt_s), seed, stream)
-        outputs = (lattice.phases, *columns[5:], self._success_total)
+        alone = replace(
+            period,
+            step_count=period.slice_steps,
+            first_tick=tick,
+            segments=segments,
+            segment_bounds=np.array([0, len(segments)]),
+            segment_layers=None,
+        )
+        plan = plan_launches(alone)
+        grid = self._device.fill_grid(max(plan.most_events, 1))
         with self._device.working():
-            for lo, hi in segments.tolist():
-                if lo < hi:
-                    span = (np.uint64(lo), np.uint64(hi))
-                    arguments = (*columns[:5], *span, *scalars, *outputs)
-                    grid = self._device.fill_grid(hi - lo)
-                    self._device.launch("run_tunnel_events", grid, arguments)
+            self._upload_plan(plan)
+            for launch in range(plan.launches_per_slice):
+                self._run_events(lattice, bridges, alone, (launch, 0), grid)
 
     def take_successes(self) -> int:
         """Return the successes since the last call; waits for the device."""
@@ -259,7 +357,8 @@ class CudaBackend(BinaryBackend):
     def write_phases(self, lattice: LatticeState, phases: U32Array) -> None:
         """Replace the phases by binary angles from the host, shape (nodes,)."""
         with self._device.working():
-            lattice.phases.set(np.ascontiguousarray(phases, dtype=np.uint32))
+            words = np.ascontiguousarray(phases, dtype=np.uint32)
+            lattice.phases.set(words, stream=self._device.stream)
 
     def to_host(self, array: Any) -> npt.NDArray[Any]:
         """Copy an array to the host."""

@@ -43,9 +43,16 @@ class EmulatedArray(np.ndarray):
     """A NumPy array with CuPy's transfers."""
 
     def get(self) -> np.ndarray:
+        """Copy to the host, which waits for the stream."""
+        assert EmulatedStream.current
+        EmulatedStream.refuse_capture("a copy that waits")
+        EmulatedStream.waits += 1
         return np.array(self)
 
-    def set(self, values: np.ndarray) -> None:
+    def set(self, values: np.ndarray, stream: EmulatedStream) -> None:
+        """Copy from the host; the kernels of a graph must not see a later copy."""
+        assert stream is EmulatedStream.current[-1]
+        EmulatedStream.refuse_capture("a copy from memory that may change")
         assert type(values) is np.ndarray
         assert values.dtype == self.dtype
         assert values.shape == self.shape
@@ -58,6 +65,8 @@ class EmulatedEvent:
     recorded = 0
 
     def record(self) -> None:
+        assert EmulatedStream.current
+        EmulatedStream.refuse_capture("a timing event")
         type(self).recorded += 1
         self.time_ns = time.perf_counter_ns()
 
@@ -85,9 +94,29 @@ class EmulatedDevice:
 
 
 class EmulatedStream:
-    """A stream that works at once, and must be current for every launch."""
+    """A stream that works at once, and must be current for every launch.
+
+    While it is captured, launches are written down with their arguments and nothing
+    runs; a graph repeats exactly those.
+    """
 
     current: list[EmulatedStream] = []  # noqa: RUF012 - as CuPy's stack
+    captured: list[Any] | None = None
+    """Launches of the capture under way, of any stream."""
+    waits = 0
+    """Times that the host waited."""
+
+    @classmethod
+    def refuse_capture(cls, what: str) -> None:
+        assert cls.captured is None, f"{what} cannot be captured"
+
+    def begin_capture(self) -> None:
+        self.refuse_capture("a capture")
+        EmulatedStream.captured = []
+
+    def end_capture(self) -> EmulatedGraph:
+        launches, EmulatedStream.captured = EmulatedStream.captured, None
+        return EmulatedGraph(launches)
 
     def __init__(self, *, non_blocking: bool) -> None:
         assert non_blocking, "the null stream would wait"
@@ -98,6 +127,22 @@ class EmulatedStream:
 
     def __exit__(self, *_: object) -> None:
         assert self.current.pop() is self
+
+
+class EmulatedGraph:
+    """Launches that can be repeated."""
+
+    launched = 0
+
+    def __init__(self, launches: list[Any]) -> None:
+        self.launches = launches
+
+    def launch(self, stream: EmulatedStream) -> None:
+        assert stream is EmulatedStream.current[-1]
+        EmulatedStream.refuse_capture("a graph")
+        EmulatedGraph.launched += 1
+        for kernel, *arguments in self.launches:
+            kernel(*arguments)
 
 
 class EmulatedKernel:
@@ -121,6 +166,10 @@ class EmulatedKernel:
     ) -> None:
         assert EmulatedStream.current, "a launch outside the back end's stream"
         assert shared_mem <= self.most_shared_bytes
+        if EmulatedStream.captured is not None:
+            launch = (self, grid, block, tuple(arguments), shared_mem)
+            EmulatedStream.captured.append(launch)
+            return
         assert 1 <= grid[0] < 2**31
         assert block[0] % 32 == 0
         assert block[0] <= 1024
@@ -204,6 +253,7 @@ class EmulatedCupy(ModuleType):
         )
 
     def _take(self, array: np.ndarray) -> EmulatedArray:
+        EmulatedStream.refuse_capture("an allocation")
         if self.used_bytes + array.nbytes > self.limit_bytes:
             raise OutOfMemoryError(f"Out of memory allocating {array.nbytes} bytes")
         self.used_bytes += array.nbytes
