@@ -26,6 +26,12 @@ LANES: Final = 4
 WAVE_BYTES: Final = 8
 """Sine and cosine of a node [byte]."""
 WORD_BYTES: Final = 4
+INDEX_BYTES: Final = 2
+"""An index of a lattice that fits one block [byte]."""
+MOST_PLACES: Final = 0xFFFF
+"""Places of such a lattice with its padding, so that their indices fit [-]."""
+WHOLE_THREADS: Final = 1024
+"""Threads of the block that holds a whole lattice [-]."""
 RESIDENT_BLOCKS: Final = 2
 """Blocks that share a multiprocessor, so that one loads while the other works [-]."""
 RESERVED_BYTES: Final = 1024
@@ -114,6 +120,25 @@ class TilePlan:
             cells - 2 * halo for cells, halo in zip(self.tile, self.halo, strict=True)
         )
         return slabs, rows, columns
+
+
+def find_whole_bytes(shape: LatticeShape, limits: DeviceLimits) -> int | None:
+    """Return the shared memory of a block that holds the whole lattice.
+
+    Args:
+        shape: The lattice and its integrator.
+        limits: The device.
+
+    Returns:
+        Size [byte], or None if the lattice does not fit.
+    """
+    nodes = math.prod(shape.box)
+    places = math.prod(
+        cells + 2 * reach for cells, reach in zip(shape.box, shape.reaches, strict=True)
+    )
+    node_bytes = shape.node_bytes - WAVE_BYTES + INDEX_BYTES
+    size = nodes * node_bytes + places * (WAVE_BYTES + INDEX_BYTES)
+    return size if places < MOST_PLACES and size <= limits.block_bytes else None
 
 
 def split_steps(count: int, most: int) -> list[int]:

@@ -64,15 +64,23 @@ void (*kernel_call)(void**);
 void** kernel_arguments;
 int status;
 unsigned int shared_bytes;
-unsigned int arrivals;    // threads that wait at the barrier of this block
-unsigned int generation;  // barriers passed
-unsigned int finished;    // threads that have returned
+
+// A place where a group of threads meets: a block, or a warp at a shuffle.
+struct Meeting {
+    unsigned int arrivals;    // threads that wait
+    unsigned int generation;  // meetings so far
+    unsigned int finished;    // threads that have returned
+};
+
+Meeting block;
+Meeting warps[MAX_THREADS / WARP];
 
 inline void run_thread()
 {
     kernel_call(kernel_arguments);
     fibers[threadIdx.x].is_done = true;
-    ++finished;
+    ++block.finished;
+    ++warps[threadIdx.x / WARP].finished;
 }
 
 // Give way to the other threads.
@@ -81,10 +89,28 @@ inline void yield_thread()
     swapcontext(&fibers[threadIdx.x].context, &scheduler);
 }
 
+// Wait until `count` threads have come to a meeting, none of which may have returned.
+inline void wait_at(Meeting& meeting, unsigned int count)
+{
+    const unsigned int before = meeting.generation;
+    if (++meeting.arrivals == count) {
+        meeting.arrivals = 0;
+        ++meeting.generation;
+    }
+    while (meeting.generation == before) {
+        if (meeting.finished) {
+            status = DIVERGED;
+            return;
+        }
+        yield_thread();
+    }
+}
+
 inline void run_block()
 {
     memset(shared_words, POISON, shared_bytes);
-    arrivals = finished = 0;
+    memset(&block, 0, sizeof block);
+    memset(warps, 0, sizeof warps);
     for (unsigned int t = 0; t < blockDim.x; ++t) {
         Fiber& fiber = fibers[t];
         fiber.is_done = false;
@@ -210,41 +236,24 @@ inline unsigned long long atomicAdd(
     return before;
 }
 
-// Every thread of the mask must come here, as on the device. Two slots suffice: a
+// Every thread of the warp must come here, as on the device. Two slots suffice: a
 // thread is at most one shuffle ahead of another.
 inline long long __shfl_down_sync(unsigned int, long long value, unsigned int reach)
 {
     const unsigned int own = threadIdx.x;
     emulation::Fiber& fiber = emulation::fibers[own];
-    const unsigned int shuffle = fiber.shuffles++;
-    fiber.sent[shuffle & 1u] = value;
-    emulation::yield_thread();
+    const unsigned int slot = fiber.shuffles++ & 1u;
+    fiber.sent[slot] = value;
+    emulation::wait_at(emulation::warps[own / emulation::WARP], emulation::WARP);
     const unsigned int lane = own % emulation::WARP;
     const unsigned int partner = lane + reach < emulation::WARP ? own + reach : own;
-    const emulation::Fiber& other = emulation::fibers[partner];
-    const bool has_sent = partner < blockDim.x && other.shuffles > shuffle;
-    if (!has_sent) {
-        emulation::status = emulation::DIVERGED;
-        return -1;
-    }
-    return other.sent[shuffle & 1u];
+    return emulation::fibers[partner].sent[slot];
 }
 
 // Wait until every thread of the block has come here.
 inline void __syncthreads()
 {
-    const unsigned int passed = emulation::generation;
-    if (++emulation::arrivals == blockDim.x) {
-        emulation::arrivals = 0;
-        ++emulation::generation;
-    }
-    while (emulation::generation == passed) {
-        if (emulation::finished) {
-            emulation::status = emulation::DIVERGED;
-            return;
-        }
-        emulation::yield_thread();
-    }
+    emulation::wait_at(emulation::block, blockDim.x);
 }
 
 // A clock that counts how often it is read.

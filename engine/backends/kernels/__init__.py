@@ -21,6 +21,7 @@ COMPILE_OPTIONS: Final = (
 
 KERNELS: Final = {
     "step_lattice": "lattice.cu",
+    "run_period": "period.cu",
     "run_tunnel_events": "tunnel.cu",
     "sum_order": "observables.cu",
     "sum_edges": "observables.cu",
@@ -31,7 +32,7 @@ KERNELS: Final = {
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 
 
-SPECIALISED: Final = frozenset({"lattice.cu"})
+SPECIALISED: Final = frozenset({"lattice.cu", "period.cu"})
 """Files that are compiled for one coordination number, so that its loops unroll."""
 
 

@@ -90,7 +90,7 @@ def test_steps_per_launch(tiny_backend, monkeypatch, steps):
         parts = split_steps(count, steps)
         return tuple(plan_tiles(shape, part, limits) for part in parts)
 
-    monkeypatch.setattr("engine.backends.cuda.plan_steps", plan)
+    monkeypatch.setattr("engine.backends.cuda_stepping.plan_steps", plan)
     for shape in ((40, 52), (37, 41)):
         case = build_case("square", shape, "mixed")
         assert_same_steps(tiny_backend, case, "euler", (steps, 2 * steps + 1))
@@ -103,7 +103,7 @@ def test_each_source_is_compiled_once(emulated_cupy):
         backend = CudaBackend()
         assert backend.device == DEVICE_NAME
         backend.build_lattice(*build_case("square", (4, 4), "open"))
-    assert len(emulated_cupy.sources) == len(set(emulated_cupy.sources)) == 3
+    assert len(emulated_cupy.sources) == len(set(emulated_cupy.sources)) == 4
 
 
 def test_unknown_device_is_a_config_error(emulated_cupy):
