@@ -5,6 +5,7 @@ are left to `tests/gpu`.
 """
 
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from engine.backends.cuda import CudaBackend
 from engine.backends.cuda_clock import SAMPLED_STEPS
 from engine.backends.cuda_device import import_cupy
+from engine.backends.cuda_stepping import CudaStepping
 from engine.backends.cuda_tiles import MOST_STEPS, plan_tiles, split_steps
 from engine.backends.protocol import TABLEAUS
 from engine.errors import BackendUnavailableError, ConfigError, ResourceError
@@ -22,15 +24,19 @@ from tests.host_cuda.emulated_cupy import (
     EmulatedCupy,
     EmulatedDevice,
     EmulatedEvent,
+    EmulatedGraph,
+    EmulatedStream,
 )
 from tests.host_cuda.parity import (
     BOUNDARIES,
     SHAPES,
     CudaParity,
+    assert_same_periods,
     assert_same_steps,
     build_bridges,
     build_case,
     build_period,
+    run_periods,
 )
 
 
@@ -173,3 +179,95 @@ def test_successes_are_counted_since_the_last_call(cuda_backend):
         counts.append(cuda_backend.advance(lattice, bridges, period).successes)
     assert sum(counts) == int(np.sum(bridges.successes))
     assert cuda_backend.take_successes() == 0
+
+
+@pytest.mark.parametrize("kind", ["chain", "square", "fcc"])
+def test_one_block_and_many_tiles_agree(cuda_backend, emulated_cupy, kind, monkeypatch):
+    case = build_case(
+        kind, {"chain": (300,), "square": (16, 24)}.get(kind, (5, 6, 8)), "mixed"
+    )
+    whole = run_periods(cuda_backend, case, "rk4", 3)
+    monkeypatch.setattr(
+        "engine.backends.cuda_stepping.find_whole_bytes", lambda *_: None
+    )
+    tiled = run_periods(CudaBackend(), case, "rk4", 3)
+    for ours, theirs in zip(whole, tiled, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture
+def graph_backend(emulated_cupy, monkeypatch):
+    """Never takes the one-block kernel, so that periods are captured."""
+    monkeypatch.setattr(
+        "engine.backends.cuda_stepping.find_whole_bytes", lambda *_: None
+    )
+    return CudaBackend()
+
+
+@pytest.mark.parametrize("tableau", TABLEAUS)
+@pytest.mark.parametrize("slice_steps", [1, 2, 5])
+def test_graphs_give_the_same_bits(graph_backend, tableau, slice_steps):
+    """Ticks, windows and their widths change from period to period."""
+    before = EmulatedGraph.launched
+    case = build_case("square", (20, 28), "mixed")
+    assert_same_periods(graph_backend, case, tableau, slice_steps, turns=7)
+    assert EmulatedGraph.launched - before >= 4
+
+
+def test_a_baked_tick_would_be_seen(graph_backend, monkeypatch):
+    """The comparison of graphs has teeth: a plan that is not renewed fails it."""
+    case = build_case("square", (20, 28), "mixed")
+    upload = CudaStepping._upload_plan
+    plans = []
+
+    def upload_first(backend, plan):
+        plans.append(plan)
+        upload(backend, plans[min(len(plans) - 1, 1)])
+
+    monkeypatch.setattr(CudaStepping, "_upload_plan", upload_first)
+    with pytest.raises(AssertionError):
+        assert_same_periods(graph_backend, case, "euler", 2, turns=7)
+
+
+def test_graphs_let_go_of_old_bridges(graph_backend):
+    case = build_case("square", (8, 8), "periodic")
+    lattice = graph_backend.build_lattice(*case)
+    for _ in range(3):
+        bridges = graph_backend.build_bridges(build_bridges(64))
+        gone = weakref.ref(bridges.ids)
+        period = build_period(bridges.ids.size, 3, 4)
+        for _ in range(4):
+            graph_backend.advance(lattice, bridges, period)
+    bridges = graph_backend.build_bridges(build_bridges(64))
+    graph_backend.advance(lattice, bridges, period)
+    assert gone() is None
+
+
+@pytest.mark.parametrize("fixture", ["cuda_backend", "graph_backend"])
+def test_the_host_waits_once_per_period(request, fixture):
+    backend = request.getfixturevalue(fixture)
+    case = build_case("square", (12, 12), "periodic")
+    lattice = backend.build_lattice(*case)
+    bridges = backend.build_bridges(build_bridges(144))
+    for turn in range(4):
+        before = EmulatedStream.waits
+        period = build_period(bridges.ids.size, 3, 8, turn=turn)
+        backend.advance(lattice, bridges, period)
+        assert EmulatedStream.waits == before + 1
+
+
+def test_a_driver_that_cannot_capture_is_worked_around(
+    graph_backend, monkeypatch, caplog
+):
+    def fail(_):
+        EmulatedStream.captured = None
+        raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: no")
+
+    monkeypatch.setattr(EmulatedStream, "end_capture", fail)
+    before = EmulatedGraph.launched
+    case = build_case("square", (8, 8), "periodic")
+    assert_same_periods(graph_backend, case, "euler", turns=5)
+    assert EmulatedGraph.launched == before
+    assert "CUDA graphs are not available (cudaErrorStreamCaptureUnsupported" in (
+        caplog.text
+    )
