@@ -24,6 +24,8 @@ BLOCKS_PER_MULTIPROCESSOR = 8
 """Blocks that fill a multiprocessor of 2048 threads; grids stride beyond [-]."""
 SHARED_SIZE_ATTRIBUTE = 8
 """CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES of the CUDA driver."""
+CARVEOUT_ATTRIBUTE = 9
+"""CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT of the CUDA driver [%]."""
 
 
 def import_cupy() -> Any:
@@ -188,11 +190,12 @@ class CudaDevice:
             kernel: Name of a loaded kernel.
             neighbours: Coordination number that it was loaded for.
         """
-        function = self._kernels[kernel, neighbours]
+        address = self._kernels[kernel, neighbours].ptr
+        set_attribute = self.cupy.cuda.driver.funcSetAttribute
         with self.working():
-            self.cupy.cuda.driver.funcSetAttribute(
-                function.ptr, SHARED_SIZE_ATTRIBUTE, self.limits.block_bytes
-            )
+            set_attribute(address, SHARED_SIZE_ATTRIBUTE, self.limits.block_bytes)
+            # The first-level cache is not needed: several blocks shall fit.
+            set_attribute(address, CARVEOUT_ATTRIBUTE, 100)
 
     def launch(
         self,

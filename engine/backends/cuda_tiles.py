@@ -32,8 +32,10 @@ MOST_PLACES: Final = 0xFFFF
 """Places of such a lattice with its padding, so that their indices fit [-]."""
 WHOLE_THREADS: Final = 1024
 """Threads of the block that holds a whole lattice [-]."""
-RESIDENT_BLOCKS: Final = 2
-"""Blocks that share a multiprocessor, so that one loads while the other works [-]."""
+RESIDENT_BLOCKS: Final = (1, 2)
+"""Blocks that may share a multiprocessor; of two, one loads while the other works."""
+ALONE: Final = 1.25
+"""How much longer a block takes that has a multiprocessor to itself [-]."""
 RESERVED_BYTES: Final = 1024
 """Shared memory that the driver keeps for itself in each block [byte]."""
 EXTENTS: Final = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64, 96, 128)
@@ -67,10 +69,9 @@ class DeviceLimits:
     multiprocessor_bytes: int
     """Shared memory of a multiprocessor [byte]."""
 
-    @property
-    def tile_bytes(self) -> int:
-        """Shared memory of a tile when several share a multiprocessor [byte]."""
-        share = self.multiprocessor_bytes // RESIDENT_BLOCKS - RESERVED_BYTES
+    def find_tile_bytes(self, residents: int) -> int:
+        """Return the shared memory of a tile when so many share a multiprocessor."""
+        share = self.multiprocessor_bytes // residents - RESERVED_BYTES
         return min(self.block_bytes, share)
 
 
@@ -183,7 +184,7 @@ def plan_steps(
     if best is None:
         raise ResourceError(
             f"A tile of one lattice step needs more shared memory than the "
-            f"{limits.tile_bytes} bytes of this GPU. Take dynamics.integrator=euler, "
+            f"{limits.block_bytes} bytes of this GPU. Take dynamics.integrator=euler, "
             "or use backend=cpu."
         )
     parts = split_steps(count, best[1])
@@ -202,8 +203,9 @@ def plan_tiles(
         halo_columns = -(-levels // LANES) * LANES
     halo = (levels * shape.reaches[0], levels * shape.reaches[1], halo_columns)
     plans = (
-        _cost_tile(shape, steps, halo, tile, limits)
-        for tile in _list_tiles(shape, halo, limits.tile_bytes)
+        _cost_tile(shape, steps, halo, tile, (residents, limits.multiprocessors))
+        for residents in RESIDENT_BLOCKS
+        for tile in _list_tiles(shape, halo, limits.find_tile_bytes(residents))
     )
     return min(plans, key=lambda plan: plan.clocks, default=None)
 
@@ -236,9 +238,10 @@ def _list_extents(
 
 
 def _cost_tile(
-    shape: LatticeShape, steps: int, halo: Box, tile: Box, limits: DeviceLimits
+    shape: LatticeShape, steps: int, halo: Box, tile: Box, room: tuple[int, int]
 ) -> TilePlan:
-    """Estimate the time of a launch with this tile."""
+    """Estimate the time of a launch; `room` is blocks by multiprocessors."""
+    residents, multiprocessors = room
     inner = [cells - 2 * border for cells, border in zip(tile, halo, strict=True)]
     pairs = zip(shape.box, inner, strict=True)
     blocks = math.prod(-(-cells // kept) for cells, kept in pairs)
@@ -249,9 +252,10 @@ def _cost_tile(
     traffic = places * READ_CLOCKS + math.prod(inner) * WRITE_CLOCKS
     busy = traffic + worked * LEVEL_CLOCKS
     fixed = BARRIER_CLOCKS * levels
-    waves = -(-blocks // (limits.multiprocessors * RESIDENT_BLOCKS))
-    share = min(RESIDENT_BLOCKS, -(-blocks // limits.multiprocessors))
-    clocks = LAUNCH_CLOCKS + waves * (share * busy + fixed)
+    waves = -(-blocks // (multiprocessors * residents))
+    share = min(residents, -(-blocks // multiprocessors))
+    slowed = ALONE if share == 1 else share
+    clocks = LAUNCH_CLOCKS + waves * (slowed * busy + fixed)
     return TilePlan(steps, tile, halo, blocks, places * shape.node_bytes, clocks)
 
 

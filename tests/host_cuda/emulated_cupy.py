@@ -182,7 +182,10 @@ class EmulatedKernel:
 
 
 def set_attribute(kernel: EmulatedKernel, attribute: int, value: int) -> None:
-    """As `cuFuncSetAttribute` for the dynamic shared memory."""
+    """As `cuFuncSetAttribute` for dynamic shared memory and its share of the cache."""
+    if attribute == 9:
+        assert 0 <= value <= 100
+        return
     assert attribute == 8
     assert value <= EmulatedDevice.attributes["MaxSharedMemoryPerBlockOptin"]
     kernel.most_shared_bytes = value

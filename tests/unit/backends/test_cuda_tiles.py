@@ -42,7 +42,7 @@ def test_plans_cover_every_lattice(extents, reaches, stages, count, limits):
     for plan in plans:
         levels = stages * plan.steps
         assert plan.shared_bytes == math.prod(plan.tile) * shape.node_bytes
-        assert plan.shared_bytes <= limits.tile_bytes
+        assert plan.shared_bytes <= limits.find_tile_bytes(1)
         assert plan.halo[:2] == (levels * reaches[0], levels * reaches[1])
         assert plan.halo[2] >= levels
         tiles = [-(-n // kept) for n, kept in zip(box, plan.inner, strict=True)]
