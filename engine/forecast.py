@@ -16,8 +16,8 @@ from engine.geometry import build_geometry
 
 _STATE_BYTES_PER_NODE = {"reference": 48, "cpu": 12, "cuda": 12}
 """Phases, spare phases and detunings that live through the run."""
-_STAGE_BYTES_PER_NODE = {"reference": 24, "cpu": 8, "cuda": 8}
-"""Second stage buffer and collector of rk2 and rk4."""
+_STAGE_BYTES_PER_NODE = {"reference": 24, "cpu": 8, "cuda": 0}
+"""Second stage buffer and collector of rk2 and rk4; `cuda` keeps them on the chip."""
 _LARGEST_STATE_BYTES, _LARGEST_STAGE_BYTES = 48, 24
 """For back ends registered from outside, the most that one of ours takes."""
 _FILE_BYTES_PER_BRIDGE = 12

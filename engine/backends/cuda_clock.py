@@ -1,7 +1,9 @@
 """Wall time of a control period on a CUDA device, split over its two stages.
 
 Imports nothing but the protocol. An event costs about as much to record as a small
-kernel to launch, and a period may have 100 000 steps, so only a sample is timed.
+kernel to launch, and a period may have 100 000 steps, so only a sample is timed. A
+period that runs from a graph is timed as a whole and split in the ratio that the last
+sampled period had per lattice step and per tunnel event.
 """
 
 from __future__ import annotations
@@ -13,6 +15,43 @@ from engine.backends.protocol import PeriodResult
 
 SAMPLED_STEPS: Final = 8
 """Most steps of a period between whose stages events are recorded [-]."""
+
+
+class StageShares:
+    """Remembers what a lattice step and a tunnel event cost when last sampled."""
+
+    def __init__(self) -> None:
+        """Start without knowledge: all time is the lattice's."""
+        self._step_s = 1.0
+        self._event_s = 0.0
+
+    def learn(self, sampled: PeriodResult, steps: int, events: int) -> None:
+        """Take over the costs of a sampled period.
+
+        Args:
+            sampled: Its times [s].
+            steps: Its lattice steps, >= 1.
+            events: Its tunnel events.
+        """
+        if sampled.lattice_s > 0.0:
+            self._step_s = sampled.lattice_s / steps
+        if events:
+            self._event_s = sampled.tunnel_s / events
+
+    def split(self, whole_s: float, steps: int, events: int) -> tuple[float, float]:
+        """Split the time of a period.
+
+        Args:
+            whole_s: Wall time [s].
+            steps: Lattice steps, >= 1.
+            events: Tunnel events.
+
+        Returns:
+            Times in lattice steps and in tunnel events [s], which add up.
+        """
+        tunnel = self._event_s * events
+        tunnel_s = whole_s * tunnel / (tunnel + self._step_s * steps)
+        return whole_s - tunnel_s, tunnel_s
 
 
 class EventClock:

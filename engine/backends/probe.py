@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.backends.cuda import CudaBackend, first_line
+from engine.backends.cuda import CudaBackend
+from engine.backends.cuda_device import first_line
 from engine.backends.protocol import TABLEAUS
 from engine.errors import EngineError, NumericalError
 from engine.geometry import Geometry

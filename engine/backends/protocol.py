@@ -160,6 +160,12 @@ class Period:
     """(seed, stream) of the success draws."""
     slice_steps: int = 1
     """Lattice steps from one tunnel slice to the next; divides `step_count`."""
+    segment_layers: npt.NDArray[np.int64] | None = None
+    """Layer of each segment, shape (m,); None if unknown.
+
+    Neighbours in a slice that lie in one layer share no node, so a back end may run
+    them together.
+    """
 
     @property
     def slice_count(self) -> int:

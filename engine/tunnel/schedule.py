@@ -58,7 +58,7 @@ class TunnelSchedule:
         self._follow_groups()
         shares = self._find_shares()
         stride = self._choose_slice(step_count, shares)
-        segments, bounds, attempts = self._pass_slots(step_count, stride, shares)
+        pieces, bounds, attempts = self._pass_slots(step_count, stride, shares)
         first_tick, self._next_tick = self._next_tick, self._next_tick + step_count
         self._next_slice += step_count // stride
         period = Period(
@@ -66,10 +66,11 @@ class TunnelSchedule:
             dt_s=self.dt_s,
             tableau=tableau,
             first_tick=first_tick,
-            segments=segments,
+            segments=pieces[:, :2],
             segment_bounds=bounds,
             key=self.key,
             slice_steps=stride,
+            segment_layers=pieces[:, 2],
         )
         return period, attempts
 
@@ -111,10 +112,13 @@ class TunnelSchedule:
     def _pass_slots(
         self, step_count: int, slice_steps: int, shares: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
-        """Advance the cursors and collect the slots they pass, slice by slice."""
+        """Advance the cursors and collect the slots they pass, slice by slice.
+
+        Each piece is its first slot, one past its last, and its layer.
+        """
         slice_count = step_count // slice_steps
         if not self._groups:
-            empty = np.zeros((0, 2), np.int64)
+            empty = np.zeros((0, 3), np.int64)
             return empty, np.zeros(slice_count + 1, np.int64), 0
         starts = np.array([group.start for group in self._groups], dtype=np.int64)
         counts = np.array([group.stop for group in self._groups], np.int64) - starts
@@ -127,10 +131,11 @@ class TunnelSchedule:
         low = passed[:-1] % counts
         high = low + lengths
         self._cursors = (self._cursors + strides * step_count) % (counts * CURSOR_UNIT)
-        pieces = np.empty((slice_count, len(counts), 2, 2), dtype=np.int64)
+        pieces = np.empty((slice_count, len(counts), 2, 3), dtype=np.int64)
         pieces[..., 0, 0], pieces[..., 0, 1] = low, np.minimum(high, counts)
         pieces[..., 1, 0], pieces[..., 1, 1] = 0, np.maximum(high - counts, 0)
-        pieces += starts[:, None, None]
+        pieces[..., :2] += starts[:, None, None]
+        pieces[..., 2] = np.array([group.layer for group in self._groups])[:, None]
         # Layers do not commute; taking them backwards in every second slice cancels
         # the first-order error of their splitting.
         is_even = (self._next_slice + np.arange(slice_count)) % 2 == 1

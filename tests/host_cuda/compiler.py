@@ -20,6 +20,8 @@ FLAGS = (
     "-std=c++17",
     "-O2",
     "-ffp-contract=off",
+    # The kernels move words of any type in accesses of 16 bytes.
+    "-fno-strict-aliasing",
     "-fno-exceptions",
     "-fno-rtti",
     "-fPIC",

@@ -16,10 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from engine.backends.cuda import compile_source
+from engine.backends.cuda_device import compile_source
 from tests.host_cuda.compiler import build_library
 
-KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(')
+KERNEL = re.compile(
+    r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\('
+)
+DEFAULT_SHARED_BYTES = 48 * 1024
+"""Dynamic shared memory that a kernel may use without opting in."""
 DEVICE_NAME = "host emulation of a CUDA device"
 
 
@@ -39,9 +43,16 @@ class EmulatedArray(np.ndarray):
     """A NumPy array with CuPy's transfers."""
 
     def get(self) -> np.ndarray:
+        """Copy to the host, which waits for the stream."""
+        assert EmulatedStream.current
+        EmulatedStream.refuse_capture("a copy that waits")
+        EmulatedStream.waits += 1
         return np.array(self)
 
-    def set(self, values: np.ndarray) -> None:
+    def set(self, values: np.ndarray, stream: EmulatedStream) -> None:
+        """Copy from the host; the kernels of a graph must not see a later copy."""
+        assert stream is EmulatedStream.current[-1]
+        EmulatedStream.refuse_capture("a copy from memory that may change")
         assert type(values) is np.ndarray
         assert values.dtype == self.dtype
         assert values.shape == self.shape
@@ -54,6 +65,8 @@ class EmulatedEvent:
     recorded = 0
 
     def record(self) -> None:
+        assert EmulatedStream.current
+        EmulatedStream.refuse_capture("a timing event")
         type(self).recorded += 1
         self.time_ns = time.perf_counter_ns()
 
@@ -61,7 +74,11 @@ class EmulatedEvent:
 class EmulatedDevice:
     """One device with a single multiprocessor, so that grids must stride."""
 
-    attributes = {"MultiProcessorCount": 1}  # noqa: RUF012 - CuPy has a dict too
+    attributes = {  # noqa: RUF012 - CuPy has a dict too
+        "MultiProcessorCount": 1,
+        "MaxSharedMemoryPerBlockOptin": 64 * 1024,
+        "MaxSharedMemoryPerMultiprocessor": 96 * 1024,
+    }
     compute_capability = "host"
     pci_bus_id = "0000:00:00.0"
     mem_info = (2**30, 2**31)
@@ -76,27 +93,102 @@ class EmulatedDevice:
         pass
 
 
+class EmulatedStream:
+    """A stream that works at once, and must be current for every launch.
+
+    While it is captured, launches are written down with their arguments and nothing
+    runs; a graph repeats exactly those.
+    """
+
+    current: list[EmulatedStream] = []  # noqa: RUF012 - as CuPy's stack
+    captured: list[Any] | None = None
+    """Launches of the capture under way, of any stream."""
+    waits = 0
+    """Times that the host waited."""
+
+    @classmethod
+    def refuse_capture(cls, what: str) -> None:
+        assert cls.captured is None, f"{what} cannot be captured"
+
+    def begin_capture(self) -> None:
+        self.refuse_capture("a capture")
+        EmulatedStream.captured = []
+
+    def end_capture(self) -> EmulatedGraph:
+        launches, EmulatedStream.captured = EmulatedStream.captured, None
+        return EmulatedGraph(launches)
+
+    def __init__(self, *, non_blocking: bool) -> None:
+        assert non_blocking, "the null stream would wait"
+
+    def __enter__(self) -> EmulatedStream:
+        self.current.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.current.pop() is self
+
+
+class EmulatedGraph:
+    """Launches that can be repeated."""
+
+    launched = 0
+
+    def __init__(self, launches: list[Any]) -> None:
+        self.launches = launches
+
+    def launch(self, stream: EmulatedStream) -> None:
+        assert stream is EmulatedStream.current[-1]
+        EmulatedStream.refuse_capture("a graph")
+        EmulatedGraph.launched += 1
+        for kernel, *arguments in self.launches:
+            kernel(*arguments)
+
+
 class EmulatedKernel:
     """Launches one compiled kernel."""
 
     def __init__(self, library: ctypes.CDLL, name: str) -> None:
         self.name = name
+        self.ptr = self
+        self.most_shared_bytes = DEFAULT_SHARED_BYTES
         self.launch = getattr(library, f"launch_{name}")
         types = getattr(library, f"types_{name}")
         types.restype = ctypes.c_char_p
         self.types = types().decode().split()
 
     def __call__(
-        self, grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]
+        self,
+        grid: tuple[int],
+        block: tuple[int],
+        arguments: tuple[Any, ...],
+        shared_mem: int = 0,
     ) -> None:
+        assert EmulatedStream.current, "a launch outside the back end's stream"
+        assert shared_mem <= self.most_shared_bytes
+        if EmulatedStream.captured is not None:
+            launch = (self, grid, block, tuple(arguments), shared_mem)
+            EmulatedStream.captured.append(launch)
+            return
         assert 1 <= grid[0] < 2**31
         assert block[0] % 32 == 0
         assert block[0] <= 1024
         assert [name_type(value) for value in arguments] == self.types, self.name
         words = [to_word(value) for value in arguments]
         pointers = (ctypes.c_void_p * len(words))(*(w.ctypes.data for w in words))
-        status = self.launch((ctypes.c_uint * 2)(grid[0], block[0]), pointers)
-        assert status == 0, f"{self.name}: a warp shuffle met a thread that had left"
+        shape = (ctypes.c_uint * 3)(grid[0], block[0], shared_mem)
+        status = self.launch(shape, pointers)
+        assert status == 0, f"{self.name}: a thread had left before a shuffle, barrier"
+
+
+def set_attribute(kernel: EmulatedKernel, attribute: int, value: int) -> None:
+    """As `cuFuncSetAttribute` for dynamic shared memory and its share of the cache."""
+    if attribute == 9:
+        assert 0 <= value <= 100
+        return
+    assert attribute == 8
+    assert value <= EmulatedDevice.attributes["MaxSharedMemoryPerBlockOptin"]
+    kernel.most_shared_bytes = value
 
 
 def name_type(value: Any) -> str:
@@ -148,6 +240,8 @@ class EmulatedCupy(ModuleType):
         self.cuda = SimpleNamespace(
             Device=EmulatedDevice,
             Event=EmulatedEvent,
+            Stream=EmulatedStream,
+            driver=SimpleNamespace(funcSetAttribute=set_attribute),
             get_elapsed_time=lambda a, b: (b.time_ns - a.time_ns) * 1e-6,
             compiler=SimpleNamespace(
                 CompileException=CompileException, compile_using_nvrtc=self._compile
@@ -162,6 +256,7 @@ class EmulatedCupy(ModuleType):
         )
 
     def _take(self, array: np.ndarray) -> EmulatedArray:
+        EmulatedStream.refuse_capture("an allocation")
         if self.used_bytes + array.nbytes > self.limit_bytes:
             raise OutOfMemoryError(f"Out of memory allocating {array.nbytes} bytes")
         self.used_bytes += array.nbytes

@@ -1,8 +1,10 @@
 // Host emulation of the CUDA features that the kernels use: threads of a block are
-// fibers that run in turn until each of them has reached the next warp shuffle.
+// fibers that run in turn until each of them has reached the next warp shuffle or the
+// next barrier of its block.
 //
-// It shows that a kernel computes the right bits over any grid, not that it is fast
-// and not that it is free of races between threads.
+// Rounds go up and down the threads in turn, so a missing barrier mostly shows as a
+// wrong bit; it is no proof that a kernel is free of races, and says nothing of speed.
+// Shared memory holds poison when a block starts.
 
 #include <math.h>
 #include <stdint.h>
@@ -12,6 +14,15 @@
 #define __global__
 #define __device__
 #define __forceinline__ inline
+#define __shared__
+#define __launch_bounds__(...)
+
+struct alignas(16) uint4 {
+    unsigned int x;
+    unsigned int y;
+    unsigned int z;
+    unsigned int w;
+};
 
 namespace emulation {
 
@@ -24,7 +35,9 @@ struct Dim {
 constexpr unsigned int MAX_THREADS = 1024;
 constexpr unsigned int WARP = 32;
 constexpr unsigned int STACK_BYTES = 32768;
-constexpr int DIVERGED = 1;  // a shuffle asked a thread that had already returned
+constexpr unsigned int SHARED_BYTES = 1u << 18;
+constexpr unsigned char POISON = 0xA5;
+constexpr int DIVERGED = 1;  // a shuffle or a barrier missed a thread that had returned
 
 }  // namespace emulation
 
@@ -33,13 +46,14 @@ emulation::Dim blockIdx;
 emulation::Dim blockDim;
 emulation::Dim gridDim;
 const int warpSize = emulation::WARP;
+uint4 shared_words[emulation::SHARED_BYTES / sizeof(uint4)];
 
 namespace emulation {
 
 struct Fiber {
     ucontext_t context;
     long long sent[2];  // two slots, so that a fast thread overwrites no unread value
-    int parity;
+    unsigned int shuffles;
     bool is_done;
     alignas(16) char stack[STACK_BYTES];
 };
@@ -49,28 +63,69 @@ ucontext_t scheduler;
 void (*kernel_call)(void**);
 void** kernel_arguments;
 int status;
+unsigned int shared_bytes;
+
+// A place where a group of threads meets: a block, or a warp at a shuffle.
+struct Meeting {
+    unsigned int arrivals;    // threads that wait
+    unsigned int generation;  // meetings so far
+    unsigned int finished;    // threads that have returned
+};
+
+Meeting block;
+Meeting warps[MAX_THREADS / WARP];
 
 inline void run_thread()
 {
     kernel_call(kernel_arguments);
     fibers[threadIdx.x].is_done = true;
+    ++block.finished;
+    ++warps[threadIdx.x / WARP].finished;
+}
+
+// Give way to the other threads.
+inline void yield_thread()
+{
+    swapcontext(&fibers[threadIdx.x].context, &scheduler);
+}
+
+// Wait until `count` threads have come to a meeting, none of which may have returned.
+inline void wait_at(Meeting& meeting, unsigned int count)
+{
+    const unsigned int before = meeting.generation;
+    if (++meeting.arrivals == count) {
+        meeting.arrivals = 0;
+        ++meeting.generation;
+    }
+    while (meeting.generation == before) {
+        if (meeting.finished) {
+            status = DIVERGED;
+            return;
+        }
+        yield_thread();
+    }
 }
 
 inline void run_block()
 {
+    memset(shared_words, POISON, shared_bytes);
+    memset(&block, 0, sizeof block);
+    memset(warps, 0, sizeof warps);
     for (unsigned int t = 0; t < blockDim.x; ++t) {
         Fiber& fiber = fibers[t];
         fiber.is_done = false;
-        fiber.parity = 0;
+        fiber.shuffles = 0;
         getcontext(&fiber.context);
         fiber.context.uc_stack.ss_sp = fiber.stack;
         fiber.context.uc_stack.ss_size = STACK_BYTES;
         fiber.context.uc_link = &scheduler;
         makecontext(&fiber.context, run_thread, 0);
     }
-    for (unsigned int live = blockDim.x; live > 0;) {
+    bool is_upward = true;
+    for (unsigned int live = blockDim.x; live > 0; is_upward = !is_upward) {
         live = 0;
-        for (unsigned int t = 0; t < blockDim.x; ++t) {
+        for (unsigned int turn = 0; turn < blockDim.x; ++turn) {
+            const unsigned int t = is_upward ? turn : blockDim.x - 1 - turn;
             if (fibers[t].is_done) {
                 continue;
             }
@@ -81,12 +136,13 @@ inline void run_block()
     }
 }
 
-// shape = (blocks, threads per block), both along x.
+// shape = (blocks, threads per block, bytes of shared memory), both along x.
 inline int run_grid(void (*call)(void**), const unsigned int* shape, void** arguments)
 {
     kernel_call = call;
     kernel_arguments = arguments;
     status = 0;
+    shared_bytes = shape[2];
     gridDim = {shape[0], 1, 1};
     blockDim = {shape[1], 1, 1};
     for (unsigned int block = 0; block < shape[0]; ++block) {
@@ -155,7 +211,7 @@ struct Runner<kernel> {
 
     static const char* list_types()
     {
-        static char text[256] = "";
+        static char text[512] = "";
         if (text[0] == 0) {
             (append<A>(text), ...);
         }
@@ -180,23 +236,31 @@ inline unsigned long long atomicAdd(
     return before;
 }
 
-// Every thread of the mask must come here, as on the device.
+// Every thread of the warp must come here, as on the device. Two slots suffice: a
+// thread is at most one shuffle ahead of another.
 inline long long __shfl_down_sync(unsigned int, long long value, unsigned int reach)
 {
     const unsigned int own = threadIdx.x;
     emulation::Fiber& fiber = emulation::fibers[own];
-    const int slot = fiber.parity;
-    fiber.parity ^= 1;
+    const unsigned int slot = fiber.shuffles++ & 1u;
     fiber.sent[slot] = value;
-    swapcontext(&fiber.context, &emulation::scheduler);
+    emulation::wait_at(emulation::warps[own / emulation::WARP], emulation::WARP);
     const unsigned int lane = own % emulation::WARP;
     const unsigned int partner = lane + reach < emulation::WARP ? own + reach : own;
-    const emulation::Fiber& other = emulation::fibers[partner];
-    if (partner >= blockDim.x || other.is_done || other.parity == slot) {
-        emulation::status = emulation::DIVERGED;
-        return -1;
-    }
-    return other.sent[slot];
+    return emulation::fibers[partner].sent[slot];
+}
+
+// Wait until every thread of the block has come here.
+inline void __syncthreads()
+{
+    emulation::wait_at(emulation::block, blockDim.x);
+}
+
+// A clock that counts how often it is read.
+inline long long clock64()
+{
+    static long long clock = 0;
+    return ++clock;
 }
 
 #define EMULATE(kernel)                                                              \

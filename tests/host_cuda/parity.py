@@ -33,6 +33,15 @@ SMALL_SHAPES = {
     "bcc": [(2, 2, 2), (2, 3, 3)],
     "fcc": [(2, 2, 2), (3, 3, 2)],
 }
+ODD_SHAPES = {
+    "chain": [(2,), (5,), (64,), (130,), (4100,)],
+    "square": [(2, 9), (9, 1), (16, 64), (31, 130), (130, 31)],
+    "triangular": [(8, 128), (33, 18)],
+    "cubic": [(4, 4, 64), (1, 3, 20), (9, 17, 5)],
+    "bcc": [(5, 4, 16), (2, 9, 13)],
+    "fcc": [(4, 5, 32), (11, 3, 10)],
+}
+"""Multiples of a tile, of a 16-byte access, and of neither; axes below the halo."""
 BOUNDARIES = {
     "periodic": (True,) * 3,
     "open": (False,) * 3,
@@ -83,23 +92,30 @@ def build_bridges(nodes, layers=3, seed=1):
     )
 
 
-def build_period(bridge_count, layers, steps, tableau="euler", first_tick=1):
-    """Let a window roll through each layer; some steps have nothing due."""
+def build_period(bridge_count, layers, steps, tableau="euler", first_tick=1, turn=0):
+    """Let a window roll through each layer; some steps have nothing due.
+
+    Windows wrap around, and their width depends on `turn`.
+    """
     size = bridge_count // layers
-    width = max(1, size // 3)
-    segments, bounds = [], [0]
+    width = min(max(1, size // 3 + turn), size)
+    segments, homes, bounds = [], [], [0]
     for step in range(steps):
         for layer in range(layers if step % 4 != 3 else 0):
-            lo = (step * width + 11 * layer) % size
+            lo = (step * width + 11 * layer + 5 * turn) % size
             first, last = layer * size, (layer + 1) * size
             segments.append((first + lo, min(first + lo + width, last)))
             if first + lo + width > last:
                 segments.append((first, lo + width - size + first))
+            homes += [layer] * (len(segments) - len(homes))
         bounds.append(len(segments))
     table = np.array(segments, np.int64).reshape(-1, 2)
     key = (2**32 - 5, 4)
     rows = np.array(bounds, np.int64)
-    return Period(steps, DT_S, TABLEAUS[tableau], first_tick, table, rows, key)
+    return Period(
+        *(steps, DT_S, TABLEAUS[tableau], first_tick, table, rows, key),
+        segment_layers=np.array(homes, np.int64),
+    )
 
 
 def measure(backend, lattice):
@@ -112,15 +128,47 @@ def measure(backend, lattice):
     )
 
 
-def assert_same_steps(cuda, case, tableau, steps=4):
-    """Step both back ends side by side; compare all phases and all measurements."""
+def assert_same_steps(cuda, case, tableau, counts=(1, 2, 3, 7)):
+    """Step both back ends side by side; compare all phases and all measurements.
+
+    The steps go by `counts` on one side and by one on the other, so that steps per
+    launch cannot change a bit unseen.
+    """
     cpu = CpuBackend()
     ours, theirs = cuda.build_lattice(*case), cpu.build_lattice(*case)
-    for _ in range(steps):
-        cuda.step_lattice(ours, TABLEAUS[tableau], DT_S)
-        cpu.step_lattice(theirs, TABLEAUS[tableau], DT_S)
+    for count in counts:
+        cuda.step_lattice(ours, TABLEAUS[tableau], DT_S, count)
+        for _ in range(count):
+            cpu.step_lattice(theirs, TABLEAUS[tableau], DT_S)
         np.testing.assert_array_equal(cuda.read_phases(ours), cpu.read_phases(theirs))
     assert measure(cuda, ours) == measure(cpu, theirs)
+
+
+def run_periods(backend, case, tableau, slice_steps=1, turns=4):
+    """Run some periods; return successes, phases and the columns of the bridges."""
+    layers, slices = 3, 6
+    host = build_bridges(case[0].node_count, layers)
+    lattice, bridges = backend.build_lattice(*case), backend.build_bridges(host)
+    successes = []
+    for turn in range(turns):
+        first_tick = 1 + slices * slice_steps * turn
+        plan = build_period(host.ids.size, layers, slices, tableau, first_tick, turn)
+        period = replace(plan, slice_steps=slice_steps, step_count=slices * slice_steps)
+        successes.append(backend.advance(lattice, bridges, period).successes)
+    columns = [backend.to_host(column) for column in bridges.columns]
+    return (successes, backend.read_phases(lattice), *columns)
+
+
+def assert_same_periods(cuda, case, tableau, slice_steps=1, turns=4):
+    """Run the same periods on both back ends; compare every bit."""
+    runs = [
+        run_periods(backend, case, tableau, slice_steps, turns)
+        for backend in (cuda, CpuBackend())
+    ]
+    attempts = runs[0][8].sum()
+    assert 0 < sum(runs[0][0]) <= attempts
+    for ours, theirs in zip(*runs, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 class CudaParity:
@@ -138,8 +186,15 @@ class CudaParity:
     def test_smallest_lattices(self, cuda_backend, kind, boundary):
         for seed, shape in enumerate(SMALL_SHAPES[kind]):
             case = build_case(kind, shape, boundary, seed)
-            assert_same_steps(cuda_backend, case, "euler", 2)
-            assert_same_steps(cuda_backend, case, "rk4", 2)
+            assert_same_steps(cuda_backend, case, "euler", (1, 5))
+            assert_same_steps(cuda_backend, case, "rk4", (1, 2))
+
+    @pytest.mark.parametrize("kind", ODD_SHAPES)
+    def test_rows_of_any_length(self, cuda_backend, kind):
+        for seed, shape in enumerate(ODD_SHAPES[kind]):
+            case = build_case(kind, shape, "mixed", seed)
+            assert_same_steps(cuda_backend, case, "euler", (4,))
+            assert_same_steps(cuda_backend, case, "rk2", (2,))
 
     def test_boundary_axes_are_not_confused(self, cuda_backend):
         for periodic in np.ndindex(2, 2, 2):
@@ -151,23 +206,20 @@ class CudaParity:
     @pytest.mark.parametrize("tableau", TABLEAUS)
     def test_periods_with_tunnels(self, cuda_backend, tableau):
         case = build_case("triangular", SHAPES["triangular"], "mixed")
-        layers, steps = 3, 12
-        host = build_bridges(case[0].node_count, layers)
-        runs = []
-        for backend in (cuda_backend, CpuBackend()):
-            copies = BridgeArrays(*(column.copy() for column in host.columns))
-            lattice = backend.build_lattice(*case)
-            bridges = backend.build_bridges(copies)
-            successes = []
-            for turn in range(3):
-                first_tick = 1 + steps * turn
-                period = build_period(host.ids.size, layers, steps, tableau, first_tick)
-                successes.append(backend.advance(lattice, bridges, period).successes)
-            columns = [backend.to_host(column) for column in bridges.columns]
-            runs.append((successes, backend.read_phases(lattice), *columns))
-        assert 0 < sum(runs[0][0]) < runs[0][8].sum()
-        for ours, theirs in zip(*runs, strict=True):
-            np.testing.assert_array_equal(ours, theirs)
+        assert_same_periods(cuda_backend, case, tableau)
+
+    @pytest.mark.parametrize("slice_steps", [2, 3])
+    @pytest.mark.parametrize("kind", SHAPES)
+    def test_periods_of_every_lattice(self, cuda_backend, kind, slice_steps):
+        case = build_case(kind, SHAPES[kind], "mixed")
+        assert_same_periods(cuda_backend, case, "euler", slice_steps)
+
+    @pytest.mark.parametrize("kind", SMALL_SHAPES)
+    def test_periods_of_the_smallest_lattices(self, cuda_backend, kind):
+        for seed, shape in enumerate(SMALL_SHAPES[kind]):
+            for boundary in BOUNDARIES:
+                case = build_case(kind, shape, boundary, seed)
+                assert_same_periods(cuda_backend, case, "rk2", turns=1)
 
     @pytest.mark.parametrize("shape", [(23, 36), (32, 32), (2, 2)])
     def test_periods_with_matchings(self, cuda_backend, shape):

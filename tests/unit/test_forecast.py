@@ -39,7 +39,7 @@ def test_gpu_memory_counts_too(build_config: BuildConfig) -> None:
 
 
 @pytest.mark.parametrize("integrator", ["rk2", "rk4"])
-@pytest.mark.parametrize("name", ["reference", "cpu", "cuda"])
+@pytest.mark.parametrize("name", ["reference", "cpu"])
 def test_stages_need_more(
     name: str, integrator: str, build_config: BuildConfig
 ) -> None:

@@ -21,6 +21,7 @@ COMPILE_OPTIONS: Final = (
 
 KERNELS: Final = {
     "step_lattice": "lattice.cu",
+    "run_period": "period.cu",
     "run_tunnel_events": "tunnel.cu",
     "run_matching_events": "matching.cu",
     "sum_thresholds": "matching.cu",
@@ -33,18 +34,24 @@ KERNELS: Final = {
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 
 
-def read_source(name: str) -> str:
+SPECIALISED: Final = frozenset({"lattice.cu", "period.cu"})
+"""Files that are compiled for one coordination number, so that its loops unroll."""
+
+
+def read_source(name: str, neighbours: int = 0) -> str:
     """Read a kernel file with its own headers written out, each of them once.
 
     The result needs no include path, so it compiles from a zipped wheel as well.
 
     Args:
         name: File name in this folder, such as ``lattice.cu``.
+        neighbours: Coordination number of a specialised file; 0 leaves its default.
 
     Returns:
         Source text for NVRTC or a C++ compiler.
     """
-    return _expand(name, set())
+    text = _expand(name, set())
+    return f"#define SCRIBBLE_NEIGHBOURS {neighbours}\n{text}" if neighbours else text
 
 
 def _expand(name: str, seen: set[str]) -> str:

@@ -34,6 +34,7 @@ constexpr float TURN_F = 4294967296.0f;
 constexpr float PER_TURN = 1.0f / 4294967296.0f;
 constexpr float PER_TWO_TURNS = 1.0f / 8589934592.0f;
 constexpr unsigned int QUARTER_TURN = 1u << 30;
+constexpr unsigned int HALF_TURN = 1u << 31;
 
 // sin(2 pi y) = y * p(y^2) for abs(y) <= 1/4 turn, absolute error 4e-9.
 constexpr float S0 = 6.28318516217585f;
@@ -80,7 +81,7 @@ constexpr unsigned int PHILOX_M1 = 0xCD9E8D57u;
 constexpr unsigned int PHILOX_W0 = 0x9E3779B9u;
 constexpr unsigned int PHILOX_W1 = 0xBB67AE85u;
 
-struct SineCosine {
+struct alignas(8) SineCosine {  // so that both move in one access
     float sine;
     float cosine;
 };
@@ -128,15 +129,43 @@ SCRIBBLE_INLINE float cosine_poly(float y)
     return fused(u, fused(u, fused(u, fused(u, fused(u, C4, C3), C2), C1), C0), ONE);
 }
 
+// Return the bits of a float.
+SCRIBBLE_INLINE unsigned int view_bits(float value)
+{
+#if defined(__CUDACC__)
+    return static_cast<unsigned int>(__float_as_int(value));
+#else
+    unsigned int word;
+    memcpy(&word, &value, sizeof word);
+    return word;
+#endif
+}
+
+// Return value or -value, as the top bit of `flip` says: the bits of a product with 1
+// or -1.
+SCRIBBLE_INLINE float flip_sign(float value, unsigned int flip)
+{
+    return view_float(static_cast<int>(view_bits(value) ^ flip));
+}
+
 // Return (sin, cos) of a binary angle, absolute error 2.1e-7: the angle is folded onto
-// half a turn, which turns the sign of both functions.
+// half a turn, which turns the sign of both functions. 27 instructions: an addition,
+// two logical ones, a conversion, 21 flops, two sign flips.
 SCRIBBLE_INLINE SineCosine sine_cosine(unsigned int angle)
 {
-    const unsigned int half = (angle + QUARTER_TURN) >> 31;
-    const int folded = static_cast<int>(angle - (half << 31));
-    const float y = static_cast<float>(folded) * PER_TURN;
-    const float sign = ONE - static_cast<float>(static_cast<int>(half + half));
-    return {sign * sine_poly(y), sign * cosine_poly(y)};
+    const unsigned int flip = (angle + QUARTER_TURN) & HALF_TURN;
+    const float y = static_cast<float>(static_cast<int>(angle ^ flip)) * PER_TURN;
+    return {flip_sign(sine_poly(y), flip), flip_sign(cosine_poly(y), flip)};
+}
+
+// Round to the nearest integer, ties to even.
+SCRIBBLE_INLINE int round_to_int(float value)
+{
+#if defined(__CUDACC__)
+    return __float2int_rn(value);
+#else
+    return static_cast<int>(rintf(value));
+#endif
 }
 
 // Return dt (nu + K / 2 pi (c S - s C)); coupling is K / 2 pi, sums are S and C.
@@ -151,7 +180,7 @@ SCRIBBLE_INLINE float rate_increment(
 // Round an increment [turn] to binary angle units; abs(turns) < 1/2.
 SCRIBBLE_INLINE int to_binary_increment(float turns)
 {
-    return static_cast<int>(rintf(turns * TURN_F));
+    return round_to_int(turns * TURN_F);
 }
 
 // Round a value in [-1, 1] to 2^-30 fixed point.

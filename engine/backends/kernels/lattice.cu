@@ -1,71 +1,186 @@
-// The lattice step: every oscillator through one integrator stage.
+// The lattice step: every oscillator through some steps of an integrator.
 //
 //   increment_i = dt (nu_i + K/2pi (c_i S_i - s_i C_i))              [turn]
 //   S_i, C_i: sums of sine and cosine over the neighbours, in offset order
-//   out_i = base_i + round(move),  move = feed * increment, or at the last stage the
+//   phase_i = base_i + round(move),  move = feed * increment, or at the last stage the
 //   weighted increments of all stages
 //
-// Thread mapping: one thread per node, grid-stride; neighbouring threads hold
-// neighbouring columns, so reads and writes of a warp are contiguous for every offset.
-// Bytes per node: 8 read and 4 written (Euler) beside the neighbours, which the caches
-// serve; another 4 read and 4 + 4 moved for the collected increments of a stage.
-// Operations per node: z + 1 sine-cosine pairs of about 24 flops, 2 z + 8 flops.
+// Thread mapping: a block holds a tile and a halo as wide as the levels (stages times
+// steps) it works; each level makes one more place on every side invalid. A tile is one
+// flat array: thread t takes the places t, t + threads, ...; a neighbour is a constant
+// distance away, and what wraps around the end of a row lies in the invalid part. So a
+// warp reads 32 neighbouring places for every neighbour: 8 bytes per lane, no bank
+// conflicts. Sine and cosine are made once per node and level.
+//
+// Per node and level, z = 4, Euler: 16 words of shared memory moved per lane and node
+// (z + 1 pairs, a pair back, phase twice, detuning, phase back), that is 16 wavefronts
+// per 32 nodes; 27 instructions for sine and cosine, 2 z + 8 for the move, z + 6
+// accesses, about 6 of loop and addresses.
+// Global bytes per node and launch: 8 read (more by the halo), 4 written; per node and
+// step these are divided by the steps of a launch.
 
-#include "box.cuh"
+#include "tiles.cuh"
+
+#if !defined(SCRIBBLE_NEIGHBOURS)
+#define SCRIBBLE_NEIGHBOURS 4
+#endif
 
 using namespace scribble;
 
-// A missing neighbour counts as sine = cosine = 0, and the first neighbour starts the
-// sums where the others are added: the same signed zeros as on the CPU.
-SCRIBBLE_INLINE SineCosine sum_neighbours(
-    const unsigned int* __restrict__ phases, const int* __restrict__ offsets,
-    unsigned int offset_count, const Box& box, unsigned int node)
+constexpr unsigned int THREADS = 512u;  // known here, so that a batch shares addresses
+constexpr unsigned int BATCH = 4u;      // places of a thread that are worked together
+
+// Take B places of this thread, from i on, through an Euler step.
+template <unsigned int B>
+SCRIBBLE_INLINE void advance_batch(
+    const TileFields& fields, const Reach<SCRIBBLE_NEIGHBOURS>& reach,
+    const Gains& gains, unsigned int i)
 {
-    const Site site = locate_node(box, node);
-    SineCosine sum = {0.0f, 0.0f};
-    for (unsigned int o = 0; o < offset_count; ++o) {
-        const unsigned int neighbour = find_node(box, site, offsets + 3 * o);
-        SineCosine term = {0.0f, 0.0f};
-        if (neighbour != OUTSIDE) {
-            term = sine_cosine(phases[neighbour]);
-        }
-        sum.sine = o == 0 ? term.sine : sum.sine + term.sine;
-        sum.cosine = o == 0 ? term.cosine : sum.cosine + term.cosine;
+    float increment[B];
+#pragma unroll
+    for (unsigned int k = 0; k < B; ++k) {
+        const unsigned int place = i + k * THREADS;
+        const float detuning = fields.detunings[place];
+        increment[k] = find_increment(fields.waves + place, reach, detuning, gains);
     }
-    return sum;
+#pragma unroll
+    for (unsigned int k = 0; k < B; ++k) {
+        unsigned int* phase = fields.phases + i + k * THREADS;
+        *phase = move_euler(*phase, increment[k]);
+    }
 }
 
-// base: phases at the start of the step, shape (nodes,)
-// phases: phases at which the rate is taken, shape (nodes,)
-// detunings: natural frequency minus frame [Hz], shape (nodes,)
-// offsets: neighbour offsets in the box, shape (offset_count, 3)
-// coupling: K / 2 pi [1/s]; dt: time step [s]; feed, weight: the tableau's row
-// total: weighted increments so far [turn], shape (nodes,); unused by a single stage
-// out: result, shape (nodes,); aliases neither base nor phases
-extern "C" __global__ void step_lattice(
-    const unsigned int* __restrict__ base, const unsigned int* __restrict__ phases,
-    const float* __restrict__ detunings, const int* __restrict__ offsets,
-    unsigned int offset_count, unsigned int slabs, unsigned int rows,
-    unsigned int columns, unsigned int periodic, float coupling, float dt, float feed,
-    float weight, int is_first, int is_last, float* __restrict__ total,
+// Take the places lo .. hi - 1 through an Euler step.
+SCRIBBLE_INLINE void advance_euler(
+    const TileFields& fields, const Reach<SCRIBBLE_NEIGHBOURS>& reach,
+    const Gains& gains, unsigned int lo, unsigned int hi)
+{
+    unsigned int i = lo + threadIdx.x;
+    for (; i + (BATCH - 1u) * THREADS < hi; i += BATCH * THREADS) {
+        advance_batch<BATCH>(fields, reach, gains, i);
+    }
+#pragma unroll 1
+    for (; i < hi; i += THREADS) {
+        advance_batch<1>(fields, reach, gains, i);
+    }
+}
+
+// Take the places lo .. hi - 1 through one stage of several.
+SCRIBBLE_INLINE void advance_stage(
+    const TileFields& fields, const Reach<SCRIBBLE_NEIGHBOURS>& reach,
+    const Gains& gains, const Stage& stage, unsigned int lo, unsigned int hi)
+{
+#pragma unroll 2
+    for (unsigned int i = lo + threadIdx.x; i < hi; i += THREADS) {
+        const float increment =
+            find_increment(fields.waves + i, reach, fields.detunings[i], gains);
+        unsigned int base = fields.bases[i];
+        float total = fields.totals[i];
+        fields.phases[i] = move_stage(fields.phases[i], increment, stage, base, total);
+        fields.bases[i] = base;
+        fields.totals[i] = total;
+    }
+}
+
+// Make the sines and cosines of B places of this thread, from i on.
+template <unsigned int B>
+SCRIBBLE_INLINE void fill_batch(const TileFields& fields, unsigned int i)
+{
+    SineCosine wave[B];
+#pragma unroll
+    for (unsigned int k = 0; k < B; ++k) {
+        wave[k] = sine_cosine(fields.phases[i + k * THREADS]);
+    }
+#pragma unroll
+    for (unsigned int k = 0; k < B; ++k) {
+        fields.waves[i + k * THREADS] = wave[k];
+    }
+}
+
+// Make the sines and cosines of the places lo .. hi - 1 for the next level.
+SCRIBBLE_INLINE void fill_tile(
+    const TileFields& fields, unsigned int lo, unsigned int hi)
+{
+    unsigned int i = lo + threadIdx.x;
+    for (; i + (BATCH - 1u) * THREADS < hi; i += BATCH * THREADS) {
+        fill_batch<BATCH>(fields, i);
+    }
+#pragma unroll 1
+    for (; i < hi; i += THREADS) {
+        fill_batch<1>(fields, i);
+    }
+}
+
+// Likewise in a tile that an open boundary cuts: what lies outside stays zero.
+SCRIBBLE_INLINE void fill_clipped_tile(
+    const TileFields& fields, unsigned int lo, unsigned int hi)
+{
+#pragma unroll 1
+    for (unsigned int i = lo + threadIdx.x; i < hi; i += THREADS) {
+        if (view_bits(fields.detunings[i]) != OUTSIDE_MARK) {
+            fields.waves[i] = sine_cosine(fields.phases[i]);
+        }
+    }
+}
+
+// phases: shape (nodes,); detunings: natural frequency minus frame [Hz], shape (nodes,)
+// scheme: feeds, with a zero for the last stage, then weights, shape (2 stages,)
+// codes: offsets as in `unpack_offsets`; tile_* with the halo; halo_*: on either side
+// stages, steps: of the integrator, of this launch
+// coupling: K / 2 pi [1/s]; gain: 2^32 dt [s]
+// is_wide: whether columns, tiles and halos are multiples of 4, for 16-byte accesses
+// out: result, shape (nodes,); does not alias phases
+extern "C" __global__ void __launch_bounds__(THREADS, 2) step_lattice(
+    const unsigned int* __restrict__ phases, const float* __restrict__ detunings,
+    const float* __restrict__ scheme, unsigned int slabs, unsigned int rows,
+    unsigned int columns, unsigned int periodic, unsigned long long codes,
+    unsigned int tile_slabs, unsigned int tile_rows, unsigned int tile_columns,
+    unsigned int halo_slabs, unsigned int halo_rows, unsigned int halo_columns,
+    int stages, int steps, float coupling, float gain, int is_wide,
     unsigned int* __restrict__ out)
 {
+    extern __shared__ uint4 shared_words[];
     const Box box = {slabs, rows, columns, periodic};
-    const unsigned long long nodes = count_nodes(box);
-    for (unsigned long long i = first_element(); i < nodes; i += grid_stride()) {
-        const unsigned int node = static_cast<unsigned int>(i);
-        const SineCosine sum = sum_neighbours(phases, offsets, offset_count, box, node);
-        const SineCosine own = sine_cosine(phases[i]);
-        const float increment = rate_increment(detunings[i], own, sum, coupling, dt);
-        float move = increment;
-        if (!is_first || !is_last) {
-            const float share = weight * increment;
-            const float collected = is_first ? share : total[i] + share;
-            if (!is_last) {
-                total[i] = collected;
-            }
-            move = is_last ? collected : feed * increment;
+    const TileShape shape = {
+        tile_slabs, tile_rows, tile_columns, halo_slabs, halo_rows, halo_columns};
+    const Tile tile = place_tile(box, shape);
+    const unsigned int plane = tile_rows * tile_columns;
+    const unsigned int count = tile_slabs * plane;
+    const TileFields fields = place_fields(shared_words, count);
+    if (is_wide) {
+        load_tile<4>(phases, detunings, box, tile, fields);
+    } else {
+        load_tile<1>(phases, detunings, box, tile, fields);
+    }
+    __syncthreads();
+    const Reach<SCRIBBLE_NEIGHBOURS> reach = unpack_offsets<SCRIBBLE_NEIGHBOURS>(
+        codes, static_cast<int>(plane), static_cast<int>(tile_columns));
+    // The farthest neighbour; a level makes as many places invalid at either end.
+    const unsigned int margin =
+        (halo_slabs ? plane : 0u) + (halo_rows ? tile_columns : 0u) + 1u;
+    unsigned int lo = 0u;
+    const int levels = stages * steps;
+    for (int level = 0; level < levels; ++level) {
+        const Stage stage = read_stage(scheme, level % stages, stages);
+        lo += margin;
+        if (stages == 1) {
+            advance_euler(fields, reach, {coupling, gain}, lo, count - lo);
+        } else {
+            advance_stage(fields, reach, {coupling, gain}, stage, lo, count - lo);
         }
-        out[i] = base[i] + static_cast<unsigned int>(to_binary_increment(move));
+        __syncthreads();
+        if (level + 1 < levels) {
+            if (tile.is_clipped) {
+                fill_clipped_tile(fields, lo, count - lo);
+            } else {
+                fill_tile(fields, lo, count - lo);
+            }
+            __syncthreads();
+        }
+    }
+    if (is_wide) {
+        store_tile<4>(box, tile, fields, out);
+    } else {
+        store_tile<1>(box, tile, fields, out);
     }
 }

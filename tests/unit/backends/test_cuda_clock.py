@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from engine.backends.cuda_clock import SAMPLED_STEPS, EventClock
+from engine.backends.cuda_clock import SAMPLED_STEPS, EventClock, StageShares
 from engine.backends.protocol import PeriodResult
 
 LATTICE_MS, TUNNEL_MS = 3.0, 5.0
@@ -74,3 +74,13 @@ def test_no_time_at_all_is_lattice_time():
     for _ in range(4):
         clock.mark()
     assert clock.complete(PeriodResult(0.0, 0.0, 0)) == PeriodResult(0.0, 0.0, 0)
+
+
+def test_an_unsampled_period_is_split_like_the_last_sample():
+    shares = StageShares()
+    assert shares.split(2.0, 10, 5) == (2.0, 0.0)
+    shares.learn(PeriodResult(3.0, 1.0, 0), 30, 50)
+    # 0.1 s a step and 0.02 s an event: 20 steps and 100 events take equally long.
+    assert shares.split(5.0, 20, 100) == pytest.approx((2.5, 2.5))
+    shares.learn(PeriodResult(4.0, 0.0, 0), 40, 0)
+    assert shares.split(5.0, 20, 100) == pytest.approx((2.5, 2.5))

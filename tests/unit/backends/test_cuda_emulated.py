@@ -5,13 +5,17 @@ are left to `tests/gpu`.
 """
 
 import sys
+import weakref
 
 import numpy as np
 import pytest
 
 from engine.backends.cpu import CpuBackend
-from engine.backends.cuda import CudaBackend, import_cupy
+from engine.backends.cuda import CudaBackend
 from engine.backends.cuda_clock import SAMPLED_STEPS
+from engine.backends.cuda_device import import_cupy
+from engine.backends.cuda_stepping import CudaStepping
+from engine.backends.cuda_tiles import MOST_STEPS, plan_tiles, split_steps
 from engine.backends.matching import Matching, SuccessLaw
 from engine.backends.protocol import TABLEAUS
 from engine.bridge import MatchingNetwork
@@ -26,14 +30,22 @@ from tests.host_cuda.emulated_cupy import (
     CompileException,
     CUDARuntimeError,
     EmulatedCupy,
+    EmulatedDevice,
     EmulatedEvent,
+    EmulatedGraph,
+    EmulatedStream,
 )
 from tests.host_cuda.parity import (
+    BOUNDARIES,
     DT_S,
+    SHAPES,
     CudaParity,
+    assert_same_periods,
+    assert_same_steps,
     build_bridges,
     build_case,
     build_period,
+    run_periods,
 )
 
 
@@ -63,10 +75,50 @@ class TestHostEmulation(CudaParity):
     """Everything of `CudaParity`, on the host."""
 
 
+@pytest.fixture
+def tiny_backend(emulated_cupy, monkeypatch):
+    """A device whose tiles are small, so that lattices have many of them."""
+    attributes = EmulatedDevice.attributes | {
+        "MaxSharedMemoryPerBlockOptin": 24 * 1024,
+        "MaxSharedMemoryPerMultiprocessor": 50 * 1024,
+        "MultiProcessorCount": 7,
+    }
+    monkeypatch.setattr(EmulatedDevice, "attributes", attributes)
+    return CudaBackend()
+
+
+@pytest.mark.parametrize("tableau", TABLEAUS)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("kind", SHAPES)
+def test_many_tiles(tiny_backend, kind, boundary, tableau):
+    case = build_case(kind, SHAPES[kind], boundary)
+    assert_same_steps(
+        tiny_backend, case, tableau, (1, 3) if tableau == "euler" else (1,)
+    )
+
+
+@pytest.mark.parametrize("steps", range(1, MOST_STEPS + 1))
+def test_steps_per_launch(tiny_backend, monkeypatch, steps):
+    """Whatever the plan would choose, each number of steps gives the same bits."""
+
+    def plan(shape, count, limits):
+        parts = split_steps(count, steps)
+        return tuple(plan_tiles(shape, part, limits) for part in parts)
+
+    monkeypatch.setattr("engine.backends.cuda_stepping.plan_steps", plan)
+    for shape in ((40, 52), (37, 41)):
+        case = build_case("square", shape, "mixed")
+        assert_same_steps(tiny_backend, case, "euler", (steps, 2 * steps + 1))
+    case = build_case("chain", (999,), "open")
+    assert_same_steps(tiny_backend, case, "rk2", (steps, steps + 1))
+
+
 def test_each_source_is_compiled_once(emulated_cupy):
     for _ in range(2):
-        assert CudaBackend().device == DEVICE_NAME
-    assert len(emulated_cupy.sources) == len(set(emulated_cupy.sources)) == 4
+        backend = CudaBackend()
+        assert backend.device == DEVICE_NAME
+        backend.build_lattice(*build_case("square", (4, 4), "open"))
+    assert len(emulated_cupy.sources) == len(set(emulated_cupy.sources)) == 5
 
 
 def test_unknown_device_is_a_config_error(emulated_cupy):
@@ -108,10 +160,8 @@ def test_memory_shortage_says_how_much_and_what_to_shrink(emulated_cupy):
         backend.build_lattice(*case)
     emulated_cupy.limit_bytes, emulated_cupy.used_bytes = 2**20, 0
     lattice = backend.build_lattice(*case)
+    backend.step_lattice(lattice, TABLEAUS["rk4"], 1e-3)
     emulated_cupy.limit_bytes = emulated_cupy.used_bytes + 5000
-    period = build_period(3, 1, 1, "rk4")
-    with pytest.raises(ResourceError, match=r"dynamics\.integrator needs 8000 bytes"):
-        backend.step_lattice(lattice, period.tableau, period.dt_s)
     with pytest.raises(ResourceError, match=r"Lower bridges\.per_node"):
         backend.build_bridges(build_bridges(1000))
     with pytest.raises(ResourceError, match=r"20000 bytes.*Lower bridges\.per_node"):
@@ -126,7 +176,7 @@ def test_events_are_few_whatever_the_period(cuda_backend, steps):
     before = EmulatedEvent.recorded
     cuda_backend.advance(lattice, bridges, build_period(bridges.ids.size, 3, steps))
     recorded = EmulatedEvent.recorded - before
-    most = 2 * steps + 2 if steps <= SAMPLED_STEPS else 3 * SAMPLED_STEPS + 1
+    most = 1 + (2 * steps + 2 if steps <= SAMPLED_STEPS else 3 * SAMPLED_STEPS + 1)
     assert recorded <= most
 
 
@@ -160,3 +210,95 @@ def test_procedural_network_is_that_of_cpu(cuda_backend):
         views = (bridge.source, bridge.probability, bridge.coherence, node)
         seen.append((digest, network.mean_probability(), *views))
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("kind", ["chain", "square", "fcc"])
+def test_one_block_and_many_tiles_agree(cuda_backend, emulated_cupy, kind, monkeypatch):
+    case = build_case(
+        kind, {"chain": (300,), "square": (16, 24)}.get(kind, (5, 6, 8)), "mixed"
+    )
+    whole = run_periods(cuda_backend, case, "rk4", 3)
+    monkeypatch.setattr(
+        "engine.backends.cuda_stepping.find_whole_bytes", lambda *_: None
+    )
+    tiled = run_periods(CudaBackend(), case, "rk4", 3)
+    for ours, theirs in zip(whole, tiled, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture
+def graph_backend(emulated_cupy, monkeypatch):
+    """Never takes the one-block kernel, so that periods are captured."""
+    monkeypatch.setattr(
+        "engine.backends.cuda_stepping.find_whole_bytes", lambda *_: None
+    )
+    return CudaBackend()
+
+
+@pytest.mark.parametrize("tableau", TABLEAUS)
+@pytest.mark.parametrize("slice_steps", [1, 2, 5])
+def test_graphs_give_the_same_bits(graph_backend, tableau, slice_steps):
+    """Ticks, windows and their widths change from period to period."""
+    before = EmulatedGraph.launched
+    case = build_case("square", (20, 28), "mixed")
+    assert_same_periods(graph_backend, case, tableau, slice_steps, turns=7)
+    assert EmulatedGraph.launched - before >= 4
+
+
+def test_a_baked_tick_would_be_seen(graph_backend, monkeypatch):
+    """The comparison of graphs has teeth: a plan that is not renewed fails it."""
+    case = build_case("square", (20, 28), "mixed")
+    upload = CudaStepping._upload_plan
+    plans = []
+
+    def upload_first(backend, plan):
+        plans.append(plan)
+        upload(backend, plans[min(len(plans) - 1, 1)])
+
+    monkeypatch.setattr(CudaStepping, "_upload_plan", upload_first)
+    with pytest.raises(AssertionError):
+        assert_same_periods(graph_backend, case, "euler", 2, turns=7)
+
+
+def test_graphs_let_go_of_old_bridges(graph_backend):
+    case = build_case("square", (8, 8), "periodic")
+    lattice = graph_backend.build_lattice(*case)
+    for _ in range(3):
+        bridges = graph_backend.build_bridges(build_bridges(64))
+        gone = weakref.ref(bridges.ids)
+        period = build_period(bridges.ids.size, 3, 4)
+        for _ in range(4):
+            graph_backend.advance(lattice, bridges, period)
+    bridges = graph_backend.build_bridges(build_bridges(64))
+    graph_backend.advance(lattice, bridges, period)
+    assert gone() is None
+
+
+@pytest.mark.parametrize("fixture", ["cuda_backend", "graph_backend"])
+def test_the_host_waits_once_per_period(request, fixture):
+    backend = request.getfixturevalue(fixture)
+    case = build_case("square", (12, 12), "periodic")
+    lattice = backend.build_lattice(*case)
+    bridges = backend.build_bridges(build_bridges(144))
+    for turn in range(4):
+        before = EmulatedStream.waits
+        period = build_period(bridges.ids.size, 3, 8, turn=turn)
+        backend.advance(lattice, bridges, period)
+        assert EmulatedStream.waits == before + 1
+
+
+def test_a_driver_that_cannot_capture_is_worked_around(
+    graph_backend, monkeypatch, caplog
+):
+    def fail(_):
+        EmulatedStream.captured = None
+        raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: no")
+
+    monkeypatch.setattr(EmulatedStream, "end_capture", fail)
+    before = EmulatedGraph.launched
+    case = build_case("square", (8, 8), "periodic")
+    assert_same_periods(graph_backend, case, "euler", turns=5)
+    assert EmulatedGraph.launched == before
+    assert "CUDA graphs are not available (cudaErrorStreamCaptureUnsupported" in (
+        caplog.text
+    )

@@ -4,13 +4,24 @@ import re
 
 import pytest
 
-from engine.backends.kernels import COMPILE_OPTIONS, KERNELS, read_source
+from engine.backends.kernels import (
+    COMPILE_OPTIONS,
+    KERNELS,
+    SPECIALISED,
+    read_source,
+)
 from tests.host_cuda.nvrtc import compile_ptx
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 CUPY_OPTION = "--device-as-default-execution-space"
 """What `cupy.cuda.compiler.compile_using_nvrtc` adds to the options of a back end."""
 SOURCES = sorted(set(KERNELS.values()))
+COORDINATIONS = (2, 4, 6, 8, 12)
+VARIANTS = [
+    (source, neighbours)
+    for source in SOURCES
+    for neighbours in (COORDINATIONS if source in SPECIALISED else (0,))
+]
 # Contraction, flushed subnormals and approximate units all change bits. A plain
 # `mul.f32` may be contracted later by ptxas; `mul.rn.f32` may not.
 FORBIDDEN = re.compile(
@@ -26,15 +37,17 @@ def architecture(request):
     return request.param
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_ptx_is_plain_ieee(source, architecture):
+@pytest.mark.parametrize(("source", "neighbours"), VARIANTS)
+def test_ptx_is_plain_ieee(source, neighbours, architecture):
     options = (*COMPILE_OPTIONS, f"-arch={architecture}", CUPY_OPTION)
-    ptx = compile_ptx(UNFUSED + read_source(source), source, options)
+    ptx = compile_ptx(UNFUSED + read_source(source, neighbours), source, options)
     entries = set(re.findall(r"\.visible \.entry (\w+)\(", ptx))
     assert entries == {name for name, file in KERNELS.items() if file == source}
     assert f".target {architecture}" in ptx
     assert "mul.rn.f32" in ptx
     assert FORBIDDEN.findall(ptx) == []
+    # Registers are counted on: no kernel may spill them to memory by arrays.
+    assert ".local " not in ptx
 
 
 @pytest.mark.parametrize("source", ["lattice.cu", "tunnel.cu"])

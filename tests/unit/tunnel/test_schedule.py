@@ -31,10 +31,13 @@ def list_steps(network: BridgeNetwork, period: Period) -> list[np.ndarray]:
     for step in range(period.step_count):
         first, last = period.segment_bounds[step : step + 2]
         slots = []
-        for lo, hi in period.segments[first:last]:
+        assert period.segment_layers is not None
+        for row in range(first, last):
+            lo, hi = period.segments[row]
             assert lo < hi
             homes = [g for g in network.groups if g.start <= lo and hi <= g.stop]
             assert len(homes) == 1, "a segment must lie within one layer and rung"
+            assert period.segment_layers[row] == homes[0].layer
             slots.append(np.arange(lo, hi))
         due = np.concatenate(slots) if slots else np.zeros(0, np.int64)
         assert len(np.unique(due)) == len(due), "no bridge twice in one step"

@@ -1,0 +1,417 @@
+"""How the `cuda` back end takes a lattice and its bridges through a control period.
+
+A lattice that fits the shared memory of one block runs the whole period in a single
+launch. Larger ones are worked tile by tile; their launches are captured as a graph and
+repeated. Either way the host waits once per period.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.backends.binary import BinaryBackend
+from engine.backends.cuda_clock import EventClock, StageShares
+from engine.backends.cuda_device import CudaDevice
+from engine.backends.cuda_graphs import GraphCache
+from engine.backends.cuda_plan import (
+    LEAST_CAPACITY,
+    PeriodPlan,
+    plan_launches,
+    round_capacity,
+)
+from engine.backends.cuda_tiles import (
+    TILE_THREADS,
+    WHOLE_THREADS,
+    LatticeShape,
+    find_reaches,
+    find_whole_bytes,
+    pack_offsets,
+    plan_steps,
+)
+from engine.backends.layout import box_arguments
+from engine.backends.protocol import (
+    BridgeArrays,
+    Bridges,
+    LatticeState,
+    MatchingArrays,
+    Period,
+    PeriodResult,
+    Tableau,
+)
+from engine.constants import TURN
+from engine.geometry import Geometry
+
+TURN_F = np.float32(TURN)
+"""One turn in units of the binary angle, as the kernels take increments [-]."""
+
+
+@lru_cache(maxsize=16)
+def box_scalars(geometry: Geometry) -> tuple[np.uint32, ...]:
+    """Return (slabs, rows, columns, bit mask of the closed axes) for a launch."""
+    box, periodic, _ = box_arguments(geometry)
+    mask = sum(int(closed) << axis for axis, closed in enumerate(periodic))
+    return (*(np.uint32(cells) for cells in box), np.uint32(mask))
+
+
+@lru_cache(maxsize=16)
+def tile_shape(geometry: Geometry, stages: int) -> LatticeShape:
+    """Return what the plan of the lattice kernel needs."""
+    _, _, table = box_arguments(geometry)
+    return LatticeShape(geometry.box, find_reaches(table.tolist()), stages)
+
+
+@lru_cache(maxsize=16)
+def offset_codes(geometry: Geometry) -> np.uint64:
+    """Return the neighbour offsets as the kernels take them."""
+    return np.uint64(pack_offsets(box_arguments(geometry)[2].tolist()))
+
+
+def take_formula(lattice: LatticeState, bridges: MatchingArrays) -> tuple[Any, ...]:
+    """Return what decides ends and success of computed bridges, for a launch."""
+    matching = bridges.matching
+    layout = (matching.node_count, matching.high_bits, matching.low_bits)
+    words = (np.uint32(number) for number in layout)
+    return (bridges.keys, lattice.detunings, *words, *matching.law.words)
+
+
+def scale_gains(lattice: LatticeState, dt_s: float) -> tuple[np.float32, np.float32]:
+    """Return K / 2 pi [1/s] and 2^32 dt [s]; a power of two keeps every bit of dt."""
+    return np.float32(lattice.coupling_turns), np.float32(dt_s) * TURN_F
+
+
+class CudaStepping(BinaryBackend):
+    """Runs periods on a CUDA device; what lies in its memory is another's concern."""
+
+    def __init__(self, device: int) -> None:
+        """Take a device and compile the kernels that every run needs.
+
+        Args:
+            device: CUDA device index as CuPy counts them, >= 0.
+
+        Raises:
+            BackendUnavailableError: CuPy, a driver or a device is missing, or the
+                kernels do not compile.
+            ConfigError: There is no device of that index.
+        """
+        self._device = CudaDevice(device)
+        self._cupy = cupy = self._device.cupy
+        self._device.load("tunnel.cu")
+        self._device.load("observables.cu")
+        self._device.load("matching.cu")
+        self._schemes: dict[Tableau, Any] = {}
+        with self._device.working():
+            # Successes so far and the cycles of both stages, read in one copy.
+            self._totals = cupy.zeros(3, dtype=np.uint64)
+            self._plan_words = cupy.zeros(LEAST_CAPACITY, dtype=np.uint64)
+        self._success_total, self._stage_clocks = self._totals[:1], self._totals[1:]
+        self._last_clocks: list[Any] = [0, 0]
+        self._clock = EventClock(cupy.cuda.Event, cupy.cuda.get_elapsed_time)
+        self._shares = StageShares()
+        self._graphs = GraphCache(self._device)
+        self._owners: tuple[Any, ...] = (None,) * (1 + len(fields(BridgeArrays)))
+        self._successes_taken = 0
+
+    def load_lattice_kernels(self, geometry: Geometry) -> None:
+        """Compile and load the kernels for a coordination number, once.
+
+        Args:
+            geometry: The lattice.
+
+        Raises:
+            BackendUnavailableError: They do not compile.
+        """
+        neighbours = len(geometry.offsets)
+        for source, kernel in (
+            ("lattice.cu", "step_lattice"),
+            ("period.cu", "run_period"),
+        ):
+            self._device.load(source, neighbours)
+            self._device.allow_shared(kernel, neighbours)
+
+    def advance(
+        self, lattice: LatticeState, bridges: Bridges, period: Period
+    ) -> PeriodResult:
+        """Run one control period; bridges with computed ends take plain launches.
+
+        Args:
+            lattice: Oscillators, changed in place.
+            bridges: Bridges, changed in place.
+            period: Steps, windows and integrator.
+
+        Returns:
+            Wall time of both stages [s], split by a sample of the steps, and the
+            number of successes.
+
+        Raises:
+            ResourceError: A tile does not fit the shared memory of the device.
+        """
+        if isinstance(bridges, MatchingArrays):
+            with self._device.working():
+                self._clock.start(int(np.count_nonzero(np.diff(period.segment_bounds))))
+                return self._clock.complete(super().advance(lattice, bridges, period))
+        plan = plan_launches(period)
+        shape = tile_shape(lattice.geometry, len(period.tableau.weights))
+        whole_bytes = find_whole_bytes(shape, self._device.limits)
+        with self._device.working():
+            self._upload_plan(plan)
+            if whole_bytes:
+                return self._advance_whole(lattice, bridges, period, plan, whole_bytes)
+            key, kept = self._name_launches(lattice, bridges, period, plan)
+            self._clock.start(0)
+            self._clock.mark()
+            issue = partial(self._issue, lattice, bridges, period, plan)
+            if not self._graphs.run(key, kept, lattice, issue):
+                return self._advance_sampled(period, plan, issue)
+            whole_s, successes = self._finish()
+            shares = self._shares.split(whole_s, period.step_count, plan.events)
+            return PeriodResult(*shares, successes)
+
+    def mark(self) -> int:
+        """Record a point in time on the device if its stage is in the sample."""
+        return self._clock.mark()
+
+    def seconds_between(self, first: int, second: int) -> float:
+        """Return the time between two marks [s], 0 outside the sample."""
+        return self._clock.measure(first, second)
+
+    def _finish(self) -> tuple[float, int]:
+        """Wait for a period that is timed as a whole; return seconds and successes."""
+        self._clock.mark()
+        successes = self.take_successes()
+        return self._clock.measure(0, 1), successes
+
+    def _advance_sampled(
+        self, period: Period, plan: PeriodPlan, issue: Callable[..., None]
+    ) -> PeriodResult:
+        """Run a period launch by launch, with events between some of its stages."""
+        slices = period.slice_count if plan.launches_per_slice else 0
+        self._clock.start(slices)
+        issue(self._clock.mark)
+        successes = self.take_successes()
+        marks = range(2 * slices + 1)
+        spans = [self._clock.measure(mark, mark + 1) for mark in marks]
+        sums = sum(spans[::2]), sum(spans[1::2])
+        result = self._clock.complete(PeriodResult(*sums, successes))
+        self._shares.learn(result, period.step_count, plan.events)
+        return result
+
+    def _advance_whole(
+        self,
+        lattice: LatticeState,
+        bridges: BridgeArrays,
+        period: Period,
+        plan: PeriodPlan,
+        shared_bytes: int,
+    ) -> PeriodResult:
+        """Run a period of a small lattice in one launch of one block.
+
+        Its own clock splits the time: the block counts the cycles of both stages.
+        """
+        geometry, tableau = lattice.geometry, period.tableau
+        shape = tile_shape(geometry, len(tableau.weights))
+        terms = (self._plan_words, np.float32(period.dt_s), lattice.phases)
+        pads = (np.uint32(reach) for reach in shape.reaches[:2])
+        slices = (np.int32(period.slice_count), np.int32(period.slice_steps))
+        scheme = self._take_scheme(tableau)
+        arguments = (
+            *(*bridges.columns, *terms, self._success_total),
+            *(lattice.detunings, scheme, *box_scalars(geometry)),
+            *(offset_codes(geometry), *pads, np.int32(shape.stages), *slices),
+            np.uint32(plan.launches_per_slice),
+            *scale_gains(lattice, period.dt_s),
+            self._stage_clocks,
+        )
+        self._clock.start(0)
+        self._clock.mark()
+        self._device.launch(
+            "run_period",
+            (1, WHOLE_THREADS),
+            arguments,
+            neighbours=len(geometry.offsets),
+            shared_bytes=shared_bytes,
+        )
+        whole_s, successes = self._finish()
+        steps, events = (int(clocks) for clocks in self._last_clocks)
+        tunnel_s = whole_s * events / max(steps + events, 1)
+        return PeriodResult(whole_s - tunnel_s, tunnel_s, successes)
+
+    def _upload_plan(self, plan: PeriodPlan) -> None:
+        """Copy what is due to the device; a larger array makes old graphs useless."""
+        if plan.words.size > self._plan_words.size:
+            self._graphs.clear()
+            capacity = round_capacity(plan.words.size)
+            self._plan_words = self._cupy.zeros(capacity, dtype=np.uint64)
+        words = np.zeros(self._plan_words.size, np.uint64)
+        words[: plan.words.size] = plan.words
+        self._plan_words.set(words, stream=self._device.stream)
+
+    def _name_launches(
+        self,
+        lattice: LatticeState,
+        bridges: BridgeArrays,
+        period: Period,
+        plan: PeriodPlan,
+    ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Return the key of a period's launches and the arrays they refer to."""
+        arrays = (lattice.phases, lattice.work["spare"], lattice.detunings)
+        kept = (*arrays, *bridges.columns, self._plan_words)
+        owners = (lattice.detunings, *bridges.columns)
+        if any(a is not b for a, b in zip(owners, self._owners, strict=True)):
+            self._graphs.clear()
+            self._owners = owners
+        addresses = tuple(map(id, kept))
+        steps = (period.step_count, period.slice_steps, period.tableau, period.dt_s)
+        grid = self._device.fill_grid(round_capacity(plan.most_events, 1))
+        lattice_terms = (lattice.geometry, lattice.coupling_turns)
+        launches = (plan.launches_per_slice, grid)
+        return (*steps, *lattice_terms, *launches, addresses), kept
+
+    def _issue(
+        self,
+        lattice: LatticeState,
+        bridges: BridgeArrays,
+        period: Period,
+        plan: PeriodPlan,
+        mark: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Ask for the launches of a period; the same for every period of a key."""
+        mark()
+        launches, waiting = plan.launches_per_slice, 0
+        grid = self._device.fill_grid(round_capacity(plan.most_events, 1))
+        for index in range(period.slice_count):
+            waiting += period.slice_steps if index else 0
+            if launches:
+                self._step_between(lattice, period, waiting, is_first=index == 0)
+                waiting = 0
+                mark()
+                first = index * launches
+                for launch in range(first, first + launches):
+                    ticks = index * period.slice_steps
+                    self._run_events(lattice, bridges, period, (launch, ticks), grid)
+                mark()
+        self._step_between(lattice, period, waiting, is_first=not launches)
+        self._step_half(lattice, period)
+        mark()
+
+    def _run_events(
+        self,
+        lattice: LatticeState,
+        bridges: BridgeArrays,
+        period: Period,
+        place: tuple[int, int],
+        grid: tuple[int, int],
+    ) -> None:
+        """Ask for one launch of events; `place` is its number and its ticks."""
+        numbers = (*(np.uint32(word) for word in place), np.float32(period.dt_s))
+        outputs = (lattice.phases, self._success_total)
+        arguments = (*bridges.columns, self._plan_words, *numbers, *outputs)
+        self._device.launch("run_tunnel_events", grid, arguments)
+
+    def step_lattice(
+        self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int = 1
+    ) -> None:
+        """Advance all oscillators by `count` equal time steps without bridges.
+
+        Args:
+            lattice: Oscillators, changed in place.
+            tableau: Integrator.
+            dt_s: Time step [s].
+            count: Number of steps, >= 1.
+
+        Raises:
+            ResourceError: A tile does not fit the shared memory of the device.
+        """
+        geometry, stages = lattice.geometry, len(tableau.weights)
+        box, z = box_scalars(geometry), len(geometry.offsets)
+        codes, gains = offset_codes(geometry), scale_gains(lattice, dt_s)
+        shape = tile_shape(geometry, stages)
+        scheme = self._take_scheme(tableau)
+        with self._device.working():
+            for plan in plan_steps(shape, count, self._device.limits):
+                extents = (np.uint32(cells) for cells in (*plan.tile, *plan.halo))
+                inputs = (lattice.phases, lattice.detunings, scheme, *box, codes)
+                counts = (np.int32(stages), np.int32(plan.steps))
+                wide, out = np.int32(shape.is_wide), lattice.work["spare"]
+                self._device.launch(
+                    "step_lattice",
+                    (plan.blocks, TILE_THREADS),
+                    (*inputs, *extents, *counts, *gains, wide, out),
+                    neighbours=z,
+                    shared_bytes=plan.shared_bytes,
+                )
+                lattice.phases, lattice.work["spare"] = out, lattice.phases
+
+    def _take_scheme(self, tableau: Tableau) -> Any:
+        """Return feeds, with a zero for the last stage, and weights on the device."""
+        if tableau not in self._schemes:
+            rows = np.array((*tableau.feeds, 0.0, *tableau.weights), np.float32)
+            with self._device.working():
+                self._schemes[tableau] = self._cupy.asarray(rows)
+        return self._schemes[tableau]
+
+    def step_tunnels(
+        self,
+        lattice: LatticeState,
+        bridges: BridgeArrays,
+        period: Period,
+        segments: npt.NDArray[np.int64],
+        tick: int,
+    ) -> None:
+        """Let the bridges in `segments` attempt one event each.
+
+        Args:
+            lattice: Oscillators, changed in place.
+            bridges: Bridges, changed in place.
+            period: Gives the time step and the random key.
+            segments: Contiguous slots that are due, shape (m, 2), in host memory.
+            tick: Number of this tunnel step, counted from 1.
+        """
+        alone = replace(
+            period,
+            step_count=period.slice_steps,
+            first_tick=tick,
+            segments=segments,
+            segment_bounds=np.array([0, len(segments)]),
+            segment_layers=None,
+        )
+        plan = plan_launches(alone)
+        grid = self._device.fill_grid(max(plan.most_events, 1))
+        with self._device.working():
+            self._upload_plan(plan)
+            for launch in range(plan.launches_per_slice):
+                self._run_events(lattice, bridges, alone, (launch, 0), grid)
+
+    def step_matchings(
+        self,
+        lattice: LatticeState,
+        bridges: MatchingArrays,
+        period: Period,
+        segments: npt.NDArray[np.int64],
+        tick: int,
+    ) -> None:
+        """Let the bridges in `segments`, whose ends are computed, attempt likewise."""
+        seed, stream = (np.uint32(word) for word in period.key)
+        scalars = (np.uint32(tick), np.float32(period.dt_s), seed, stream)
+        formula = take_formula(lattice, bridges)
+        outputs = (lattice.phases, *bridges.state_columns, self._success_total)
+        with self._device.working():
+            for lo, hi in segments.tolist():
+                if lo < hi:
+                    span = (np.uint64(lo), np.uint64(hi))
+                    arguments = (*formula, *span, *scalars, *outputs)
+                    grid = self._device.fill_grid(hi - lo)
+                    self._device.launch("run_matching_events", grid, arguments)
+
+    def take_successes(self) -> int:
+        """Return the successes since the last call; waits for the device."""
+        with self._device.working():
+            total, *clocks = self._totals.get().tolist()
+        self._last_clocks = clocks
+        count, self._successes_taken = int(total) - self._successes_taken, int(total)
+        return count
