@@ -176,7 +176,13 @@ class CpuBackend(BinaryBackend):
         # every bit of it.
         gains = (np.float32(lattice.coupling_turns), np.float32(dt_s) * TURN_F)
         while count:
-            plan = plan_pass(box, len(tableau.weights), count, self.threads)
+            plan = plan_pass(
+                box,
+                len(tableau.weights),
+                count,
+                self.threads,
+                is_chain=len(offsets) == 2,
+            )
             scratch = self._take_scratch(lattice, plan)
             out = lattice.work["spare"]
             step_lattice(

@@ -95,20 +95,21 @@ class Rings(NamedTuple):
     """The whole scratch memory of a part."""
 
 
-def plan_rings(box: Box, stages: int, steps: int) -> Rings:
+def plan_rings(box: Box, stages: int, steps: int, *, is_chain: bool) -> Rings:
     """Lay out the planes of a pass.
 
     Args:
         box: (slabs, rows, columns) of the lattice.
         stages: Stages of the integrator.
         steps: Steps of the pass.
+        is_chain: Whether nodes have neighbours along the columns only.
 
     Returns:
         Sizes and places of planes and rings.
     """
-    slabs, rows, columns = box
+    _, rows, columns = box
     levels = stages * steps
-    if slabs == rows == 1:
+    if is_chain:
         columns = min(columns, CHAIN_PIECE) + 2 * levels
     width = fill_lines(columns + 2) if columns >= WIDE_ROW else columns + 2
     halo_rows = 2 if rows > 1 else 0
@@ -151,7 +152,9 @@ class Pass(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def plan_pass(box: Box, stages: int, count: int, threads: int) -> Pass:
+def plan_pass(
+    box: Box, stages: int, count: int, threads: int, *, is_chain: bool
+) -> Pass:
     """Choose how many steps a pass takes and into how many parts it splits.
 
     As many steps as fit the cache of a core, unless the overlap of the parts would
@@ -162,15 +165,15 @@ def plan_pass(box: Box, stages: int, count: int, threads: int) -> Pass:
         stages: Stages of the integrator.
         count: Steps that are due, >= 1.
         threads: Threads that share the work, >= 1.
+        is_chain: Whether nodes have neighbours along the columns only.
 
     Returns:
         The pass.
     """
-    is_chain = box[0] == box[1] == 1
     extent = box[2] if is_chain else box[0]
     steps = min(count, MOST_STEPS)
     while True:
-        rings = plan_rings(box, stages, steps)
+        rings = plan_rings(box, stages, steps, is_chain=is_chain)
         overlap = rings.levels * threads * SPAN_PER_LEVEL
         fits = rings.size * ENTRY_BYTES <= CACHE_BYTES and overlap <= extent
         if fits or steps == 1:
@@ -550,8 +553,8 @@ def advance_part(fields, scratch, rings, lattice, gains, tableau, part):
     phases, detunings, out = fields
     memory = (phases.ctypes.data, detunings.ctypes.data, out.ctypes.data)
     own = locate_planes(scratch, rings, part)
-    box, periodic, _ = lattice
-    is_chain = box[0] == 1 and box[1] == 1
+    box, periodic, offsets = lattice
+    is_chain = offsets.shape[0] == 2
     extent, parts = box[2] if is_chain else box[0], scratch.shape[0]
     span = (part * extent // parts, (part + 1) * extent // parts)
     if not is_chain:

@@ -22,9 +22,9 @@ F32Array = npt.NDArray[np.float32]
 DT_S, COUPLING_RAD_S = 0.00025, 216.0
 SHAPES = {
     "chain": [(50,), (9001,)],
-    "square": [(20, 37), (3, 3), (31, 256)],
+    "square": [(20, 37), (3, 3), (31, 256), (1, 40), (40, 1)],
     "triangular": [(16, 300), (40, 5)],
-    "cubic": [(9, 8, 20)],
+    "cubic": [(9, 8, 20), (2, 2, 30), (5, 2, 7)],
     "bcc": [(7, 12, 8)],
     "fcc": [(6, 5, 250), (20, 4, 4)],
 }
@@ -104,7 +104,8 @@ def test_bits_do_not_depend_on_the_cut(
     gains = (np.float32(COUPLING_RAD_S / 6.0), np.float32(DT_S) * TURN_F)
     ends = []
     for steps, parts in ((1, 1), (2, 3), (3, 1), (6, 2), (6, 7)):
-        rings = plan_rings(box, len(tableau[1]), steps)
+        is_chain = len(offsets) == 2
+        rings = plan_rings(box, len(tableau[1]), steps, is_chain=is_chain)
         scratch = cpu_lattice.build_scratch(rings, parts)
         # What an earlier pass left in the planes must not matter.
         scratch[:] = 0x3F800000
@@ -136,8 +137,9 @@ def test_a_pass_fits_the_cache_and_overlaps_little(
     box: tuple[int, int, int], threads: int, stages: int
 ) -> None:
     for count in (1, 4, 40):
-        plan = plan_pass(box, stages, count, threads)
-        extent = box[2] if box[0] == box[1] == 1 else box[0]
+        is_chain = box[0] == box[1] == 1
+        plan = plan_pass(box, stages, count, threads, is_chain=is_chain)
+        extent = box[2] if is_chain else box[0]
         assert 1 <= plan.steps <= min(count, MOST_STEPS)
         assert 1 <= plan.parts <= extent
         assert plan.rings.levels == stages * plan.steps
