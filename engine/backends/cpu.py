@@ -13,14 +13,9 @@ import numpy.typing as npt
 
 from engine.backends import cpu_observables as observables
 from engine.backends.binary import BinaryBackend
-from engine.backends.cpu_lattice import (
-    Pass,
-    build_scratch,
-    plan_pass,
-    step_lattice,
-    tableau_arrays,
-)
+from engine.backends.cpu_lattice import step_lattice
 from engine.backends.cpu_matching import run_matching_events, sum_thresholds
+from engine.backends.cpu_pass import Pass, build_scratch, plan_pass, tableau_arrays
 from engine.backends.cpu_tunnel import run_tunnel_events
 from engine.backends.formulas import TURN_F
 from engine.backends.layout import box_arguments, build_loops, build_units

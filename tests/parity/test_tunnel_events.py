@@ -9,7 +9,7 @@ import pytest
 
 from engine.backends.philox import draw_words
 from engine.backends.protocol import TABLEAUS, Backend, LatticeState
-from engine.bridge import BridgeNetwork, build_matchings
+from engine.bridge import BridgeNetwork, MatchingNetwork, Network, build_matchings
 from engine.config import BridgesConfig, TunnelConfig
 from engine.geometry import build_geometry
 from engine.tunnel import TunnelSchedule
@@ -20,21 +20,33 @@ LAYERS = 3
 STEPS = 20
 DT_S = 0.001
 KAPPA = 5.0
+TUNNEL = TunnelConfig(base_frequency=600.0, max_probability=0.5)
+
+
+def build_stored(backend: Backend) -> Network:
+    """Build matchings with P between 0.05 and 1."""
+    edges = build_matchings(NODES, BridgesConfig(per_node=LAYERS), 1)
+    edges.strengths_rad_s[:] = KAPPA
+    probabilities = np.linspace(0.05, 1.0, len(edges))
+    return BridgeNetwork(edges, probabilities, backend, TUNNEL)
+
+
+def build_computed(backend: Backend, lattice: LatticeState) -> Network:
+    """Build matchings whose ends are computed; without detuning all P are p_max."""
+    config = BridgesConfig("procedural", per_node=LAYERS, strength_rad_s=KAPPA)
+    return MatchingNetwork(config, lattice, backend, TUNNEL, seed=1)
 
 
 def run_events(
-    backend: Backend, frequency_hz: float
-) -> tuple[LatticeState, BridgeNetwork, int]:
-    """Run tunnel events alone: no coupling, no detuning, P between 0.05 and 1."""
+    backend: Backend, frequency_hz: float, kind: str = "stored"
+) -> tuple[LatticeState, Network, int]:
+    """Run tunnel events alone: no coupling, no detuning."""
     geometry = build_geometry("square", (20, 30))
     detunings = np.zeros(NODES, np.float32)
     phases = draw_words(3, 1, NODES)[0]
     lattice = backend.build_lattice(geometry, phases, detunings, 0.0)
-    edges = build_matchings(NODES, BridgesConfig(per_node=LAYERS), 1)
-    edges.strengths_rad_s[:] = KAPPA
-    probabilities = np.linspace(0.05, 1.0, len(edges))
-    tunnel = TunnelConfig(base_frequency=600.0)
-    network = BridgeNetwork(edges, probabilities, backend, tunnel)
+    is_stored = kind == "stored"
+    network = build_stored(backend) if is_stored else build_computed(backend, lattice)
     network.follow(frequency_hz)
     schedule = TunnelSchedule(network, DT_S, seed=7)
     period, _ = schedule.plan_period(STEPS, TABLEAUS["euler"])
@@ -42,12 +54,13 @@ def run_events(
     return lattice, network, result.successes
 
 
+@pytest.mark.parametrize("kind", ["stored", "procedural"])
 @pytest.mark.parametrize("frequency_hz", [130.0, 437.0, 1000.0])
 def test_events_agree(
-    binary_backend: Backend, reference: Backend, frequency_hz: float
+    binary_backend: Backend, reference: Backend, frequency_hz: float, kind: str
 ) -> None:
-    exact, exact_network, exact_successes = run_events(reference, frequency_hz)
-    lattice, network, successes = run_events(binary_backend, frequency_hz)
+    exact, exact_network, exact_successes = run_events(reference, frequency_hz, kind)
+    lattice, network, successes = run_events(binary_backend, frequency_hz, kind)
     assert successes == exact_successes
 
     host, exact_host = network.columns_by_id(), exact_network.columns_by_id()

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from engine.backends import cpu_lattice
+from engine.backends import cpu_lattice, cpu_pass
 from engine.backends.cpu import CpuBackend
-from engine.backends.cpu_lattice import CACHE_BYTES, MOST_STEPS, plan_pass, plan_rings
+from engine.backends.cpu_pass import CACHE_BYTES, MOST_STEPS, plan_pass, plan_rings
 from engine.backends.formulas import TURN_F, rate_increment, sine_cosine
 from engine.backends.layout import box_arguments
 from engine.backends.philox import draw_words
@@ -100,13 +100,13 @@ def test_bits_do_not_depend_on_the_cut(
     geometry = build_geometry(kind, shape, (closed,) * len(shape))
     phases, detunings = draw_lattice(geometry)
     box, periodic, offsets = box_arguments(geometry)
-    tableau = cpu_lattice.tableau_arrays(TABLEAUS[integrator])
+    tableau = cpu_pass.tableau_arrays(TABLEAUS[integrator])
     gains = (np.float32(COUPLING_RAD_S / 6.0), np.float32(DT_S) * TURN_F)
     ends = []
     for steps, parts in ((1, 1), (2, 3), (3, 1), (6, 2), (6, 7)):
         is_chain = len(offsets) == 2
         rings = plan_rings(box, len(tableau[1]), steps, is_chain=is_chain)
-        scratch = cpu_lattice.build_scratch(rings, parts)
+        scratch = cpu_pass.build_scratch(rings, parts)
         # What an earlier pass left in the planes must not matter.
         scratch[:] = 0x3F800000
         at, out = phases.copy(), np.empty_like(phases)
