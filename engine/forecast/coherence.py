@@ -1,0 +1,223 @@
+"""Coherence and cost of a run at every rung of the ladder, before it is run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.backends.protocol import TABLEAUS
+from engine.bridge import EdgeList, build_edges
+from engine.config import BridgesConfig, RunConfig
+from engine.crystal import draw_detunings
+from engine.forecast.locking import LockedNetwork, LockedState
+from engine.geometry import build_geometry
+
+MAX_EDGES: Final = 2**24
+"""Lattice edges plus bridges up to which a forecast is made: minutes, 1 GiB."""
+MAX_RUN_EDGES: Final = 2**21
+"""Likewise before and after every run: a second or two."""
+FEW_BRIDGES: Final = 0.1
+"""Bridge ends per node below which random phases may lock around vortices [-]."""
+NODE_STEP_S: Final = 1.0e-9
+"""Wall time per node and Euler step, two cores of `benchmarks/README.md` [s]."""
+EVENT_S: Final = 6.0e-9
+"""Wall time per tunnel event, likewise [s]."""
+
+
+@dataclass(frozen=True)
+class CoherenceForecast:
+    """What a run at one tunnel frequency is expected to reach, and to cost."""
+
+    frequency_hz: float | None
+    """Tunnel frequency of every bridge [Hz]; None: every bridge all the time."""
+    coherence: float
+    """Order parameter r after settling [-], in [0, 1]."""
+    is_trusted: bool
+    """Whether the theory holds here, to 0.01 in r."""
+    reason: str
+    """Why it does not; empty where it is trusted."""
+    events_per_simulated_second: float | None
+    """Tunnel attempts per simulated second [1/s]; None without a frequency."""
+    wall_s_per_simulated_second: float | None
+    """Wall time on two cores of the machine of `benchmarks/README.md` [-]."""
+
+
+@dataclass(frozen=True)
+class LadderForecast:
+    """The forecast of a whole ladder."""
+
+    floor: float
+    """min_coherence [-]."""
+    unlimited: CoherenceForecast
+    """Every bridge all the time."""
+    rungs: tuple[CoherenceForecast, ...]
+    """One per rung, the highest frequency first."""
+
+    @property
+    def cheapest(self) -> CoherenceForecast | None:
+        """The lowest rung that holds the floor, as all above it do."""
+        held = None
+        for rung in self.rungs:
+            if rung.coherence < self.floor:
+                break
+            held = rung
+        return held
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain figures, ready for JSON."""
+        return {**asdict(self), "cheapest": self.cheapest and asdict(self.cheapest)}
+
+
+class Forecaster:
+    """Forecasts of one network at any frequency, each found once.
+
+    Example:
+        >>> from engine.config import LatticeConfig
+        >>> small = RunConfig(lattice=LatticeConfig(shape=(16, 16)))
+        >>> forecaster = build_forecaster(small)
+        >>> forecaster.unlimited.coherence > forecaster.forecast(63.0).coherence > 0.87
+        True
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        edges: EdgeList,
+        detunings_hz: npt.NDArray[np.floating],
+    ) -> None:
+        """Take in a network that has been drawn.
+
+        Args:
+            config: The run.
+            edges: Its bridges.
+            detunings_hz: Natural frequencies minus a common one [Hz], shape (nodes,).
+        """
+        lattice = config.lattice
+        self.config = config
+        self.network = LockedNetwork(
+            build_geometry(lattice.kind, lattice.shape, lattice.periodic),
+            edges,
+            detunings_hz,
+            lattice.coupling_rad_s,
+            config.tunnel,
+        )
+        self._known: dict[float, CoherenceForecast] = {}
+        self._last: LockedState | None = None
+
+    @property
+    def unlimited(self) -> CoherenceForecast:
+        """Forecast for bridges that act all the time."""
+        return self.forecast(math.inf)
+
+    def forecast(self, frequency_hz: float) -> CoherenceForecast:
+        """Forecast a run at one tunnel frequency.
+
+        Args:
+            frequency_hz: Frequency of every bridge [Hz], > 0; may be infinite.
+
+        Returns:
+            Coherence, trust and cost.
+        """
+        if frequency_hz not in self._known:
+            state = self.network.settle(frequency_hz, self._last)
+            self._last = state if state.is_converged else self._last
+            self._known[frequency_hz] = self._describe(state)
+        return self._known[frequency_hz]
+
+    def _describe(self, state: LockedState) -> CoherenceForecast:
+        dynamics, operator = self.config.dynamics, self.network.operator
+        is_finite = not math.isinf(state.frequency_hz)
+        events = operator.bridge_count * state.frequency_hz if is_finite else None
+        stages = len(TABLEAUS[dynamics.integrator].weights)
+        steps_s = NODE_STEP_S * stages * operator.node_count / dynamics.dt_s
+        reason = state.doubt or self._find_doubt()
+        return CoherenceForecast(
+            frequency_hz=state.frequency_hz if is_finite else None,
+            coherence=state.coherence,
+            is_trusted=not reason,
+            reason=reason,
+            events_per_simulated_second=events,
+            wall_s_per_simulated_second=(
+                None if events is None else steps_s + EVENT_S * events
+            ),
+        )
+
+    def _find_doubt(self) -> str:
+        """Say what the configuration itself lets the theory miss."""
+        operator = self.network.operator
+        ends = 2.0 * operator.bridge_count / operator.node_count
+        if ends < FEW_BRIDGES and self.config.lattice.initial_phases == "random":
+            return (
+                "with so few bridges, random initial phases may lock around vortices "
+                "or twisted waves"
+            )
+        return ""
+
+    def forecast_ladder(self) -> LadderForecast:
+        """Forecast every rung, from the highest down."""
+        tunnel = self.config.tunnel
+        rungs = range(tunnel.rungs + 1)
+        return LadderForecast(
+            floor=tunnel.min_coherence,
+            unlimited=self.unlimited,
+            rungs=tuple(self.forecast(tunnel.rung_frequency_hz(k)) for k in rungs),
+        )
+
+    def find_cheapest(self) -> CoherenceForecast | None:
+        """Find the lowest rung that holds the floor by bisection.
+
+        Returns:
+            Its forecast; None where even the highest is below the floor.
+        """
+        tunnel = self.config.tunnel
+        held, missed = -1, tunnel.rungs + 1
+        tried = 0
+        while missed - held > 1:
+            found = self.forecast(tunnel.rung_frequency_hz(tried))
+            is_held = found.coherence >= tunnel.min_coherence
+            held, missed = (tried, missed) if is_held else (held, tried)
+            tried = (held + missed) // 2 if held > 0 or missed <= tunnel.rungs else 5
+            tried = min(max(tried, held + 1), missed - 1)
+        if held < 0:
+            return None
+        return self.forecast(tunnel.rung_frequency_hz(held))
+
+
+def count_edges(config: RunConfig) -> int:
+    """Count lattice edges plus bridges; those of a file are not known yet.
+
+    Args:
+        config: A validated configuration.
+    """
+    lattice, bridges = config.lattice, config.bridges
+    geometry = build_geometry(lattice.kind, lattice.shape, lattice.periodic)
+    is_drawn = bridges.kind in ("matchings", "small_world")
+    drawn = bridges.per_node * lattice.node_count // 2 if is_drawn else 0
+    return len(geometry.half_offsets) * lattice.node_count + drawn
+
+
+def build_forecaster(
+    config: RunConfig, bridges: BridgesConfig | None = None
+) -> Forecaster:
+    """Draw the network of a configuration as a run would, and take it in.
+
+    Args:
+        config: A validated configuration.
+        bridges: Bridges to draw instead of the configured ones.
+
+    Returns:
+        The forecaster.
+
+    Raises:
+        ConfigError: The bridges do not fit the lattice.
+        RecordError: An input cannot be read.
+        ShapeError: An input does not fit the lattice.
+    """
+    lattice = config.lattice
+    geometry = build_geometry(lattice.kind, lattice.shape, lattice.periodic)
+    edges = build_edges(geometry, bridges or config.bridges, config.seed)
+    return Forecaster(config, edges, draw_detunings(lattice, config.seed))
