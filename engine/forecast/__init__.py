@@ -13,7 +13,7 @@ from engine.forecast.coherence import (
     Forecaster,
     LadderForecast,
     build_forecaster,
-    count_edges,
+    count_lattice_edges,
 )
 from engine.forecast.cure import Cure, find_cure
 from engine.forecast.memory import MemoryEstimate, check_memory, estimate_memory
@@ -28,7 +28,7 @@ __all__ = [
     "MemoryEstimate",
     "build_forecaster",
     "check_memory",
-    "count_edges",
+    "count_lattice_edges",
     "estimate_memory",
     "find_cure",
 ]

@@ -55,7 +55,7 @@ class LadderForecast:
     unlimited: CoherenceForecast
     """Every bridge all the time."""
     rungs: tuple[CoherenceForecast, ...]
-    """One per rung, the highest frequency first."""
+    """One per rung, the highest frequency first; none without bridges."""
 
     @property
     def cheapest(self) -> CoherenceForecast | None:
@@ -66,6 +66,13 @@ class LadderForecast:
                 break
             held = rung
         return held
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether any rung, or the bare lattice, holds the floor."""
+        if not self.rungs:
+            return self.unlimited.coherence >= self.floor
+        return self.cheapest is not None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain figures, ready for JSON."""
@@ -158,46 +165,24 @@ class Forecaster:
         return ""
 
     def forecast_ladder(self) -> LadderForecast:
-        """Forecast every rung, from the highest down."""
+        """Forecast every rung, from the highest down; none without bridges."""
         tunnel = self.config.tunnel
-        rungs = range(tunnel.rungs + 1)
+        rungs = range(tunnel.rungs + 1 if self.network.operator.bridge_count else 0)
         return LadderForecast(
             floor=tunnel.min_coherence,
             unlimited=self.unlimited,
             rungs=tuple(self.forecast(tunnel.rung_frequency_hz(k)) for k in rungs),
         )
 
-    def find_cheapest(self) -> CoherenceForecast | None:
-        """Find the lowest rung that holds the floor by bisection.
 
-        Returns:
-            Its forecast; None where even the highest is below the floor.
-        """
-        tunnel = self.config.tunnel
-        held, missed = -1, tunnel.rungs + 1
-        tried = 0
-        while missed - held > 1:
-            found = self.forecast(tunnel.rung_frequency_hz(tried))
-            is_held = found.coherence >= tunnel.min_coherence
-            held, missed = (tried, missed) if is_held else (held, tried)
-            tried = (held + missed) // 2 if held > 0 or missed <= tunnel.rungs else 5
-            tried = min(max(tried, held + 1), missed - 1)
-        if held < 0:
-            return None
-        return self.forecast(tunnel.rung_frequency_hz(held))
-
-
-def count_edges(config: RunConfig) -> int:
-    """Count lattice edges plus bridges; those of a file are not known yet.
+def count_lattice_edges(config: RunConfig) -> int:
+    """Count the edges of the lattice, bridges excluded [-].
 
     Args:
         config: A validated configuration.
     """
-    lattice, bridges = config.lattice, config.bridges
-    geometry = build_geometry(lattice.kind, lattice.shape, lattice.periodic)
-    is_drawn = bridges.kind in ("matchings", "small_world")
-    drawn = bridges.per_node * lattice.node_count // 2 if is_drawn else 0
-    return len(geometry.half_offsets) * lattice.node_count + drawn
+    lattice = config.lattice
+    return build_geometry(lattice.kind, lattice.shape, lattice.periodic).edge_count
 
 
 def build_forecaster(

@@ -154,11 +154,11 @@ class LockedNetwork:
         Returns:
             The state, converged or not.
         """
-        state = LockedState(
-            frequency_hz, np.zeros(self.operator.node_count), self.strengths
-        )
+        nodes = self.operator.node_count
+        stiffnesses = np.minimum(self.strengths, 0.5 * frequency_hz)
+        state = LockedState(frequency_hz, np.zeros(nodes), stiffnesses)
         if start is not None and start.is_converged:
-            state = replace(start, frequency_hz=frequency_hz)
+            state = replace(state, phases=start.phases)
         tolerance, change, coherence = FIRST_TOLERANCE, math.inf, math.inf
         for count in range(1, MAX_ROUNDS + 1):
             before = state.phases

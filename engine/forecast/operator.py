@@ -11,8 +11,6 @@ F64 = npt.NDArray[np.float64]
 
 MAX_ITERATIONS = 400
 """Conjugate-gradient steps per solve; a lattice without bridges needs the most."""
-MIN_POWER = 1e-300
-"""Keeps a direction without stiffness from dividing by zero."""
 
 
 class CouplingOperator:
@@ -143,7 +141,10 @@ class CouplingOperator:
             if find_product(residual, residual) <= goal:
                 return solution - solution.mean(), True
             image = self.apply(weights, direction)
-            stride = power / max(find_product(direction, image), MIN_POWER)
+            curvature = find_product(direction, image)
+            if curvature <= 0.0:  # oscillators that nothing holds
+                break
+            stride = power / curvature
             solution += stride * direction
             residual -= stride * image
             scaled = inverse * residual

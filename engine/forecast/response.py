@@ -79,6 +79,9 @@ def measure_spectrum(
     random = np.random.default_rng(seed)
     signs[operator.lattice_count :] = random.choice([-1.0, 1.0], operator.bridge_count)
     vector = operator.sum_pulls(signs)
+    if not vector.any():  # two bridges between the same ends
+        signs[operator.lattice_count + 1 :] = 0.0
+        vector = operator.sum_pulls(signs)
     vector /= math.sqrt(find_product(vector, vector))
     previous, beta = np.zeros_like(vector), 0.0
     diagonal: list[float] = []
