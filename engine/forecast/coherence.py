@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import types
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -21,7 +22,19 @@ MAX_EDGES: Final = 2**24
 MAX_RUN_EDGES: Final = 2**21
 """Likewise before and after every run: a second or two."""
 FEW_BRIDGES: Final = 0.1
-"""Bridge ends per node below which random phases may lock around vortices [-]."""
+"""Bridge ends per node below which random phases may stay wound up [-]."""
+CHAIN_BRIDGES: Final = 2.0
+"""Likewise on a chain."""
+UNWINDING_AXES: Final = 3
+"""Axes from which on a lattice was seen to unwind random phases by itself."""
+LEAST_PULLS: Final = types.MappingProxyType(
+    {
+        ("matchings", 1): 1.0, ("small_world", 1): 1.0, ("file", 1): 1.0,
+        ("matchings", 2): 0.1, ("small_world", 2): 0.5, ("file", 2): 0.5,
+    }
+)  # fmt: skip
+"""Pull of a node's bridges, by kind and axes, from which on random phases were seen to
+unwind, as a share of K (scanned over 0.1 to 3, with 1 to 8 bridges per node)."""
 NODE_STEP_S: Final = 1.0e-9
 """Wall time per node and Euler step, two cores of `benchmarks/README.md` [s]."""
 EVENT_S: Final = 6.0e-9
@@ -141,7 +154,7 @@ class Forecaster:
         events = operator.bridge_count * state.frequency_hz if is_finite else None
         stages = len(TABLEAUS[dynamics.integrator].weights)
         steps_s = NODE_STEP_S * stages * operator.node_count / dynamics.dt_s
-        reason = state.doubt or self._find_doubt()
+        reason = state.doubt or self._find_doubt(state.frequency_hz)
         return CoherenceForecast(
             frequency_hz=state.frequency_hz if is_finite else None,
             coherence=state.coherence,
@@ -153,14 +166,25 @@ class Forecaster:
             ),
         )
 
-    def _find_doubt(self) -> str:
-        """Say what the configuration itself lets the theory miss."""
-        operator = self.network.operator
-        ends = 2.0 * operator.bridge_count / operator.node_count
-        if ends < FEW_BRIDGES and self.config.lattice.initial_phases == "random":
+    def _find_doubt(self, frequency_hz: float) -> str:
+        """Say where random initial phases may lock into another state than this one.
+
+        Bridges unwind twists and vortices if they reach far and pull hard enough
+        beside the lattice; in three axes the lattice does so by itself.
+        """
+        lattice, bridges = self.config.lattice, self.config.bridges
+        axes = len(lattice.shape)
+        pulls = np.minimum(self.network.strengths, 0.5 * frequency_hz)
+        ends = 2.0 * len(pulls) / lattice.node_count
+        pull = 2.0 * float(pulls.sum()) / lattice.node_count
+        is_local = bridges.kind == "small_world" and bridges.distance_exponent > axes
+        least = LEAST_PULLS.get((bridges.kind, axes), 0.0) * lattice.coupling_rad_s
+        is_short = axes < UNWINDING_AXES and (is_local or pull < least)
+        is_sparse = ends < (CHAIN_BRIDGES if axes == 1 else FEW_BRIDGES)
+        if lattice.initial_phases == "random" and (is_short or is_sparse):
             return (
-                "with so few bridges, random initial phases may lock around vortices "
-                "or twisted waves"
+                "random initial phases may lock around vortices or twisted waves that "
+                "these bridges do not unwind; lattice.initial_phases=aligned avoids it"
             )
         return ""
 

@@ -60,8 +60,8 @@ def _find_coupling(config: RunConfig) -> float | None:
     low = lattice.coupling_rad_s
     high = min(max(low, 1.0) * LARGEST_FACTOR, _largest_coupling(config))
 
-    def holds(coupling_rad_s: float) -> bool:
-        trial = replace(lattice, coupling_rad_s=coupling_rad_s)
+    def holds(coupling_rad_s: float, phases: str = "aligned") -> bool:
+        trial = replace(lattice, coupling_rad_s=coupling_rad_s, initial_phases=phases)
         return _holds(build_forecaster(replace(config, lattice=trial)))
 
     if high <= low or not holds(high):
@@ -70,7 +70,9 @@ def _find_coupling(config: RunConfig) -> float | None:
     while high / low > 1.01:
         middle = math.sqrt(low * high)
         low, high = (low, middle) if holds(middle) else (middle, high)
-    return _round_up(high)
+    found = _round_up(high)
+    # A stiff lattice may keep random phases wound up, so that is asked last.
+    return found if holds(found, lattice.initial_phases) else None
 
 
 def _largest_coupling(config: RunConfig) -> float:

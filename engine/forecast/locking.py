@@ -55,7 +55,7 @@ SMALL_GAP_RAD: Final = 1e-6
 """Gap below which ratios are taken at this one."""
 SLIP_GAP_RAD: Final = 0.5 * math.pi
 """Gap at which the pull of an edge is largest: beyond it, edges slip."""
-MAX_LATTICE_SLIP: Final = 0.02
+MAX_LATTICE_SLIP: Final = 0.015
 """Share of lattice edges beyond it up to which the theory was seen to hold."""
 MAX_BRIDGE_SLIP: Final = 0.1
 """Share of bridges beyond it up to which the theory was seen to hold."""
@@ -163,7 +163,10 @@ class LockedNetwork:
         for count in range(1, MAX_ROUNDS + 1):
             before = state.phases
             is_new = count <= LEAST_ROUNDS or change > SPECTRUM_CHANGE_RAD
-            state, is_solved = self._renew(state, tolerance, has_new_spectrum=is_new)
+            with np.errstate(all="ignore"):  # absurd scales end as "not converged"
+                state, is_solved = self._renew(
+                    state, tolerance, has_new_spectrum=is_new
+                )
             change = _find_change(state.phases, before)
             tolerance = min(max(0.05 * change, LAST_TOLERANCE), tolerance)
             last, coherence = coherence, state.coherence
@@ -236,7 +239,7 @@ class LockedNetwork:
         misses = self.probabilities * (1.0 - self.probabilities) * pulls.squares
         regular, random = float(kicks @ kicks) / nodes, float(misses.sum()) / nodes
         variance = regular * answer.sawtooth + random * answer.shot
-        variance = min(variance, MAX_VARIANCE)
+        variance = min(np.nan_to_num(variance, nan=MAX_VARIANCE), MAX_VARIANCE)
         return replace(
             state,
             lag=answer.lag,

@@ -11,6 +11,10 @@ F64 = npt.NDArray[np.float64]
 
 MAX_ITERATIONS = 400
 """Conjugate-gradient steps per solve; a lattice without bridges needs the most."""
+MIN_CURVATURE = 1e-200
+"""Stiffness along a direction below which nothing holds it."""
+FREE_DRIFT_S = 1.0
+"""Time of free drift that stands for the phases of oscillators nothing holds [s]."""
 
 
 class CouplingOperator:
@@ -128,7 +132,8 @@ class CouplingOperator:
             tolerance: Largest residual relative to `rates` [-].
 
         Returns:
-            x [rad], of mean 0, and whether the tolerance was met.
+            x [rad], of mean 0, and whether the tolerance was met; free drift where
+            nothing holds the oscillators.
         """
         degree = self.sum_pulls(weights, other_sign=1.0)
         inverse = 1.0 / np.where(degree > 0.0, degree, 1.0)
@@ -142,15 +147,16 @@ class CouplingOperator:
                 return solution - solution.mean(), True
             image = self.apply(weights, direction)
             curvature = find_product(direction, image)
-            if curvature <= 0.0:  # oscillators that nothing holds
-                break
+            if not curvature > MIN_CURVATURE:
+                return FREE_DRIFT_S * rates, False
             stride = power / curvature
             solution += stride * direction
             residual -= stride * image
             scaled = inverse * residual
             before, power = power, find_product(residual, scaled)
             direction = scaled + power / before * direction
-        return solution - solution.mean(), False
+        is_finite = bool(np.isfinite(solution).all())
+        return solution - solution.mean() if is_finite else FREE_DRIFT_S * rates, False
 
 
 def find_product(first: F64, second: F64) -> float:

@@ -48,7 +48,7 @@ def draw_config(random: np.random.Generator) -> RunConfig:
             spread_hz=0.2 * spread if is_heavy else spread,
             distribution=law,
             cutoff_hz=4.0 * spread if is_heavy else None,
-            initial_phases="aligned",
+            initial_phases=str(random.choice(["aligned", "random"])),
         ),
         bridges=BridgesConfig(
             kind=str(random.choice(["matchings", "small_world"])),

@@ -95,7 +95,11 @@ def test_warm_start_finds_the_same_state(build_config: BuildConfig) -> None:
         ({"lattice": {**SQUARE, "spread_hz": 2.0}, "bridges": {"kind": "none"}},
          "vortices"),
         ({"lattice": {**SQUARE, "coupling_rad_s": 0.0},
-          "bridges": {"kind": "none"}}, "no locked state"),
+          "bridges": {"kind": "none"}}, "quarter turn"),
+        ({"lattice": {"kind": "chain", "shape": (64,), "spread_hz": 2.0},
+          "bridges": {"per_node": 1}}, "twisted waves"),
+        ({"lattice": {**SQUARE, "spread_hz": 2.0},
+          "bridges": {"kind": "small_world", "distance_exponent": 3.0}}, "unwind"),
     ],
 )  # fmt: skip
 def test_doubt_is_said(
