@@ -56,9 +56,9 @@ SMALL_GAP_RAD: Final = 1e-6
 SLIP_GAP_RAD: Final = 0.5 * math.pi
 """Gap at which the pull of an edge is largest: beyond it, edges slip."""
 MAX_LATTICE_SLIP: Final = 0.015
-"""Share of lattice edges beyond it up to which the theory was seen to hold."""
+"""Share of lattice edges beyond it up to which r was seen to hold to 0.01."""
 MAX_BRIDGE_SLIP: Final = 0.1
-"""Share of bridges beyond it up to which the theory was seen to hold."""
+"""Share of bridges beyond it up to which r was seen to hold to 0.01."""
 
 
 HOPELESS_SLIP: Final = 0.3
