@@ -109,7 +109,7 @@ def _check_size(config: RunConfig) -> None:
     from engine.forecast import MAX_EDGES, count_lattice_edges
 
     bridges = config.bridges
-    is_drawn = bridges.kind in ("matchings", "small_world")
+    is_drawn = bridges.kind in ("matchings", "procedural", "small_world")
     count = count_lattice_edges(config)
     count += bridges.per_node * config.lattice.node_count // 2 if is_drawn else 0
     if count > MAX_EDGES:

@@ -8,7 +8,6 @@ configuration, geometry, oscillators, bridges and the tunnel room's success law.
 
 from engine.forecast.coherence import (
     MAX_EDGES,
-    MAX_RUN_EDGES,
     CoherenceForecast,
     Forecaster,
     LadderForecast,
@@ -16,7 +15,12 @@ from engine.forecast.coherence import (
     count_lattice_edges,
 )
 from engine.forecast.cure import Cure, find_cure
-from engine.forecast.memory import MemoryEstimate, check_memory, estimate_memory
+from engine.forecast.memory import (
+    MAX_RUN_EDGES,
+    MemoryEstimate,
+    check_memory,
+    estimate_memory,
+)
 
 __all__ = [
     "MAX_EDGES",

@@ -12,15 +12,14 @@ import numpy.typing as npt
 
 from engine.backends.protocol import TABLEAUS
 from engine.bridge import EdgeList, build_edges
+from engine.bridge.matching import CHUNK, build_matching
 from engine.config import BridgesConfig, RunConfig
 from engine.crystal import draw_detunings
 from engine.forecast.locking import LockedNetwork, LockedState
-from engine.geometry import build_geometry
+from engine.geometry import Geometry, build_geometry
 
 MAX_EDGES: Final = 2**24
 """Lattice edges plus bridges up to which a forecast is made: minutes, 1 GiB."""
-MAX_RUN_EDGES: Final = 2**21
-"""Likewise before and after every run: a second or two."""
 FEW_BRIDGES: Final = 0.1
 """Bridge ends per node below which random phases may stay wound up [-]."""
 CHAIN_BRIDGES: Final = 2.0
@@ -29,8 +28,10 @@ UNWINDING_AXES: Final = 3
 """Axes from which on a lattice was seen to unwind random phases by itself."""
 LEAST_PULLS: Final = types.MappingProxyType(
     {
-        ("matchings", 1): 1.0, ("small_world", 1): 1.0, ("file", 1): 1.0,
-        ("matchings", 2): 0.1, ("small_world", 2): 0.5, ("file", 2): 0.5,
+        ("matchings", 1): 1.0, ("procedural", 1): 1.0,
+        ("small_world", 1): 1.0, ("file", 1): 1.0,
+        ("matchings", 2): 0.1, ("procedural", 2): 0.1,
+        ("small_world", 2): 0.5, ("file", 2): 0.5,
     }
 )  # fmt: skip
 """Pull of a node's bridges, by kind and axes, from which on random phases were seen to
@@ -228,5 +229,20 @@ def build_forecaster(
     """
     lattice = config.lattice
     geometry = build_geometry(lattice.kind, lattice.shape, lattice.periodic)
-    edges = build_edges(geometry, bridges or config.bridges, config.seed)
+    edges = _draw_edges(geometry, bridges or config.bridges, config)
     return Forecaster(config, edges, draw_detunings(lattice, config.seed))
+
+
+def _draw_edges(
+    geometry: Geometry, bridges: BridgesConfig, config: RunConfig
+) -> EdgeList:
+    """Build the edge list; ends that a run would compute are stored, in chunks."""
+    if bridges.kind != "procedural":
+        return build_edges(geometry, bridges, config.seed)
+    matching = build_matching(geometry.node_count, bridges, config.tunnel, config.seed)
+    ends = np.empty((2, matching.bridge_count), dtype=np.uint32)
+    for start in range(0, matching.bridge_count, CHUNK):
+        ids = np.arange(start, min(start + CHUNK, matching.bridge_count))
+        ends[:, ids] = matching.compute_ends(ids)
+    strengths = np.full(ends.shape[1], bridges.strength_rad_s, dtype=np.float32)
+    return EdgeList(ends[0], ends[1], strengths, np.zeros(ends.shape[1], np.int32))

@@ -91,7 +91,7 @@ def _round_up(value: float) -> float:
 
 def _find_per_node(config: RunConfig) -> int | None:
     bridges = config.bridges
-    if bridges.kind not in ("matchings", "small_world"):
+    if bridges.kind not in ("matchings", "procedural", "small_world"):
         return None
 
     def holds(per_node: int) -> bool:

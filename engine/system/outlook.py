@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.bridge import EdgeList
+from engine.bridge import BridgeNetwork
+from engine.bridge.base import Network
 from engine.config import RunConfig
 from engine.forecast import (
     MAX_RUN_EDGES,
@@ -151,13 +152,13 @@ def _to_entry(
 
 
 def build_outlook(
-    config: RunConfig, edges: EdgeList, detunings_hz: npt.NDArray[np.floating]
+    config: RunConfig, network: Network, detunings_hz: npt.NDArray[np.floating]
 ) -> Outlook | None:
     """Prepare the forecast of a run that has been drawn.
 
     Args:
         config: The run.
-        edges: Its bridges.
+        network: Its bridges.
         detunings_hz: Natural frequencies minus a common one [Hz], shape (nodes,).
 
     Returns:
@@ -166,13 +167,19 @@ def build_outlook(
     """
     if not config.record.forecast:
         return None
-    if not len(edges):
+    if not len(network):
         return Outlook(None, "without bridges no tunnel frequency changes the outcome")
-    count = count_lattice_edges(config) + len(edges)
+    count = count_lattice_edges(config) + len(network)
     if count > MAX_RUN_EDGES:
         return Outlook(
             None,
             f"{count:,} edges are more than the {MAX_RUN_EDGES:,} that are forecast "
             "before a run; scribble forecast takes the time",
         )
-    return Outlook(Forecaster(config, edges, detunings_hz))
+    if not isinstance(network, BridgeNetwork):
+        return Outlook(
+            None,
+            "the ends of procedural bridges are not stored; scribble forecast computes "
+            "them",
+        )
+    return Outlook(Forecaster(config, network.edges, detunings_hz))

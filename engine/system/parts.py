@@ -115,7 +115,7 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
         controller=controller,
         metrics=TunnelMetrics(),
         trace=trace,
-        outlook=build_outlook(config, network.edges, lattice.detunings_hz),
+        outlook=build_outlook(config, network, lattice.detunings_hz),
     )
 
 
