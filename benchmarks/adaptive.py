@@ -25,6 +25,7 @@ from engine.config import (
     DynamicsConfig,
     LatticeConfig,
     LoadConfig,
+    RecordConfig,
     RunConfig,
 )
 from engine.errors import EngineError
@@ -66,6 +67,7 @@ def build_base(side: int, duration_s: float) -> RunConfig:
         dynamics=DynamicsConfig(duration_s=duration_s),
         backend=BackendConfig(name="cpu", threads=count_allowed_cores()),
         load=LoadConfig(kind="synthetic", profile="constant", level=0.0),
+        record=RecordConfig(forecast=False),
     )
 
 

@@ -455,6 +455,8 @@ class RecordConfig:
     """Whether an existing run folder may be replaced."""
     every_periods: int = 1
     """Control periods between two rows of the time series, >= 1."""
+    forecast: bool = True
+    """Whether coherence is forecast before a run and compared after it."""
 
     def validate(self) -> None:
         """Check ranges.

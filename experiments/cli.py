@@ -27,6 +27,12 @@ examples:
   scribble run -m seed=1,2,3 tunnel=default,production
   scribble run --cfg lattice=chain             print the configuration, run nothing
 """
+_FORECAST_EPILOG = """\
+examples:
+  scribble forecast                            the default run, rung by rung
+  scribble forecast lattice=chain bridges.per_node=8
+  scribble forecast --json tunnel.min_coherence=0.95
+"""
 _OVERRIDES_HELP = (
     "a setting such as dynamics.duration_s=5, or a choice such as lattice=bcc"
 )
@@ -47,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     _add_run(commands)
+    _add_forecast(commands)
     _add_replay(commands)
     _add_monitor(commands)
     _add_doctor(commands)
@@ -134,6 +141,16 @@ def _add_run(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(command=_run)
 
 
+def _add_forecast(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "say what a run will reach and cost at every tunnel frequency; run nothing"
+    parser = _add_command(commands, "forecast", text, _FORECAST_EPILOG)
+    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help=_OVERRIDES_HELP
+    )
+    parser.set_defaults(command=_forecast)
+
+
 def _add_replay(commands: _Commands[argparse.ArgumentParser]) -> None:
     text = "repeat a recorded run on its own trace and compare the digests"
     parser = _add_command(commands, "replay", text)
@@ -171,6 +188,12 @@ def _run(arguments: argparse.Namespace) -> int:
     from experiments.sweep import run_sweep
 
     return run_sweep(arguments.overrides, **options)
+
+
+def _forecast(arguments: argparse.Namespace) -> int:
+    from experiments.forecast import show_forecast
+
+    return show_forecast(arguments.overrides, is_json=arguments.json)
 
 
 def _replay(arguments: argparse.Namespace) -> int:

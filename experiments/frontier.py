@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.config import LoadConfig, RunConfig
+from engine.config import LoadConfig, RecordConfig, RunConfig
 from engine.system import Progress, ScribbleSystem
 from experiments import outcome, pictures
 
@@ -187,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _write_study(folder: Path, duration_s: float) -> int:
     """Run the default study, write its files and print the frontier."""
     pictures.require_matplotlib()
-    config = RunConfig()
+    config = RunConfig(record=RecordConfig(forecast=False))
     study = run_study(config, duration_s)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(study, indent=1) + "\n"

@@ -24,6 +24,7 @@ from engine.config import (
     DynamicsConfig,
     LatticeConfig,
     LoadConfig,
+    RecordConfig,
     RunConfig,
 )
 from engine.geometry import build_geometry
@@ -77,6 +78,7 @@ class Setting:
             controller=controller,
             backend=BackendConfig(self.backend, self.threads),
             load=LoadConfig(kind="synthetic", level=0.0),
+            record=RecordConfig(forecast=False),
         )
 
     def to_witness(self) -> Setting:

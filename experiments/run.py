@@ -180,6 +180,8 @@ def build_view(
     if is_quiet:
         return QuietView()
     if is_redrawable(console):
+        if "forecast" in description:
+            console.print(f"forecast: {description['forecast']}")
         return LiveView(console, description)
     return PlainView(sys.stdout, description)
 

@@ -128,6 +128,9 @@ class RunSummary:
     """SHA-256 of phases and bridge state."""
     folder: str | None = None
     """Run folder, if one was written."""
+    forecast: dict[str, Any] | None = None
+    """coherence_unlimited, coherence (at frequency_hz), outcome, difference [-],
+    is_trusted, reason; None where record.forecast is off."""
     notes: tuple[str, ...] = field(default_factory=tuple)
     """What else a reader must know, such as the reason of a failure."""
 

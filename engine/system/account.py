@@ -13,6 +13,7 @@ from engine.config import RunConfig
 from engine.crystal import CrystalLattice
 from engine.monitor import ResourceMetrics
 from engine.recording import CoherenceTally, RunSummary, StageTimes, digest_state
+from engine.system.outlook import LateMeans
 from engine.system.parts import Parts
 from engine.tunnel import Decision
 
@@ -96,6 +97,7 @@ class Account:
         self.successes = 0
         self.wall_s = 0.0
         self.stages = StageTimes()
+        self.late = LateMeans()
         self.tally = CoherenceTally(config.tunnel.min_coherence)
         self.order = parts.lattice.order_parameter()
         self.topology = measure_topology(parts.lattice)
@@ -128,11 +130,18 @@ class Account:
         self.stages.lattice += result.lattice_s
         self.stages.tunnel += result.tunnel_s
 
-    def measure(self, topology_periods: int) -> None:
-        """Measure coherence, and every `topology_periods` the topology too."""
+    def measure(self, topology_periods: int, attempts: int, steps: int) -> None:
+        """Measure coherence, and every `topology_periods` the topology too.
+
+        Args:
+            topology_periods: Control periods between two looks at the topology.
+            attempts: Tunnel attempts in the last control period.
+            steps: Lattice steps in it.
+        """
         lattice = self.parts.lattice
         self.order = lattice.order_parameter()
         self.tally.add(self.coherence, self.simulated_s)
+        self.late.add(self.coherence, attempts, steps)
         if self.periods % topology_periods == 0:
             self.topology = measure_topology(lattice)
 
@@ -223,8 +232,16 @@ class Account:
             energy_joules=self._spent_energy_j(),
             state_digest=self.digest(),
             folder=self.config.record.folder,
+            forecast=self._compare_forecast(),
             notes=notes,
         )
+
+    def _compare_forecast(self) -> dict[str, Any] | None:
+        """Compare what was expected with the later part of the run."""
+        if self.parts.outlook is None:
+            return None
+        bridges, dt_s = len(self.parts.network), self.config.dynamics.dt_s
+        return self.parts.outlook.compare(self.late, bridges, dt_s)
 
     def _read_energy_j(self) -> float | None:
         """Sum the energy counters of the GPUs in use [J]; None where unknown."""

@@ -72,7 +72,7 @@ class ScribbleSystem:
         self.controller = parts.controller
         self.metrics = parts.metrics
         self.description = describe_parts(self.config, parts)
-        """Lines for people: back end and why, device, lattice, bridges."""
+        """Lines for people: back end and why, device, lattice, bridges, forecast."""
         self._account = Account(self.config, parts)
         self._encoder = MetricsEncoder()
         self._recorder: RunRecorder | None = None
@@ -201,7 +201,7 @@ class ScribbleSystem:
         result = self.backend.advance(self.lattice.state, self.network.arrays, period)
         ran_s = time.perf_counter()
         account.add_period(steps, attempts, result)
-        account.measure(TOPOLOGY_PERIODS)
+        account.measure(TOPOLOGY_PERIODS, attempts, steps)
         if parts.trace is None:
             parts.cost.update(result.lattice_s, result.tunnel_s, steps, attempts)
         account.stages.tunnel += planned_s - decided_s

@@ -17,6 +17,7 @@ from engine.forecast import check_memory, estimate_memory
 from engine.monitor import ReplaySource, ResourceMonitor, Source, SyntheticSource
 from engine.monitor.host import HostSampler
 from engine.recording import Trace, check_folder, read_trace
+from engine.system.outlook import Outlook, build_outlook
 from engine.tunnel import (
     CostModel,
     TunnelController,
@@ -53,6 +54,8 @@ class Parts:
     """What Prometheus may know."""
     trace: Trace | None
     """The recorded run to replay, if there is one."""
+    outlook: Outlook | None
+    """What is expected of the run, if that is asked for."""
 
 
 def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Parts:
@@ -112,18 +115,21 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
         controller=controller,
         metrics=TunnelMetrics(),
         trace=trace,
+        outlook=build_outlook(config, network, lattice.detunings_hz),
     )
 
 
 def describe_parts(config: RunConfig, parts: Parts) -> dict[str, str]:
-    """Say in words what was built: back end and why, device, lattice, bridges."""
+    """Say in words what was built, and what is expected of it."""
     lattice, bridges = config.lattice, config.bridges
     shape = "x".join(str(cells) for cells in lattice.shape)
+    expected = {"forecast": parts.outlook.describe()} if parts.outlook else {}
     return {
         "backend": f"{parts.backend.name} ({parts.backend_reason})",
         "device": parts.backend.device,
         "lattice": f"{lattice.kind} {shape}, {parts.lattice.node_count:,} nodes",
         "bridges": f"{len(parts.network):,} bridges ({bridges.kind})",
+        **expected,
     }
 
 

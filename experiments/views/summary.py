@@ -66,6 +66,8 @@ def _list_facts(
     style = dict(STATUS_STYLES).get(str(summary["status"]), "bold")
     yield "status", Text(str(summary["status"]), style=style)
     yield "coherence", _coherence_text(summary["coherence"])
+    if summary.get("forecast") is not None:
+        yield "forecast", Text(describe_forecast(summary["forecast"]))
     yield "controller", Text(str(summary["controller_state"]))
     average = _frequency(summary["average_frequency_hz"])
     yield "frequency", Text(f"{average} on average")
@@ -83,6 +85,22 @@ def _coherence_text(coherence: Mapping[str, Any]) -> Text:
     is_held = least is None or least >= floor
     text.append(_number(least), style="bold green" if is_held else "bold red")
     return text.append(f", floor {_number(floor)}")
+
+
+def describe_forecast(forecast: Mapping[str, Any]) -> str:
+    """Compare what was expected with what came, in one line.
+
+    Args:
+        forecast: Entry ``forecast`` of ``summary.json``.
+    """
+    expected, outcome = forecast["coherence"], forecast["outcome"]
+    if expected is None:
+        return f"none: {forecast['reason']}"
+    text = f"r {_number(expected)} expected at {_frequency(forecast['frequency_hz'])}"
+    if outcome is not None:
+        text += f", {_number(outcome)} seen, difference {forecast['difference']:+.3f}"
+    doubt = "" if forecast["is_trusted"] else f" (not trusted: {forecast['reason']})"
+    return text + doubt
 
 
 def _describe_events(summary: Mapping[str, Any]) -> str:

@@ -22,8 +22,8 @@ LAYERS = {
     "bridge": 3,
     "monitor": 3,
     "tunnel": 4,
-    "forecast": 4,
     "wanda": 4,
+    "forecast": 5,
     "recording": 5,
     "system": 6,
 }

@@ -41,6 +41,11 @@ _LIST_BYTES_PER_BRIDGE = 29
 _BUILD_BYTES_PER_BRIDGE = 24
 """Orders and host columns on their way while a network is laid out."""
 
+MAX_RUN_EDGES = 2**21
+"""Lattice edges plus bridges up to which coherence is forecast in passing."""
+_FORECAST_BYTES_PER_EDGE = 120
+"""Gaps, weights and pulls of every edge while coherence is forecast."""
+
 
 @dataclass(frozen=True)
 class MemoryEstimate:
@@ -76,6 +81,7 @@ def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
     build += min(nodes, PART) * _DRAW_BYTES_PER_NODE
     if is_stored:
         build += bridges * (_LIST_BYTES_PER_BRIDGE + _BUILD_BYTES_PER_BRIDGE)
+        build += _estimate_forecast(config, bridges)
     if config.bridges.kind == "small_world":
         closed = build_geometry(*_lattice_words(config)).periodic
         steps = nodes * 2 ** closed.count(False)  # open axes reach both ways in full
@@ -86,6 +92,13 @@ def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
         return MemoryEstimate(state + build, 0)
     passing = bridges * per_bridge if is_stored else 0  # columns pass through the host
     return MemoryEstimate(build + passing, state)
+
+
+def _estimate_forecast(config: RunConfig, bridges: int) -> int:
+    """Return the bytes of a forecast in passing; 0 where none is made."""
+    edges = build_geometry(*_lattice_words(config)).edge_count + bridges
+    is_made = config.record.forecast and bridges > 0 and edges <= MAX_RUN_EDGES
+    return _FORECAST_BYTES_PER_EDGE * edges if is_made else 0
 
 
 def _lattice_words(config: RunConfig) -> tuple[str, Sequence[int], Sequence[bool]]:

@@ -1,0 +1,38 @@
+"""What a run will need and what it will reach, before it is run.
+
+`memory.py` estimates bytes, `operator.py` is the Laplacian of lattice plus bridges,
+`response.py` its answer to tunnel events, `locking.py` the locked state that follows,
+`coherence.py` the forecast, `cure.py` what would bring a floor into reach. Imports
+configuration, geometry, oscillators, bridges and the tunnel room's success law.
+"""
+
+from engine.forecast.coherence import (
+    MAX_EDGES,
+    CoherenceForecast,
+    Forecaster,
+    LadderForecast,
+    build_forecaster,
+    count_lattice_edges,
+)
+from engine.forecast.cure import Cure, find_cure
+from engine.forecast.memory import (
+    MAX_RUN_EDGES,
+    MemoryEstimate,
+    check_memory,
+    estimate_memory,
+)
+
+__all__ = [
+    "MAX_EDGES",
+    "MAX_RUN_EDGES",
+    "CoherenceForecast",
+    "Cure",
+    "Forecaster",
+    "LadderForecast",
+    "MemoryEstimate",
+    "build_forecaster",
+    "check_memory",
+    "count_lattice_edges",
+    "estimate_memory",
+    "find_cure",
+]

@@ -1,0 +1,83 @@
+"""`scribble forecast`, around the real forecast of small networks."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from experiments.cli import main
+from experiments.views.summary import describe_forecast
+
+Capture = pytest.CaptureFixture[str]
+SMALL = ["lattice.shape=[16,16]", "tunnel.rungs=6"]
+
+
+def test_table_marks_the_cheapest_rung(capsys: Capture) -> None:
+    assert main(["forecast", *SMALL]) == 0
+    out = capsys.readouterr().out
+    (marked,) = [line for line in out.splitlines() if "cheapest that holds" in line]
+    hz = " ".join(marked.split()[:2])
+    assert f"{hz} is the lowest rung that holds the floor of 0.87" in out
+    assert "no limit" in out
+    assert "memory:" in out
+
+
+def test_json_holds_every_figure(capsys: Capture) -> None:
+    words = ["controller=fixed", "controller.fixed_frequency_hz=100"]
+    assert main(["forecast", "--json", *SMALL, *words]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["rungs"]) == 7
+    assert report["cheapest"] in report["rungs"]
+    assert report["unlimited"]["frequency_hz"] is None
+    assert report["fixed"]["frequency_hz"] == 100.0
+    assert report["fixed"]["events_per_simulated_second"] == 100.0 * 512
+    assert report["memory"]["host_bytes"] > 0
+    assert report["cure"] is None
+
+
+def test_floor_out_of_reach_names_what_would_help(capsys: Capture) -> None:
+    words = ["bridges.per_node=1", "bridges.strength_rad_s=60"]
+    assert main(["forecast", *SMALL, *words]) == 0
+    out = capsys.readouterr().out
+    assert "The floor of 0.87 is out of reach" in out
+    assert "lattice.coupling_rad_s=" in out
+    assert "bridges.per_node=" in out
+
+
+def test_without_bridges_there_is_no_ladder(capsys: Capture) -> None:
+    assert main(["forecast", *SMALL, "bridges=none"]) == 0
+    out = capsys.readouterr().out
+    assert "Bridges would help: bridges=matchings." in out
+    words = ["bridges=none", "lattice.spread_hz=1", "lattice.initial_phases=aligned"]
+    assert main(["forecast", *SMALL, *words]) == 0
+    assert "Without bridges r is 0.99" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["latice=chain"], "latice is not a configuration key"),
+        (["bridges.per_node=0"], "bridges.per_node is 0; it must lie in [1, 64]."),
+        (["lattice.shape=[8192,8192]"], "and at most 16,777,216 are taken"),
+        (["bridges=file", "bridges.path=none.csv"], "is no file"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    words: list[str], sentence: str, capsys: Capture
+) -> None:
+    assert main(["forecast", *words]) == 2
+    err = capsys.readouterr().err
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+def test_closing_line_compares() -> None:
+    entry = {
+        "coherence": 0.914, "frequency_hz": 63.0, "outcome": 0.912,
+        "difference": -0.002, "is_trusted": False, "reason": "they slip",
+    }  # fmt: skip
+    assert describe_forecast(entry) == (
+        "r 0.914 expected at 63.0 Hz, 0.912 seen, difference -0.002 (not trusted: they "
+        "slip)"
+    )
