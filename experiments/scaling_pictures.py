@@ -282,7 +282,7 @@ def _draw_roofs(axes: Any, roofline: dict[str, Any], colours: Colours) -> None:
             label=label,
         )
     axes.axhline(peak, color=colours["faint"], lw=1)
-    text = f"{peak:.0f} Gflop/s: multiply and add, not fused"
+    text = f"{peak:.0f} Gflop/s: fused multiply-adds"
     axes.text(0.11, peak * 1.08, text, color=colours["ink"], fontsize=8)
     axes.set_xlim(x[0], x[-1])
     axes.set_ylim(top=peak * 2.0)
