@@ -219,6 +219,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.rounds < 1:
         print(f"--rounds is {options.rounds}; it must be at least 1.", file=sys.stderr)
         return 2
+    if options.save and not options.save.parent.is_dir():
+        print(f"--save is {options.save}; make its folder first.", file=sys.stderr)
+        return 2
     try:
         base = build_base(options.side, options.duration)
         base.validate()

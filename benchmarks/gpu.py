@@ -31,6 +31,7 @@ from engine.backends.philox import draw_words
 from engine.backends.protocol import TABLEAUS, BridgeArrays, Period
 from engine.bridge import BridgeNetwork, build_matchings
 from engine.config import BridgesConfig
+from engine.errors import EngineError
 from engine.geometry import build_geometry
 from engine.tunnel import TunnelSchedule
 
@@ -238,7 +239,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the first cases only")
     parser.add_argument("--save", type=Path, help="file for the results (JSON)")
     arguments = parser.parse_args()
-    results = measure(arguments.quick)
+    try:
+        results = measure(arguments.quick)
+    except EngineError as error:
+        raise SystemExit(f"Nothing is measured: {error}") from None
     name = re.sub(r"\W+", "_", str(results["device"])).strip("_").lower()
     default = Path(__file__).parent / "results" / f"gpu_{name}.json"
     target = arguments.save or default
