@@ -195,12 +195,15 @@ class CpuBackend(BinaryBackend):
 
     @staticmethod
     def _take_scratch(lattice: LatticeState, plan: Pass) -> U32Array:
-        """Return the planes of a pass, which are kept from one call to the next."""
-        kept = lattice.work.setdefault("scratch", {})
-        if plan not in kept:
-            kept[plan] = build_scratch(plan.rings, plan.parts)
-        scratch: U32Array = kept[plan]
-        return scratch
+        """Return the planes of a pass, in one memory that is as large as any needed.
+
+        What an earlier pass left there does not matter.
+        """
+        size = plan.parts * plan.rings.size
+        if "scratch" not in lattice.work or lattice.work["scratch"].size < size:
+            lattice.work["scratch"] = build_scratch(plan.rings, plan.parts).ravel()
+        scratch: U32Array = lattice.work["scratch"][:size]
+        return scratch.reshape(plan.parts, plan.rings.size)
 
     def step_tunnels(
         self,

@@ -138,8 +138,8 @@ class TunnelSchedule:
         pieces[..., 2] = np.array([group.layer for group in self._groups])[:, None]
         # Layers do not commute; taking them backwards in every second slice cancels
         # the first-order error of their splitting.
-        is_even = (self._next_slice + np.arange(slice_count)) % 2 == 1
-        pieces[is_even] = pieces[is_even, ::-1, ::-1]
+        is_backwards = (self._next_slice + np.arange(slice_count)) % 2 == 1
+        pieces[is_backwards] = pieces[is_backwards, ::-1, ::-1]
         is_due = pieces[..., 1] > pieces[..., 0]
         bounds = np.zeros(slice_count + 1, dtype=np.int64)
         np.cumsum(is_due.reshape(slice_count, -1).sum(axis=1), out=bounds[1:])
