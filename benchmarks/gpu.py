@@ -17,7 +17,6 @@ import platform
 import re
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +180,7 @@ def measure_network(
             plans = []
             for _ in range(WARM_PERIODS + ROUNDS):
                 period, attempts = schedule.plan_period(steps, TABLEAUS["euler"])
-                plans.append(replace(period))
+                plans.append(period)
             timed = time_periods(cuda, lattice, network.arrays, plans)
     if not np.array_equal(*found):
         raise SystemExit(f"network {shape} at {frequency_hz} Hz: wrong bits, not timed")
