@@ -20,8 +20,8 @@ from engine.backends.philox import (
     draw_uniform,
     draw_words,
 )
-from engine.backends.protocol import Backend
-from engine.config import LatticeConfig
+from engine.backends.protocol import Backend, Motion
+from engine.config import DynamicsConfig, LatticeConfig
 from engine.constants import MAX_INCREMENT_TURNS
 from engine.errors import ConfigError, RecordError, ShapeError
 from engine.geometry import build_geometry
@@ -143,12 +143,30 @@ def draw_phases(config: LatticeConfig, seed: int) -> npt.NDArray[np.uint32]:
     return draw_words(seed, Stream.PHASES, config.node_count)[0]
 
 
+def build_motion(config: LatticeConfig, dynamics: DynamicsConfig, seed: int) -> Motion:
+    """Say how the oscillators move, for a back end.
+
+    Args:
+        config: Lag and range of the coupling.
+        dynamics: Inertia and noise.
+        seed: Key of the noise.
+    """
+    return Motion(
+        lag_rad=config.phase_lag_rad,
+        is_global=config.coupling_range == "all",
+        inertia_s=dynamics.inertia_s,
+        diffusion_rad2_s=dynamics.diffusion_rad2_s,
+        noise_key=(seed, Stream.NOISE),
+    )
+
+
 class CrystalLattice:
     """Phase oscillators on a Bravais lattice with local sine coupling.
 
-    d theta_i / dt = omega_i + K sum_{j in neighbours(i)} sin(theta_j - theta_i).
-    K counts per edge and is never divided by degree or size. Phases live in the
-    frame that rotates at the resonance frequency.
+    d theta_i / dt = omega_i + K sum_{j near i} sin(theta_j - theta_i - alpha).
+    K counts per edge and is never divided by degree or size, but for the mean field
+    (`coupling_range` "all"), where it is K / N for every pair. Phases live in the frame
+    that rotates at the resonance frequency.
 
     Example:
         >>> from engine.backends import select_backend
@@ -159,13 +177,20 @@ class CrystalLattice:
         (16,)
     """
 
-    def __init__(self, config: LatticeConfig, backend: Backend, seed: int = 0) -> None:
+    def __init__(
+        self,
+        config: LatticeConfig,
+        backend: Backend,
+        seed: int = 0,
+        dynamics: DynamicsConfig | None = None,
+    ) -> None:
         """Build the oscillators in the back end's memory.
 
         Args:
             config: Shape, coupling and frequencies.
             backend: Where the phases live.
-            seed: Key of phases and frequencies.
+            seed: Key of phases, frequencies and noise.
+            dynamics: Gives inertia and noise; neither by default.
 
         Raises:
             ConfigError: The configuration is invalid.
@@ -185,6 +210,7 @@ class CrystalLattice:
             draw_phases(config, seed),
             self.detunings_hz,
             config.coupling_rad_s,
+            build_motion(config, dynamics or DynamicsConfig(), seed),
         )
         self._resonance_frequency_hz = config.mean_frequency_hz
 
@@ -255,7 +281,9 @@ class CrystalLattice:
             ConfigError: The step is too long; names the longest that fits.
         """
         detuning = float(np.abs(self.detunings_hz).max())
-        pull = len(self.geometry.offsets) * self.config.coupling_rad_s / (2.0 * np.pi)
+        is_global = self.config.coupling_range == "all"
+        neighbours = 1 if is_global else len(self.geometry.offsets)
+        pull = neighbours * self.config.coupling_rad_s / (2.0 * np.pi)
         fastest = detuning + pull
         if fastest * dt_s > MAX_INCREMENT_TURNS:
             raise ConfigError(

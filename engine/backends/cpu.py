@@ -21,11 +21,13 @@ from engine.backends.formulas import TURN_F
 from engine.backends.layout import box_arguments, build_loops, build_units
 from engine.backends.matching import Matching
 from engine.backends.protocol import (
+    FOLLOWING,
     STATE_TYPES,
     BridgeArrays,
     F32Array,
     LatticeState,
     MatchingArrays,
+    Motion,
     Period,
     Tableau,
     U32Array,
@@ -114,6 +116,7 @@ class CpuBackend(BinaryBackend):
         phases: U32Array,
         detunings_hz: F32Array,
         coupling_rad_s: float,
+        motion: Motion = FOLLOWING,
     ) -> LatticeState:
         """Take the oscillators as they are.
 
@@ -121,14 +124,18 @@ class CpuBackend(BinaryBackend):
             geometry: Shape and neighbours.
             phases: Binary angles, shape (nodes,).
             detunings_hz: Natural frequency minus frame [Hz], shape (nodes,).
-            coupling_rad_s: K per edge [rad/s].
+            coupling_rad_s: K per edge, or of the mean field [rad/s].
+            motion: Lag, range, inertia and noise.
 
         Returns:
             The lattice in host memory.
         """
         work = {"spare": np.empty_like(phases), "loops": build_loops(geometry)}
         turns = coupling_rad_s / (2.0 * np.pi)
-        return LatticeState(geometry, turns, phases.copy(), detunings_hz, work)
+        velocities = np.zeros_like(detunings_hz) if motion.inertia_s else None
+        return LatticeState(
+            geometry, turns, phases.copy(), detunings_hz, work, motion, velocities
+        )
 
     def build_bridges(self, bridges: BridgeArrays) -> BridgeArrays:
         """Return the host columns themselves."""
@@ -204,6 +211,18 @@ class CpuBackend(BinaryBackend):
             lattice.work["scratch"] = build_scratch(plan.rings, plan.parts).ravel()
         scratch: U32Array = lattice.work["scratch"][:size]
         return scratch.reshape(plan.parts, plan.rings.size)
+
+    def kick(self, lattice: LatticeState, dt_s: float) -> None:
+        """Add the noise of a time step to the phases, and count the kick."""
+        raise NotImplementedError
+
+    def drift(self, lattice: LatticeState, ahead_s: float) -> None:
+        """Move the phases by their velocities for a time [s]."""
+        raise NotImplementedError
+
+    def coast(self, lattice: LatticeState, dt_s: float, ahead_s: float) -> None:
+        """Turn a plain step into one with inertia."""
+        raise NotImplementedError
 
     def step_tunnels(
         self,

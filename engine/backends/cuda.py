@@ -16,11 +16,13 @@ from engine.backends.cuda_stepping import CudaStepping, box_scalars, take_formul
 from engine.backends.layout import box_arguments, build_loops, build_units
 from engine.backends.matching import Matching
 from engine.backends.protocol import (
+    FOLLOWING,
     STATE_TYPES,
     BridgeArrays,
     F32Array,
     LatticeState,
     MatchingArrays,
+    Motion,
     U32Array,
 )
 from engine.geometry import Geometry
@@ -56,6 +58,7 @@ class CudaBackend(CudaStepping):
         phases: U32Array,
         detunings_hz: F32Array,
         coupling_rad_s: float,
+        motion: Motion = FOLLOWING,
     ) -> LatticeState:
         """Copy the oscillators to the device.
 
@@ -63,7 +66,8 @@ class CudaBackend(CudaStepping):
             geometry: Shape and neighbours.
             phases: Binary angles, shape (nodes,).
             detunings_hz: Natural frequency minus frame [Hz], shape (nodes,).
-            coupling_rad_s: K per edge [rad/s].
+            coupling_rad_s: K per edge, or of the mean field [rad/s].
+            motion: Lag, range, inertia and noise.
 
         Returns:
             The lattice in device memory.
@@ -129,6 +133,18 @@ class CudaBackend(CudaStepping):
         arguments = (*take_formula(lattice, bridges), np.uint64(count))
         # Of two's complement, for a sum of 2^32 bridges takes all 64 bits.
         return self._sum_on_device("sum_thresholds", count, arguments)[0] % 2**64
+
+    def kick(self, lattice: LatticeState, dt_s: float) -> None:
+        """Add the noise of a time step to the phases, and count the kick."""
+        raise NotImplementedError
+
+    def drift(self, lattice: LatticeState, ahead_s: float) -> None:
+        """Move the phases by their velocities for a time [s]."""
+        raise NotImplementedError
+
+    def coast(self, lattice: LatticeState, dt_s: float, ahead_s: float) -> None:
+        """Turn a plain step into one with inertia."""
+        raise NotImplementedError
 
     def read_phases(self, lattice: LatticeState) -> U32Array:
         """Copy the phases to the host, shape (nodes,)."""

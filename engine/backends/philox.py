@@ -32,6 +32,8 @@ class Stream(IntEnum):
     BRIDGES = 3
     TUNNELS = 4
     MATCHINGS = 5
+    NOISE = 6
+    STRENGTHS = 7
 
 
 def draw_words(
@@ -103,6 +105,22 @@ def draw_attempt_words(
         First Philox words, uint32, shape (n,).
     """
     return _mix(ids.astype(np.uint64), attempts.astype(np.uint64), *key)[0]
+
+
+def draw_kick_words(
+    key: tuple[int, int], count: int, kick: int
+) -> npt.NDArray[np.uint32]:
+    """Draw the words of a kick of noise: four nodes share a counter.
+
+    Args:
+        key: (seed, stream).
+        count: Number of nodes.
+        kick: Kicks before this one, in [0, 2^32).
+
+    Returns:
+        Words, uint32, shape (ceil(count / 4), 4).
+    """
+    return np.stack(draw_words(*key, -(-count // 4), kick), axis=1)
 
 
 def draw_uniform(

@@ -46,8 +46,35 @@ TABLEAUS = {
         Tableau("euler", 1, (), (1.0,)),
         Tableau("rk2", 2, (0.5,), (0.0, 1.0)),
         Tableau("rk4", 4, (0.5, 0.5, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),
+        # One stage finds the rate, which velocities then follow (motion.py).
+        Tableau("leapfrog", 1, (), (1.0,)),
     )
 }
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How oscillators move, beyond following neighbours and detuning at once."""
+
+    lag_rad: float = 0.0
+    """alpha in sin(theta_j - theta_i - alpha) (Sakaguchi and Kuramoto 1986) [rad]."""
+    is_global: bool = False
+    """Whether every node couples to the mean of all, K / N each, not to neighbours."""
+    inertia_s: float = 0.0
+    """m in m theta'' + theta' = rate [s]; 0: phases follow their rate."""
+    diffusion_rad2_s: float = 0.0
+    """D of white noise sqrt(2 D) xi on every node [rad^2/s]."""
+    noise_key: tuple[int, int] = (0, 0)
+    """(seed, stream) of the noise."""
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether a step is neighbours and detuning alone, phase lag or not."""
+        return not (self.is_global or self.inertia_s or self.diffusion_rad2_s)
+
+
+FOLLOWING = Motion()
+"""Phases that follow neighbours and detuning at once."""
 
 
 @dataclass
@@ -63,7 +90,15 @@ class LatticeState:
     detunings: Array
     """Natural frequency minus frame [Hz], float32, shape (nodes,)."""
     work: dict[str, Array] = field(default_factory=dict)
-    """Scratch arrays of the back end by name."""
+    """Scratch arrays of the back end by name; `spare` holds the phases before the last
+    step."""
+    motion: Motion = FOLLOWING
+    """Lag, range, inertia and noise."""
+    velocities: Array = None
+    """Phase velocities in the rotating frame [Hz], float32 (float64 in `reference`),
+    shape (nodes,); None without inertia."""
+    kicks: int = 0
+    """Kicks of noise so far: the counter of the next one's random words."""
 
 
 @dataclass
@@ -207,6 +242,7 @@ class Backend(Protocol):
         phases: U32Array,
         detunings_hz: F32Array,
         coupling_rad_s: float,
+        motion: Motion = FOLLOWING,
     ) -> LatticeState:
         """Take the oscillators into the back end's memory."""
 

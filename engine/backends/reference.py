@@ -13,13 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.backends.matching import Matching
-from engine.backends.philox import draw_attempt_words
+from engine.backends.motion import find_kick_turns, find_relaxation
+from engine.backends.philox import draw_attempt_words, draw_kick_words
 from engine.backends.protocol import (
+    FOLLOWING,
     STATE_TYPES,
     BridgeArrays,
     F32Array,
     LatticeState,
     MatchingArrays,
+    Motion,
     Period,
     Tableau,
     U32Array,
@@ -60,6 +63,7 @@ class ReferenceBackend(SteppingBackend):
         phases: U32Array,
         detunings_hz: F32Array,
         coupling_rad_s: float,
+        motion: Motion = FOLLOWING,
     ) -> LatticeState:
         """Convert the oscillators to radians.
 
@@ -67,7 +71,8 @@ class ReferenceBackend(SteppingBackend):
             geometry: Shape and neighbours.
             phases: Binary angles, shape (nodes,).
             detunings_hz: Natural frequency minus frame [Hz], shape (nodes,).
-            coupling_rad_s: K per edge [rad/s].
+            coupling_rad_s: K per edge, or of the mean field [rad/s].
+            motion: Lag, range, inertia and noise.
 
         Returns:
             The lattice with phases in radians, float64.
@@ -76,7 +81,11 @@ class ReferenceBackend(SteppingBackend):
         radians = phases.astype(np.float64) * (TWO_PI / TURN)
         detunings = detunings_hz.astype(np.float64)
         turns = coupling_rad_s / TWO_PI
-        return LatticeState(geometry, turns, radians, detunings, {"neighbours": table})
+        work = {"neighbours": table, "spare": radians}
+        velocities = np.zeros_like(radians) if motion.inertia_s else None
+        return LatticeState(
+            geometry, turns, radians, detunings, work, motion, velocities
+        )
 
     def build_bridges(self, bridges: BridgeArrays) -> BridgeArrays:
         """Return the host columns themselves."""
@@ -102,17 +111,21 @@ class ReferenceBackend(SteppingBackend):
         return sum(int(chunk.thresholds.sum(dtype=np.uint64)) for chunk in chunks)
 
     def _rate(self, lattice: LatticeState, phases: F64Array) -> F64Array:
-        """Return omega_i + K sum_j sin(theta_j - theta_i) [rad/s], shape (nodes,)."""
+        """Return omega_i + K sum_j sin(theta_j - theta_i - alpha) [rad/s], (nodes,)."""
+        own = phases + lattice.motion.lag_rad
         pull = np.zeros_like(phases)
-        for column in lattice.work["neighbours"].T:
-            pull += np.where(column >= 0, np.sin(phases[column] - phases), 0.0)
+        if lattice.motion.is_global:
+            pull += (np.exp(1j * phases).mean() * np.exp(-1j * own)).imag
+        else:
+            for column in lattice.work["neighbours"].T:
+                pull += np.where(column >= 0, np.sin(phases[column] - own), 0.0)
         rate: F64Array = TWO_PI * (lattice.detunings + lattice.coupling_turns * pull)
         return rate
 
     def step_lattice(
         self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int = 1
     ) -> None:
-        """Advance all oscillators by `count` equal time steps without bridges.
+        """Advance all oscillators by `count` equal time steps of their rate alone.
 
         Args:
             lattice: Oscillators, changed in place.
@@ -128,6 +141,26 @@ class ReferenceBackend(SteppingBackend):
                 rate = self._rate(lattice, start + feed * dt_s * rate)
                 total = total + weight * rate
             lattice.phases = start + dt_s * total
+            lattice.work["spare"] = start
+
+    def kick(self, lattice: LatticeState, dt_s: float) -> None:
+        """Add the noise of a time step to the phases, and count the kick."""
+        width = TWO_PI * find_kick_turns(lattice.motion, dt_s)
+        lattice.phases = lattice.phases + width * _draw_noise(lattice)
+
+    def drift(self, lattice: LatticeState, ahead_s: float) -> None:
+        """Move the phases by their velocities for a time [s]."""
+        lattice.phases = lattice.phases + TWO_PI * ahead_s * lattice.velocities
+
+    def coast(self, lattice: LatticeState, dt_s: float, ahead_s: float) -> None:
+        """Turn a plain step into one with inertia."""
+        start = lattice.work["spare"]
+        rate_hz = (lattice.phases - start) / (TWO_PI * dt_s)
+        keep, take, noise_hz = find_relaxation(lattice.motion, dt_s)
+        lattice.velocities = keep * lattice.velocities + take * rate_hz
+        if noise_hz:
+            lattice.velocities += noise_hz * _draw_noise(lattice)
+        lattice.phases = start + TWO_PI * ahead_s * lattice.velocities
 
     def step_tunnels(
         self,
@@ -244,6 +277,21 @@ class ReferenceBackend(SteppingBackend):
             total = float(steps.sum()) / TWO_PI / (geometry.node_count // cells)
             turns.append(total if geometry.periodic[axis] else 0.0)
         return tuple(turns)
+
+
+def _draw_noise(lattice: LatticeState) -> F64Array:
+    """Draw a normal number for each node (Box and Muller 1958), and count the kick.
+
+    Words (a, b) make sqrt(-2 ln u) (cos, sin)(2 pi v) with u = (a + 1/2) / 2^32 and
+    v = b / 2^32; four words serve four nodes.
+    """
+    count = lattice.geometry.node_count
+    words = draw_kick_words(lattice.motion.noise_key, count, lattice.kicks)
+    lattice.kicks += 1
+    length = np.sqrt(-2.0 * np.log((words[:, ::2] + 0.5) / TURN))
+    angle = words[:, 1::2] * (TWO_PI / TURN)
+    pairs = np.stack((length * np.cos(angle), length * np.sin(angle)), axis=2)
+    return pairs.reshape(-1)[:count]
 
 
 def _split_slots(lo: int, hi: int) -> Iterator[slice]:

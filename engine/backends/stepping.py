@@ -18,21 +18,20 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.backends.matching import Matching, SuccessLaw
+from engine.backends.motion import MovingBackend
 from engine.backends.protocol import (
     TABLEAUS,
-    Backend,
     BridgeArrays,
     Bridges,
     LatticeState,
     MatchingArrays,
     Period,
     PeriodResult,
-    Tableau,
 )
 from engine.geometry import build_geometry
 
 
-class SteppingBackend(Backend):
+class SteppingBackend(MovingBackend):
     """Runs periods as a sequence of lattice steps and tunnel steps."""
 
     gpu_identifiers: tuple[str, ...] = ()
@@ -74,12 +73,6 @@ class SteppingBackend(Backend):
         return self.build_bridges(
             BridgeArrays(ids, ids, ids + np.uint32(8), reals[0], *counts, *reals[1:])
         )
-
-    @abstractmethod
-    def step_lattice(
-        self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int = 1
-    ) -> None:
-        """Advance all oscillators by `count` equal time steps without bridges."""
 
     @abstractmethod
     def step_tunnels(
@@ -180,12 +173,12 @@ class SteppingBackend(Backend):
         if is_first:
             self._step_half(lattice, period)
         if count:
-            self.step_lattice(lattice, period.tableau, period.dt_s, count)
+            self.move_lattice(lattice, period.tableau, period.dt_s, count)
 
     def _step_half(self, lattice: LatticeState, period: Period) -> None:
         """Run half a slice at either end of a period."""
         whole, half = divmod(period.slice_steps, 2)
         if whole:
-            self.step_lattice(lattice, period.tableau, period.dt_s, whole)
+            self.move_lattice(lattice, period.tableau, period.dt_s, whole)
         if half:
-            self.step_lattice(lattice, period.tableau, 0.5 * period.dt_s)
+            self.move_lattice(lattice, period.tableau, 0.5 * period.dt_s, 1)

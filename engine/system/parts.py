@@ -81,7 +81,9 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
     trace = _load_trace(config.load)
     choice = _choose_backend(config)
     _check_memory(config, choice.backend)
-    lattice = CrystalLattice(config.lattice, choice.backend, config.seed)
+    lattice = CrystalLattice(
+        config.lattice, choice.backend, config.seed, config.dynamics
+    )
     lattice.check_time_step(config.dynamics.dt_s)
     network = _build_network(config, lattice)
     # After all that can be refused, before all that is timed.

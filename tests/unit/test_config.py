@@ -10,6 +10,7 @@ import pytest
 
 from engine.config import (
     BRIDGE_KINDS,
+    COUPLING_RANGES,
     DISTRIBUTIONS,
     INITIAL_PHASES,
     INTEGRATORS,
@@ -31,11 +32,16 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "lattice.mean_frequency_hz": [0.0, -1.0, INF],
     "lattice.spread_hz": [-0.1, INF],
     "lattice.cutoff_hz": [0.0, -1.0],
+    "lattice.phase_lag_rad": [-3.2, 3.2],
     "bridges.per_node": [0, 65],
-    "bridges.strength_rad_s": [-1.0, INF],
+    "bridges.strength_rad_s": [-2e12, INF],
+    "bridges.strength_spread_rad_s": [-1.0, INF],
+    "bridges.repulsive_share": [-0.1, 1.1],
     "bridges.distance_exponent": [-0.1, 16.1],
     "dynamics.dt_s": [0.0, -1.0],
     "dynamics.duration_s": [0.0, INF],
+    "dynamics.inertia_s": [-1.0, INF],
+    "dynamics.diffusion_rad2_s": [-1.0, INF],
     "tunnel.base_frequency": [0.0, -432.0],
     "tunnel.phi_coefficient": [0.0, 1.0],
     "tunnel.min_coherence": [0.0, 1.0, 1.3],
@@ -66,6 +72,9 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "load.base_level": [-0.1, 1.1],
     "load.start_s": [-1.0],
     "load.period_s": [0.0],
+    "observe.snapshot_every_s": [0.0, INF],
+    "observe.frequency_window_s": [0.0, -1.0],
+    "observe.probe_count": [-1, 1025],
     "record.every_periods": [0],
     "metrics.port": [-1, 65536],
 }
@@ -73,7 +82,10 @@ ON_THE_EDGE: dict[str, list[Any]] = {
     "seed": [0, 2**32 - 1],
     "lattice.coupling_rad_s": [0.0],
     "lattice.spread_hz": [0.0],
+    "lattice.phase_lag_rad": [-math.pi, math.pi],
     "bridges.per_node": [1, 64],
+    "bridges.strength_rad_s": [-108.0, 0.0],
+    "bridges.repulsive_share": [0.0, 1.0],
     "tunnel.rungs": [1, 40],
     "tunnel.max_probability": [1.0],
     "resources.min_memory_threshold": [0.0],
@@ -86,6 +98,7 @@ CHOICES = {
     "lattice.kind": LATTICE_KINDS,
     "lattice.distribution": DISTRIBUTIONS,
     "lattice.sampling": SAMPLINGS,
+    "lattice.coupling_range": COUPLING_RANGES,
     "lattice.initial_phases": INITIAL_PHASES,
     "bridges.kind": BRIDGE_KINDS,
     "dynamics.integrator": INTEGRATORS,
@@ -247,7 +260,7 @@ def test_step_count_is_rounded_and_at_least_one() -> None:
         ("dynamics.dt_s", 1e-310, "at least 1e-09"),
         ("dynamics.duration_s", 1e7, "counted in 32 bits"),
         ("tunnel.linewidth_hz", 1e-200, "at least 0.001"),
-        ("bridges.strength_rad_s", 1e39, "[0, 1e+12]"),
+        ("bridges.strength_rad_s", 1e39, "[-1e+12, 1e+12]"),
         ("lattice.spread_hz", 1e39, "[0, 1e+12]"),
     ],
 )
@@ -261,3 +274,21 @@ def test_ladder_that_reaches_zero() -> None:
     steep = TunnelConfig(base_frequency=1e-8, phi_coefficient=1e-10, rungs=40)
     message = complain(replace(RunConfig(), tunnel=steep))
     assert "tunnel.rungs is 40" in message
+
+
+def test_inertia_and_leapfrog_go_together() -> None:
+    assert "dynamics=inertial" in complain(change("dynamics.inertia_s", 0.1))
+    assert "dynamics=inertial" in complain(change("dynamics.integrator", "leapfrog"))
+    dynamics = replace(RunConfig().dynamics, integrator="leapfrog", inertia_s=1e-4)
+    short = replace(RunConfig(), dynamics=dynamics)
+    assert_is_one_sentence(complain(short), "dynamics.inertia_s")
+    dynamics = replace(dynamics, inertia_s=0.01)
+    replace(RunConfig(), dynamics=dynamics).validate()
+
+
+@pytest.mark.parametrize("kind", ["procedural", "file"])
+@pytest.mark.parametrize("key", ["strength_spread_rad_s", "repulsive_share"])
+def test_strengths_that_are_not_drawn(kind: str, key: str) -> None:
+    bridges = replace(RunConfig().bridges, kind=kind, path="edges.csv", **{key: 0.5})
+    message = complain(replace(RunConfig(), bridges=bridges))
+    assert_is_one_sentence(message, f"bridges.{key}")

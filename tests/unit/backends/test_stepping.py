@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from engine.backends.protocol import TABLEAUS, Period
+from engine.backends.protocol import FOLLOWING, TABLEAUS, Motion, Period
 from engine.backends.stepping import SteppingBackend
 
 
@@ -22,6 +23,15 @@ class Diary(SteppingBackend):
         self, lattice: Any, tableau: Any, dt_s: float, count: int = 1
     ) -> None:
         self.entries.append(("lattice", (dt_s, count)))
+
+    def kick(self, lattice: Any, dt_s: float) -> None:
+        self.entries.append(("kick", dt_s))
+
+    def drift(self, lattice: Any, ahead_s: float) -> None:
+        self.entries.append(("drift", ahead_s))
+
+    def coast(self, lattice: Any, dt_s: float, ahead_s: float) -> None:
+        self.entries.append(("coast", (dt_s, ahead_s)))
 
     def step_tunnels(
         self, lattice: Any, bridges: Any, period: Any, segments: Any, tick: int
@@ -56,9 +66,9 @@ def build_period(
     )
 
 
-def run(period: Period) -> tuple[Diary, Any]:
-    diary = Diary()
-    return diary, diary.advance(None, None, period)  # type: ignore[arg-type]
+def run(period: Period, motion: Motion = FOLLOWING) -> tuple[Diary, Any]:
+    diary, lattice = Diary(), SimpleNamespace(motion=motion)
+    return diary, diary.advance(lattice, None, period)  # type: ignore[arg-type]
 
 
 def test_order_of_a_period() -> None:
@@ -112,3 +122,26 @@ def test_tableaus_are_consistent(tableau: Any) -> None:
     for power in range(tableau.order):
         assert weights @ feeds**power == pytest.approx(1.0 / (power + 1.0))
     assert weights @ feeds**tableau.order != pytest.approx(1.0 / (tableau.order + 1.0))
+
+
+def test_every_step_with_noise_ends_in_a_kick() -> None:
+    diary, _ = run(build_period([[0, 1]], [0, 1, 1]), Motion(diffusion_rad2_s=0.1))
+    assert diary.entries == [
+        *[("lattice", (0.25, 1)), ("kick", 0.25)],
+        ("tunnels", (11, [[0, 1]])),
+        *[("lattice", (0.5, 1)), ("kick", 0.5)],
+        *[("lattice", (0.25, 1)), ("kick", 0.25)],
+    ]
+
+
+def test_inertia_drifts_half_a_step_at_either_end_of_a_stretch() -> None:
+    diary, _ = run(
+        build_period([[0, 1]], [0, 0, 1], slice_steps=4), Motion(inertia_s=1)
+    )
+    assert diary.entries[:7] == [
+        ("drift", 0.25),
+        *[("lattice", (0.5, 1)), ("coast", (0.5, 0.5))],
+        *[("lattice", (0.5, 1)), ("coast", (0.5, 0.25))],
+        ("drift", 0.25),
+        ("lattice", (0.5, 1)),
+    ]

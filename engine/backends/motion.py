@@ -1,0 +1,115 @@
+"""How oscillators move when they do not simply follow their rate: inertia and noise.
+
+Noise: every lattice step is followed by a kick of variance 2 D dt (Euler and Maruyama).
+Inertia, m theta'' + theta' = rate: a stretch of steps is the symmetric splitting
+    drift dt/2, [relax dt, drift dt] ..., relax dt, drift dt/2
+in which phases drift with their velocities, and velocities relax towards the rate at
+standing phases, exactly: v = rate + (v - rate) exp(-dt/m). It is of second order in dt
+and asks for the rate once per step. Noise then kicks velocities, with the variance
+D (1 - exp(-2 dt/m)) / m of the exact process.
+
+Either takes the rate from a plain lattice step: `spare` holds the phases before it.
+
+References:
+    Bussi and Parrinello 2007, doi:10.1103/PhysRevE.75.056707 (splittings of the
+    Langevin equation).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import NamedTuple
+
+from engine.backends.protocol import Backend, LatticeState, Motion, Tableau
+
+TWO_PI = 2.0 * math.pi
+
+
+class Relaxation(NamedTuple):
+    """What one step of inertia does to a velocity."""
+
+    keep: float
+    """exp(-dt/m), the share of a velocity that is kept [-]."""
+    take: float
+    """1 - exp(-dt/m), the share of the rate that is taken [-]."""
+    noise_hz: float
+    """Standard deviation of the kick [Hz]."""
+
+
+def find_relaxation(motion: Motion, dt_s: float) -> Relaxation:
+    """Return the exact relaxation over a time step.
+
+    Args:
+        motion: With inertia above 0.
+        dt_s: Time step [s].
+    """
+    ratio = dt_s / motion.inertia_s
+    variance = -math.expm1(-2.0 * ratio) * motion.diffusion_rad2_s / motion.inertia_s
+    return Relaxation(
+        math.exp(-ratio), -math.expm1(-ratio), math.sqrt(variance) / TWO_PI
+    )
+
+
+def find_kick_turns(motion: Motion, dt_s: float) -> float:
+    """Return the standard deviation of a kick of phases [turn].
+
+    Args:
+        motion: Without inertia.
+        dt_s: Time step [s].
+    """
+    return math.sqrt(2.0 * motion.diffusion_rad2_s * dt_s) / TWO_PI
+
+
+class MovingBackend(Backend):
+    """Puts drifts, kicks and relaxations around plain lattice steps."""
+
+    @abstractmethod
+    def step_lattice(
+        self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int = 1
+    ) -> None:
+        """Advance all oscillators by `count` equal time steps of their rate alone."""
+
+    @abstractmethod
+    def kick(self, lattice: LatticeState, dt_s: float) -> None:
+        """Add the noise of a time step to the phases, and count the kick."""
+
+    @abstractmethod
+    def drift(self, lattice: LatticeState, ahead_s: float) -> None:
+        """Move the phases by their velocities for a time [s]."""
+
+    @abstractmethod
+    def coast(self, lattice: LatticeState, dt_s: float, ahead_s: float) -> None:
+        """Turn a plain step into one with inertia.
+
+        Velocities relax for `dt_s` towards the rate that the step has shown, with the
+        noise of that time; phases go on from where they were before it for `ahead_s`.
+        """
+
+    def move_lattice(
+        self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int
+    ) -> None:
+        """Advance all oscillators by `count` equal time steps without bridges.
+
+        Args:
+            lattice: Oscillators, changed in place.
+            tableau: Integrator.
+            dt_s: Time step [s].
+            count: Number of steps, >= 1.
+        """
+        if lattice.motion.inertia_s:
+            self._move_inertly(lattice, tableau, dt_s, count)
+        elif lattice.motion.diffusion_rad2_s:
+            for _ in range(count):
+                self.step_lattice(lattice, tableau, dt_s)
+                self.kick(lattice, dt_s)
+        else:
+            self.step_lattice(lattice, tableau, dt_s, count)
+
+    def _move_inertly(
+        self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int
+    ) -> None:
+        self.drift(lattice, 0.5 * dt_s)
+        for left in reversed(range(count)):
+            self.step_lattice(lattice, tableau, dt_s)
+            self.coast(lattice, dt_s, dt_s if left else 0.5 * dt_s)

@@ -1,0 +1,56 @@
+"""What a run is made of: frozen dataclasses, their ranges and cross-field rules.
+
+No Hydra here, and no import from any other room but errors and constants. The keys are
+those of `conf/` and of the command line; each group has a file of its own.
+"""
+
+from __future__ import annotations
+
+from engine.config.bridges import BRIDGE_KINDS, BridgesConfig
+from engine.config.controller import OBJECTIVES, ControllerConfig
+from engine.config.dynamics import INTEGRATORS, DynamicsConfig
+from engine.config.lattice import (
+    COUPLING_RANGES,
+    DISTRIBUTIONS,
+    INITIAL_PHASES,
+    LATTICE_AXES,
+    LATTICE_KINDS,
+    SAMPLINGS,
+    LatticeConfig,
+)
+from engine.config.machine import (
+    LOAD_KINDS,
+    PROFILES,
+    BackendConfig,
+    LoadConfig,
+    ResourcesConfig,
+)
+from engine.config.output import MetricsConfig, ObserveConfig, RecordConfig
+from engine.config.run import RunConfig
+from engine.config.tunnel import TunnelConfig
+
+__all__ = [
+    "BRIDGE_KINDS",
+    "COUPLING_RANGES",
+    "DISTRIBUTIONS",
+    "INITIAL_PHASES",
+    "INTEGRATORS",
+    "LATTICE_AXES",
+    "LATTICE_KINDS",
+    "LOAD_KINDS",
+    "OBJECTIVES",
+    "PROFILES",
+    "SAMPLINGS",
+    "BackendConfig",
+    "BridgesConfig",
+    "ControllerConfig",
+    "DynamicsConfig",
+    "LatticeConfig",
+    "LoadConfig",
+    "MetricsConfig",
+    "ObserveConfig",
+    "RecordConfig",
+    "ResourcesConfig",
+    "RunConfig",
+    "TunnelConfig",
+]

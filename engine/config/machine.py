@@ -1,0 +1,118 @@
+"""The machine: what is watched, what computes, and what load is pretended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.config.checks import check_between, check_choice, check_positive
+from engine.errors import ConfigError
+
+LOAD_KINDS = ("none", "synthetic", "replay")
+PROFILES = ("constant", "step", "ramp", "square", "sine")
+
+
+@dataclass(frozen=True)
+class ResourcesConfig:
+    """How the machine is watched and how much of it may be used."""
+
+    min_memory_threshold: float = 0.2
+    """Share of memory that must stay free [-], in [0, 1)."""
+    optimal_core_count: int = 8
+    """Idle cores beyond which more do not help, >= 1."""
+    minimum_availability: float = 0.01
+    """Lower bound of the availability [-], in (0, 1]."""
+    sample_period_s: float = 0.25
+    """Period of cores, memory and utilisation samples [s], in [0.05, 10]."""
+    slow_period_s: float = 1.0
+    """Period of power, temperature and clock samples [s], >= sample_period_s."""
+    process_period_s: float = 5.0
+    """Period of GPU process lists [s], >= sample_period_s."""
+    stale_after_s: float = 3.0
+    """Age at which a sample counts as lost [s], > sample_period_s."""
+    use_gpus: bool = True
+    """Whether NVML is asked at all."""
+
+    def validate(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ConfigError: A value is out of range.
+        """
+        threshold = self.min_memory_threshold
+        check_between(
+            "resources.min_memory_threshold", threshold, 0.0, 1.0, open_high=True
+        )
+        check_between("resources.optimal_core_count", self.optimal_core_count, 1, 65536)
+        least = self.minimum_availability
+        check_between("resources.minimum_availability", least, 0.0, 1.0, open_low=True)
+        period = self.sample_period_s
+        check_between("resources.sample_period_s", period, 0.05, 10.0)
+        check_between("resources.slow_period_s", self.slow_period_s, period, 3600.0)
+        check_between(
+            "resources.process_period_s", self.process_period_s, period, 3600.0
+        )
+        stale = self.stale_after_s
+        check_between("resources.stale_after_s", stale, period, 3600.0, open_low=True)
+
+
+@dataclass(frozen=True)
+class BackendConfig:
+    """Where the arithmetic runs."""
+
+    name: str = "auto"
+    """auto, reference, cpu, cuda, or a registered back end."""
+    threads: int | None = None
+    """CPU threads; None takes every core this process may use. >= 1."""
+    device: int = 0
+    """CUDA device index as CuPy counts them, >= 0."""
+    auto_min_nodes: int = 65_536
+    """auto: problems smaller than this stay on the CPU, >= 1."""
+
+    def validate(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ConfigError: A value is out of range; `select_backend` judges the name.
+        """
+        if self.threads is not None:
+            check_between("backend.threads", self.threads, 1, 4096)
+        check_between("backend.device", self.device, 0, 1023)
+        check_between("backend.auto_min_nodes", self.auto_min_nodes, 1)
+
+
+@dataclass(frozen=True)
+class LoadConfig:
+    """What the monitor is told of the machine: the truth, a profile or a recording."""
+
+    kind: str = "none"
+    """One of `LOAD_KINDS`; none means live telemetry."""
+    profile: str = "constant"
+    """synthetic: one of `PROFILES`."""
+    level: float = 0.8
+    """synthetic: share of cores and memory that others use at the peak [-], [0, 1]."""
+    base_level: float = 0.0
+    """synthetic: share in use off the peak [-], in [0, 1]."""
+    start_s: float = 0.0
+    """synthetic: simulated time at which the profile begins [s], >= 0."""
+    period_s: float = 4.0
+    """synthetic: period of square and sine, length of ramp [simulated s], > 0."""
+    trace: str | None = None
+    """replay: `trace.parquet` of an earlier run, or its run folder."""
+
+    def validate(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ConfigError: A value is unknown, missing or out of range.
+        """
+        check_choice("load.kind", self.kind, LOAD_KINDS)
+        check_choice("load.profile", self.profile, PROFILES)
+        check_between("load.level", self.level, 0.0, 1.0)
+        check_between("load.base_level", self.base_level, 0.0, 1.0)
+        check_between("load.start_s", self.start_s, 0.0)
+        check_positive("load.period_s", self.period_s)
+        if self.kind == "replay" and not self.trace:
+            raise ConfigError(
+                "load.kind is 'replay' but load.trace is not set; name the run folder "
+                "or the trace.parquet to replay."
+            )

@@ -1,0 +1,77 @@
+"""One run, complete, and the rules that join its groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+from engine.config.bridges import BridgesConfig
+from engine.config.checks import check_between
+from engine.config.controller import ControllerConfig
+from engine.config.dynamics import DynamicsConfig
+from engine.config.lattice import LatticeConfig
+from engine.config.machine import BackendConfig, LoadConfig, ResourcesConfig
+from engine.config.output import MetricsConfig, ObserveConfig, RecordConfig
+from engine.config.tunnel import TunnelConfig
+from engine.constants import MAX_BRIDGES
+from engine.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run, complete."""
+
+    seed: int = 0
+    """Key of every random number, in [0, 2^32)."""
+    lattice: LatticeConfig = field(default_factory=LatticeConfig)
+    bridges: BridgesConfig = field(default_factory=BridgesConfig)
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
+    tunnel: TunnelConfig = field(default_factory=TunnelConfig)
+    resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+    controller: ControllerConfig = field(default_factory=ControllerConfig)
+    backend: BackendConfig = field(default_factory=BackendConfig)
+    load: LoadConfig = field(default_factory=LoadConfig)
+    observe: ObserveConfig = field(default_factory=ObserveConfig)
+    record: RecordConfig = field(default_factory=RecordConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
+
+    def validate(self) -> None:
+        """Check every group, then the rules that join them.
+
+        Raises:
+            ConfigError: A value is unknown, out of range or contradicts another.
+        """
+        check_between("seed", self.seed, 0, 2**32, open_high=True)
+        for group in fields(self):
+            if group.name != "seed":
+                getattr(self, group.name).validate()
+        self._validate_attempts_per_step()
+        self._validate_matchings()
+
+    def _validate_attempts_per_step(self) -> None:
+        """Hold every bridge to at most one attempt per step."""
+        top, dt_s = self.tunnel.maximum_frequency_hz, self.dynamics.dt_s
+        fixed = self.controller.objective == "fixed"
+        asked = self.controller.fixed_frequency_hz if fixed else top
+        if asked * dt_s > 1.0:
+            raise ConfigError(
+                f"dynamics.dt_s is {dt_s:g} s, but the highest tunnel frequency is "
+                f"{asked:g} Hz and a bridge acts at most once per step; use dt_s <= "
+                f"{1.0 / asked:.3g} or a lower tunnel.base_frequency."
+            )
+
+    def _validate_matchings(self) -> None:
+        nodes = self.lattice.node_count
+        if self.bridges.kind not in ("matchings", "procedural"):
+            return
+        if nodes % 2:
+            raise ConfigError(
+                f"lattice.shape gives {nodes} nodes, an odd number, so no perfect "
+                "matching exists; make one axis even, or use bridges=small_world."
+            )
+        bridges = nodes // 2 * self.bridges.per_node
+        if self.bridges.kind == "procedural" and bridges > MAX_BRIDGES:
+            raise ConfigError(
+                f"bridges.per_node is {self.bridges.per_node}, which makes {bridges} "
+                f"bridges; ids are 32-bit, so at most {MAX_BRIDGES} fit. Lower "
+                "bridges.per_node or shrink lattice.shape."
+            )
