@@ -87,7 +87,9 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
     lattice.check_time_step(config.dynamics.dt_s)
     network = _build_network(config, lattice)
     # After all that can be refused, before all that is timed.
-    choice.backend.warm_up(computes_ends=isinstance(network, MatchingNetwork))
+    choice.backend.warm_up(
+        computes_ends=isinstance(network, MatchingNetwork), motion=lattice.state.motion
+    )
     owns_monitor = monitor is None
     monitor = monitor or _build_monitor(config, trace)
     monitor.watch_gpus(choice.backend.gpu_identifiers)
