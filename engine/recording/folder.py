@@ -22,6 +22,8 @@ RUN_FILES = frozenset(
     (CONFIG_FILE, ENVIRONMENT_FILE, TIMESERIES_FILE, TRACE_FILE, SUMMARY_FILE)
 ) | {STATUS_FILE}
 """All that a run folder may hold; a sweep adds its job's status."""
+JOB_FILES = frozenset((STATUS_FILE, "job.log"))
+"""What a sweep writes beside a run while it goes on; no run touches them."""
 
 TIMESERIES_COLUMNS = {
     "step": "int64",
@@ -168,7 +170,8 @@ def _claim_folder(folder: Path, overwrite: bool) -> None:
     check_folder(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
     for entry in folder.iterdir():
-        entry.unlink()
+        if entry.name not in JOB_FILES:
+            entry.unlink()
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
@@ -191,6 +194,7 @@ def check_folder(folder: Path, overwrite: bool) -> None:
         raise
     except OSError as error:
         raise _cannot_write(folder, error) from error
+    found -= JOB_FILES
     if not found:
         return
     if not overwrite:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from conftest import Stage
 
 Capture = pytest.CaptureFixture[str]
-SWEEP = ["run", "-q", "-m", "hydra.sweep.dir=sweep"]
+SWEEP = ["run", "-q", "-m", "--in-process", "hydra.sweep.dir=sweep"]
 
 
 def test_every_combination_runs_in_its_own_folder(stage: Stage, folder: Path) -> None:
@@ -32,7 +32,7 @@ def test_every_combination_runs_in_its_own_folder(stage: Stage, folder: Path) ->
 def test_default_folder_lies_beside_those_of_single_runs(
     stage: Stage, folder: Path
 ) -> None:
-    assert main(["run", "-q", "-m", "seed=1,2"]) == 0
+    assert main(["run", "-q", "-m", "--in-process", "seed=1,2"]) == 0
     assert len(list((folder / "runs").iterdir())) == 1
 
 
@@ -121,7 +121,14 @@ def test_folder_of_another_sweep_is_refused(
 
 
 def test_folder_with_signs_of_hydras_grammar(stage: Stage, folder: Path) -> None:
-    words = ["run", "-q", "-m", "hydra.sweep.dir='it\\'s a=b, c'", "seed=1,2"]
+    words = [
+        "run",
+        "-q",
+        "-m",
+        "--in-process",
+        "hydra.sweep.dir='it\\'s a=b, c'",
+        "seed=1,2",
+    ]
     assert main(words) == 0
     assert len(read_statuses(folder / "it's a=b, c")) == 2
 
