@@ -180,6 +180,11 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
         help="run again only what failed or was killed; leave the rest alone",
     )
     group.add_argument(
+        "--job-memory",
+        metavar="SIZE",
+        help="most memory a job's process may hold, such as 8GiB; beyond it, it fails",
+    )
+    group.add_argument(
         "--in-process",
         action="store_true",
         help="no process per job: quicker for tiny jobs, but a kill ends the sweep",
@@ -233,7 +238,13 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.cfg:
         return print_config(arguments.overrides)
     is_sweep = arguments.multirun or arguments.resume or arguments.retry_failed
-    options = (arguments.dry_run, arguments.pair, arguments.in_process, arguments.json)
+    options = (
+        arguments.dry_run,
+        arguments.pair,
+        arguments.in_process,
+        arguments.json,
+        arguments.job_memory,
+    )
     if is_sweep or any(options):
         return _run_sweep(arguments)
     return run_single(
@@ -245,6 +256,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _run_sweep(arguments: argparse.Namespace) -> int:
     from experiments import sweep
+    from experiments.wording import parse_bytes
 
     folder = arguments.resume or arguments.retry_failed
     only = "failed" if arguments.retry_failed else "unfinished"
@@ -257,13 +269,18 @@ def _run_sweep(arguments: argparse.Namespace) -> int:
             only=only,
             is_json=arguments.json,
         )
-    quiet = arguments.quiet
+    quiet, size = arguments.quiet, arguments.job_memory
+    memory_bytes = None if size is None else parse_bytes(size, "--job-memory")
     if folder is not None:
         return sweep.resume_sweep(
-            folder, arguments.overrides, only=only, is_quiet=quiet
+            folder,
+            arguments.overrides,
+            only=only,
+            is_quiet=quiet,
+            memory_bytes=memory_bytes,
         )
     options = sweep.SweepOptions(
-        quiet, not arguments.no_record, not arguments.in_process
+        quiet, not arguments.no_record, not arguments.in_process, memory_bytes
     )
     return sweep.run_sweep(arguments.overrides, pairs=arguments.pair, options=options)
 
@@ -281,7 +298,9 @@ def _check_sweep_words(arguments: argparse.Namespace, folder: Path | None) -> No
             )
         if arguments.multirun or arguments.dry_run:
             return
-        name = "--pair" if arguments.pair else "--in-process"
+        words = ("pair", "in_process", "job_memory")
+        name = next(word for word in words if getattr(arguments, word))
+        name = f"--{name.replace('_', '-')}"
         raise ConfigError(f"{name} is for sweeps; add -m.")
     given = {
         "--pair": arguments.pair,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -35,6 +36,7 @@ def main() -> int:
     """
     order = json.load(sys.stdin)
     _die_with_parent(order["parent"])
+    limit_memory(order["memory_bytes"])
     report = {**run_order(order), "peak_memory_bytes": read_peak_memory()}
     with os.fdopen(order["report_fd"], "w", encoding="utf-8") as stream:
         json.dump(report, stream)
@@ -100,6 +102,19 @@ def read_peak_memory() -> int | None:
             if name == "VmHWM":
                 return int(text.split()[0]) * 1024
     return None
+
+
+def limit_memory(limit_bytes: int | None) -> None:
+    """Let allocations fail beyond a limit, in this process and its children.
+
+    Args:
+        limit_bytes: Most private memory, reserved or used [byte]; None: no limit.
+    """
+    if limit_bytes is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        is_free = hard == resource.RLIM_INFINITY
+        limit = limit_bytes if is_free else min(limit_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
 def _die_with_parent(parent: int) -> None:

@@ -70,6 +70,8 @@ class SweepOptions:
     """Whether jobs write run folders."""
     is_isolated: bool = True
     """Whether each job has a process of its own."""
+    memory_bytes: int | None = None
+    """Most memory that a job's process may hold [byte]; None: no limit."""
 
 
 def run_sweep(
@@ -99,7 +101,11 @@ def run_sweep(
     """
     require_hydra()
     options = options or SweepOptions()
-    kept = {"is_recorded": options.is_recorded, "is_isolated": options.is_isolated}
+    kept = {
+        "is_recorded": options.is_recorded,
+        "is_isolated": options.is_isolated,
+        "memory_bytes": options.memory_bytes,
+    }
     prepared = prepare_sweep(overrides, pairs, kept)
     _make_folder(prepared.folder)
     with _hold(prepared.folder):
@@ -113,6 +119,7 @@ def resume_sweep(
     *,
     only: str = "unfinished",
     is_quiet: bool = False,
+    memory_bytes: int | None = None,
 ) -> int:
     """Go on with a sweep: run what has not ended well.
 
@@ -122,6 +129,7 @@ def resume_sweep(
         only: ``unfinished`` (never started, interrupted, lost or failed) or ``failed``
             (lost or failed).
         is_quiet: Show only a line per job.
+        memory_bytes: Most memory per job from now on [byte]; None: as before.
 
     Returns:
         Exit code, as of `run_sweep`.
@@ -134,6 +142,8 @@ def resume_sweep(
     require_hydra()
     folder = folder.absolute()
     plan = _extend_plan(folder, overrides)
+    if memory_bytes is not None:
+        plan.options["memory_bytes"] = memory_bytes
     with _hold(folder):
         write_plan(folder, plan)
         return _run_plan(folder, only, is_quiet=is_quiet)

@@ -43,6 +43,8 @@ class SweepJob:
     """Whether jobs write run folders."""
     is_isolated: bool = True
     """Whether each job has a process of its own."""
+    memory_bytes: int | None = None
+    """Most memory that a job's process may hold [byte]; None: no limit."""
     working_folder: str = "."
     """Where relative paths begin."""
 
@@ -125,6 +127,7 @@ class SweepJob:
             to_plain(config),
             folder,
             self.working_folder,
+            memory_bytes=self.memory_bytes,
             is_quiet=self.is_quiet,
             environment=slot.environment if slot else None,
             kept_descriptors=[slot.descriptor] if slot else [],

@@ -48,8 +48,8 @@ class SweepPlan:
     """Words for Hydra itself, such as its launcher."""
     working_folder: str
     """Where relative paths begin."""
-    options: dict[str, bool] = field(default_factory=dict)
-    """How jobs run: ``is_recorded``, ``is_isolated``."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """How jobs run: ``is_recorded``, ``is_isolated``, ``memory_bytes``."""
     jobs: list[PlannedJob] = field(default_factory=list)
     """The jobs, by number."""
 

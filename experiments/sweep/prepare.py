@@ -61,7 +61,7 @@ class PreparedSweep:
 def prepare_sweep(
     words: Sequence[str],
     pairs: Sequence[Sequence[str]] = (),
-    options: Mapping[str, bool] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> PreparedSweep:
     """Plan a new sweep; nothing touches the disk.
 

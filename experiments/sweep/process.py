@@ -58,6 +58,8 @@ class JobOrder:
     """Folder of the job."""
     working_folder: str
     """Where relative paths begin."""
+    memory_bytes: int | None = None
+    """Most memory that it may hold [byte]; None: no limit."""
     is_quiet: bool = False
     """Whether it writes one closing line only."""
     environment: Mapping[str, str] | None = None
@@ -110,6 +112,7 @@ def _start(order: JobOrder, sender: int, log: IO[bytes]) -> subprocess.Popen[byt
         {
             "config": order.config,
             "is_quiet": order.is_quiet,
+            "memory_bytes": order.memory_bytes,
             "parent": os.getpid(),
             "report_fd": sender,
         }
