@@ -30,9 +30,9 @@ ASV_MACHINE := grep -qs "\"$$(uname -n)\"" "$$HOME/.asv-machine.json" || \
 BASE ?= HEAD~1
 HEAD ?= HEAD
 INPUTS := pyproject.toml constraints.txt
-QUICK := not validation and not slow
+QUICK := not validation and not slow and not sweeps
 
-.PHONY: help run test test-gpu test-validation bench bench-check bench-compare \
+.PHONY: help run test test-gpu test-sweeps test-validation bench bench-check bench-compare \
 	bench-html bench-peers bench-adaptive bench-scaling lint format clean
 
 help: ## show this list
@@ -47,6 +47,9 @@ test: lint ## lint, types and the quick tests
 
 test-gpu: $(VENV)/.$(CUDA) ## the GPU tests; a missing GPU is a failure
 	SCRIBBLE_REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu $(ARGS)
+
+test-sweeps: $(VENV)/.sweeps ## sweeps over joblib, Ray, submitit and Optuna
+	$(BIN)/python -m pytest -m sweeps $(ARGS)
 
 test-validation: $(VENV)/.test ## exact results and fitted orders (slow)
 	$(BIN)/python -m pytest -m "validation or slow" $(ARGS)
@@ -107,6 +110,12 @@ $(VENV)/.test: $(VENV)/.created $(INPUTS)
 	@rm -f $@
 	@$(PIP_INSTALL) -e '.[test]'
 	@touch $(VENV)/.base $@
+
+$(VENV)/.sweeps: $(VENV)/.test
+	@echo "Installing the launchers and sweepers into $(VENV) ..."
+	@rm -f $@
+	@$(PIP_INSTALL) -e '.[test,joblib,optuna,ray,slurm]'
+	@touch $@
 
 $(VENV)/.bench: $(VENV)/.created $(INPUTS)
 	@echo "Installing Scribble and its benchmark tools into $(VENV) ..."

@@ -156,7 +156,7 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="KEY=VALUES",
-        help="keys that vary together: all words up to the next option",
+        help="keys that vary together: the lists among the words up to the next option",
     )
     group.add_argument(
         "--dry-run",

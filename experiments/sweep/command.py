@@ -43,6 +43,7 @@ from experiments.sweep.prepare import (
     check_extras,
     prepare_sweep,
 )
+from experiments.sweep.search import describe_best
 from experiments.sweep.slots import try_lock
 from experiments.sweep.status import JobStatus, read_statuses, write_status
 from experiments.sweep.table import collect_rows, write_table
@@ -293,12 +294,11 @@ def _run_plan(folder: Path, only: str, *, is_quiet: bool) -> int:
             _launch(job, words)
         except KeyboardInterrupt:
             is_interrupted = True
+            _settle_interrupted(folder)
         except ConfigError:
             raise
         except Exception as error:  # noqa: BLE001 - the jobs that ran still count
             trouble = outcome.describe_error(error)
-    if is_interrupted:
-        _settle_interrupted(folder)
     code = _close_sweep(folder, trouble)
     return outcome.INTERRUPTED if is_interrupted else code
 
@@ -313,7 +313,8 @@ def _show(folder: Path, plan: SweepPlan, *, is_quiet: bool) -> Iterator[None]:
         return
     console = open_console()
     planned = len(plan.jobs) if plan.sweeper == "grid" else None
-    sys.stdout.write(f"sweep of {planned or 'some'} jobs: {folder}\n")
+    size = f"sweep by {plan.sweeper}" if planned is None else f"sweep of {planned} jobs"
+    sys.stdout.write(f"{size}: {folder}\n")
     sys.stdout.flush()
     with SweepView(
         lambda: read_statuses(folder),
@@ -393,16 +394,24 @@ def _close_sweep(folder: Path, trouble: str) -> int:
     jobs = read_statuses(folder)
     plan = read_plan(folder)
     write_table(folder)
-    failed = [job for job in jobs if job.status != "done"]
+    is_open = [job.job for job in jobs if job.is_open]
+    failed = [job for job in jobs if job.status != "done" and not job.is_open]
     # A sweeper of the user's own may start more jobs than the values say.
     count = max(len(plan.jobs), len(jobs))
-    done, waiting = len(jobs) - len(failed), count - len(jobs)
+    done, waiting = len(jobs) - len(failed) - len(is_open), count - len(jobs)
     sys.stdout.write(f"\n{done} of {count} jobs done: {folder}\n")
+    if plan.sweeper == "optuna":
+        sys.stdout.write(f"{describe_best(folder)}\n")
     sys.stdout.flush()
     if done == count and not trouble:
         return outcome.DONE
     facts = [f"{waiting} of {count} jobs were not started"] if waiting else []
     facts += [_describe_failures(failed, count)] if failed else []
+    if is_open:
+        facts.append(
+            f"{len(is_open)} of {count} jobs go on without this command; look at them "
+            f"by: scribble sweep {folder}"
+        )
     facts += [f"the launcher failed: {trouble}"] if trouble else []
     sys.stderr.write(f"scribble: error: {'; '.join(facts)}\n")
     return outcome.FAILED

@@ -178,7 +178,8 @@ def _zip_pair(pair: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     if len(pair) < 2 or len(set(keys)) < len(keys) or len(set(counts)) > 1:
         found = ", ".join(f"{k} has {n}" for k, n in zip(keys, counts, strict=True))
         raise ConfigError(
-            f"A pair needs two or more keys with equally many values, but {found}; "
+            "A pair needs two or more keys with equally many values, but "
+            f"{found or 'none has several'}; "
             "write --pair lattice.shape=[64,64],[128,128] bridges.per_node=2,4."
         )
     return keys, [

@@ -77,8 +77,8 @@ def prepare_sweep(
         ConfigError: A word is not allowed, or the folder holds another sweep.
         MissingPackageError: A launcher or sweeper is not installed.
     """
-    tidy = tidy_overrides(words)
-    tidy_pairs = [tidy_overrides(pair) for pair in pairs]
+    tidy_pairs, single = _split_pairs(pairs)
+    tidy = [*tidy_overrides(words), *single]
     hydra_words = [word for word in tidy if is_hydra_word(word)]
     own_words = [word for word in tidy if not is_hydra_word(word)]
     _check_hydra_words([*hydra_words, *(w for pair in tidy_pairs for w in pair)])
@@ -92,7 +92,7 @@ def prepare_sweep(
         plan = SweepPlan(sweeper, own_words, hydra_words, os.getcwd())
         plan.options = dict(options or {})
         folder = Path(str(node.hydra.sweep.dir)).absolute()
-        _fill_plan(plan, tidy_pairs)
+        _fill_plan(plan, tidy_pairs, to_plain_node(node.hydra.sweeper))
     if (folder / PLAN_FILE).exists() or read_statuses(folder):
         raise ConfigError(
             f"{SWEEP_KEY} is {folder}, which holds another sweep; name a new folder, "
@@ -117,6 +117,20 @@ def check_extras(words: Sequence[str]) -> None:
                 f"{word} needs the extra {extra}; run: pip install "
                 f"'scribble-engine[{extra}]'."
             )
+
+
+def _split_pairs(
+    pairs: Sequence[Sequence[str]],
+) -> tuple[list[list[str]], list[str]]:
+    """Tell words that move together from those with one value, typed after them."""
+    moving, single = [], []
+    for pair in pairs:
+        tidy = tidy_overrides(pair)
+        parsed = zip(parse_words(tidy), tidy, strict=True)
+        flags = [(override.is_sweep_override(), word) for override, word in parsed]
+        moving.append([word for moves, word in flags if moves])
+        single += [word for moves, word in flags if not moves]
+    return moving, single
 
 
 def _is_installed(module: str) -> bool:
@@ -151,7 +165,9 @@ def _compose_fixed(hydra_words: list[str], own_words: list[str]) -> DictConfig:
     return compose_node([*hydra_words, *fixed], with_hydra=True)
 
 
-def _fill_plan(plan: SweepPlan, pairs: list[list[str]]) -> None:
+def _fill_plan(
+    plan: SweepPlan, pairs: list[list[str]], sweeper: Mapping[str, Any]
+) -> None:
     """List the jobs, and compose every value of every word once."""
     if plan.sweeper == "grid":
         axes = span_axes(plan.words, pairs)
@@ -166,6 +182,10 @@ def _fill_plan(plan: SweepPlan, pairs: list[list[str]]) -> None:
             raise ConfigError(
                 "Pairs are lists of values; only hydra/sweeper=basic takes them."
             )
+        if plan.sweeper == "optuna":
+            from experiments.sweep.search import read_search
+
+            read_search(sweeper, plan.words)
         trials = list_trials(span_axes(_keep_discrete(plan.words)))
     for trial in trials:
         _refuse_shared_folder(compose_node([*plan.hydra, *trial], with_hydra=True))

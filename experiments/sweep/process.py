@@ -148,7 +148,7 @@ def _watch(
             chunk = os.read(receiver, 65536) if ready else None
         except KeyboardInterrupt:
             is_second = stop_by is not None
-            process.send_signal(signal.SIGKILL if is_second else signal.SIGINT)
+            process.send_signal(signal.SIGKILL if is_second else signal.SIGTERM)
             stop_by = stop_by or time.monotonic() + STOP_GRACE_S
             continue
         if chunk == b"":

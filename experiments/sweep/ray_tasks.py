@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -88,11 +90,25 @@ def _join_cluster(settings: Mapping[str, Any]) -> Iterator[None]:
         workers = settings["workers"]
         cores = None if workers is None else workers * settings["cpus_per_job"]
         own = {"address": "local", "num_cpus": cores, "include_dashboard": False}
-    ray.init(**own, log_to_driver=False, logging_level=logging.ERROR)
+    with _keep_sigterm():
+        ray.init(**own, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _keep_sigterm() -> Iterator[None]:
+    """Take SIGTERM back from Ray, which would exit without a word."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _collect(tasks: Sequence[Any]) -> Iterator[JobReturn]:

@@ -309,3 +309,17 @@ def write_best(search: Search, folder: Path) -> None:
     }
     text = f"{json.dumps(content, indent=2)}\n"
     (folder / BEST_FILE).write_text(text, encoding="utf-8")
+
+
+def describe_best(folder: Path) -> str:
+    """Say which job is the best so far.
+
+    Args:
+        folder: Folder of the sweep.
+    """
+    path = folder / BEST_FILE
+    best = json.loads(path.read_text("utf-8")) if path.exists() else {"job": None}
+    if best["job"] is None:
+        return "best: none; no job that ended holds every constraint"
+    words = " ".join(f"{key}={value}" for key, value in best["overrides"].items())
+    return f"best: job {best['job']}, {best['objective']} {best['value']:g}, by {words}"
