@@ -321,5 +321,6 @@ def describe_best(folder: Path) -> str:
     best = json.loads(path.read_text("utf-8")) if path.exists() else {"job": None}
     if best["job"] is None:
         return "best: none; no job that ended holds every constraint"
-    words = " ".join(f"{key}={value}" for key, value in best["overrides"].items())
+    pairs = dict(best["overrides"] or {}).items()
+    words = " ".join(f"{key}={value}" for key, value in pairs)
     return f"best: job {best['job']}, {best['objective']} {best['value']:g}, by {words}"
