@@ -19,7 +19,8 @@ from engine.backends.cpu_pass import Pass, build_scratch, plan_pass, tableau_arr
 from engine.backends.cpu_tunnel import run_tunnel_events
 from engine.backends.formulas import TURN_F
 from engine.backends.layout import box_arguments, build_loops, build_units
-from engine.backends.matching import Matching
+from engine.backends.matching import DIRECTED_FLAG, Matching
+from engine.backends.motion import find_push
 from engine.backends.protocol import (
     FOLLOWING,
     STATE_TYPES,
@@ -68,7 +69,16 @@ def _take_formula(bridges: MatchingArrays) -> tuple[Any, ...]:
     """Return what decides ends and success, as the kernels take it."""
     matching = bridges.matching
     bits = (np.uint32(matching.high_bits), np.uint32(matching.low_bits))
-    return (bridges.keys, *bits, *matching.law.words)
+    flag = np.uint32(DIRECTED_FLAG * matching.is_directed)
+    return (bridges.keys, *bits, *matching.law.words, flag)
+
+
+def _take_field(lattice: LatticeState) -> tuple[Any, ...]:
+    """Return what events move, as the kernels take it."""
+    velocities = lattice.velocities
+    if velocities is None:
+        velocities = np.empty(0, np.float32)
+    return (lattice.phases, velocities, find_push(lattice.motion))
 
 
 class CpuBackend(BinaryBackend):
@@ -243,7 +253,7 @@ class CpuBackend(BinaryBackend):
         """
         numba.set_num_threads(self.threads)
         self._successes += run_tunnel_events(
-            lattice.phases,
+            _take_field(lattice),
             bridges.columns,
             segments,
             np.uint32(tick),
@@ -263,7 +273,7 @@ class CpuBackend(BinaryBackend):
         """Let the bridges in `segments`, whose ends are computed, attempt likewise."""
         numba.set_num_threads(self.threads)
         self._successes += run_matching_events(
-            lattice.phases,
+            _take_field(lattice),
             lattice.detunings,
             (*_take_formula(bridges), *bridges.state_columns),
             segments,

@@ -35,6 +35,7 @@ from engine.backends.cuda_tiles import (
     plan_steps,
 )
 from engine.backends.layout import box_arguments
+from engine.backends.motion import find_push
 from engine.backends.protocol import (
     BridgeArrays,
     Bridges,
@@ -77,7 +78,15 @@ def take_formula(lattice: LatticeState, bridges: MatchingArrays) -> tuple[Any, .
     matching = bridges.matching
     layout = (matching.node_count, matching.high_bits, matching.low_bits)
     words = (np.uint32(number) for number in layout)
-    return (bridges.keys, lattice.detunings, *words, *matching.law.words)
+    is_directed = np.uint32(matching.is_directed)
+    return (bridges.keys, lattice.detunings, *words, *matching.law.words, is_directed)
+
+
+def take_movable(lattice: LatticeState) -> tuple[Any, ...]:
+    """Return what events move, for a launch; a null pointer without inertia."""
+    velocities = lattice.velocities
+    pushed = np.uint64(0) if velocities is None else velocities
+    return (lattice.phases, pushed, find_push(lattice.motion))
 
 
 def scale_gains(lattice: LatticeState, dt_s: float) -> tuple[np.float32, np.float32]:
@@ -309,7 +318,7 @@ class CudaStepping(BinaryBackend):
     ) -> None:
         """Ask for one launch of events; `place` is its number and its ticks."""
         numbers = (*(np.uint32(word) for word in place), np.float32(period.dt_s))
-        outputs = (lattice.phases, self._success_total)
+        outputs = (*take_movable(lattice), self._success_total)
         arguments = (*bridges.columns, self._plan_words, *numbers, *outputs)
         self._device.launch("run_tunnel_events", grid, arguments)
 
@@ -399,7 +408,8 @@ class CudaStepping(BinaryBackend):
         seed, stream = (np.uint32(word) for word in period.key)
         scalars = (np.uint32(tick), np.float32(period.dt_s), seed, stream)
         formula = take_formula(lattice, bridges)
-        outputs = (lattice.phases, *bridges.state_columns, self._success_total)
+        state = (*bridges.state_columns, self._success_total)
+        outputs = (*take_movable(lattice), *state)
         with self._device.working():
             for lo, hi in segments.tolist():
                 if lo < hi:

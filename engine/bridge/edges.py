@@ -1,25 +1,33 @@
 """Edge lists: where bridges come from before they become a network.
 
-Builders draw them (random matchings, small-world links), `take_edges` accepts
-what a reader or a user brings, `colour_edges` finds the layers.
+Builders draw them (random matchings, small-world links) and their strengths,
+`take_edges` accepts what a reader or a user brings, `colour_edges` finds the layers.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
-from engine.backends.philox import Stream, draw_permutation, draw_uniform
+from engine.backends.philox import PART, Stream, draw_permutation, draw_uniform
 from engine.config import BridgesConfig
+from engine.config.checks import MAX_RATE
 from engine.errors import ConfigError, ShapeError
 from engine.geometry import Geometry
 
 I64Array = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+def spread_flag(flag: bool, count: int) -> BoolArray:
+    """Return a read-only column that repeats one flag without taking memory for it."""
+    return np.broadcast_to(np.bool_(flag), (count,))
 
 
 @dataclass(frozen=True)
@@ -31,9 +39,16 @@ class EdgeList:
     targets: npt.NDArray[np.uint32]
     """Second ends, node ids, shape (bridges,)."""
     strengths_rad_s: npt.NDArray[np.float32]
-    """kappa [rad/s], shape (bridges,)."""
+    """kappa [rad/s], negative where a bridge repels, shape (bridges,)."""
     layers: npt.NDArray[np.int32]
     """Layer of each bridge; no node occurs twice in a layer, shape (bridges,)."""
+    directed: BoolArray = field(default_factory=lambda: spread_flag(False, 1))
+    """Whether only the target moves, shape (bridges,); one flag may stand for all."""
+
+    def __post_init__(self) -> None:
+        """Spread a single flag over all bridges."""
+        shape = (len(self.sources),)
+        object.__setattr__(self, "directed", np.broadcast_to(self.directed, shape))
 
     def __len__(self) -> int:
         """Return the number of bridges."""
@@ -58,7 +73,7 @@ def build_matchings(node_count: int, config: BridgesConfig, seed: int) -> EdgeLi
         per_node * node_count / 2 bridges; two layers may join the same pair.
 
     Raises:
-        ConfigError: The node count is odd.
+        ConfigError: The node count is odd, or a strength that was drawn is too large.
     """
     if node_count % 2:
         raise ConfigError(
@@ -71,8 +86,59 @@ def build_matchings(node_count: int, config: BridgesConfig, seed: int) -> EdgeLi
         order = draw_permutation(seed, Stream.BRIDGES, node_count, row)
         ends[0, row], ends[1, row] = order[0::2], order[1::2]
     layers = np.repeat(np.arange(config.per_node, dtype=np.int32), size)
-    strengths = np.full(len(layers), config.strength_rad_s, dtype=np.float32)
-    return EdgeList(ends[0].ravel(), ends[1].ravel(), strengths, layers)
+    return EdgeList(
+        ends[0].ravel(),
+        ends[1].ravel(),
+        draw_strengths(len(layers), config, seed),
+        layers,
+        spread_flag(config.directed, len(layers)),
+    )
+
+
+def draw_strengths(
+    count: int, config: BridgesConfig, seed: int
+) -> npt.NDArray[np.float32]:
+    """Draw the strength of each bridge.
+
+    A gaussian law around `strength_rad_s` of which a share, drawn independently,
+    changes its sign. Without a spread or a share nothing is drawn.
+
+    Args:
+        count: Number of bridges.
+        config: Mean, spread and repulsive share.
+        seed: Key of the random numbers.
+
+    Returns:
+        kappa [rad/s], negative where a bridge repels, shape (bridges,).
+
+    Raises:
+        ConfigError: A strength is beyond what is allowed.
+    """
+    strengths = np.full(count, config.strength_rad_s, dtype=np.float32)
+    if config.strength_spread_rad_s > 0.0:
+        for low, share in _draw_shares(count, seed, row=0):
+            drawn = config.strength_spread_rad_s * special.ndtri(share)
+            strengths[low : low + len(share)] = config.strength_rad_s + drawn
+    if config.repulsive_share > 0.0:
+        for low, share in _draw_shares(count, seed, row=1):
+            part = strengths[low : low + len(share)]
+            np.negative(part, out=part, where=share < config.repulsive_share)
+    largest = float(np.abs(strengths).max(initial=0.0))
+    if not largest <= MAX_RATE:
+        raise ConfigError(
+            f"The largest strength drawn is {largest:g} rad/s and at most {MAX_RATE:g} "
+            "is allowed; lower bridges.strength_spread_rad_s."
+        )
+    return strengths
+
+
+def _draw_shares(
+    count: int, seed: int, row: int
+) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+    """Draw a uniform number for each bridge, in parts: their first row, and they."""
+    shares = draw_uniform(seed, Stream.STRENGTHS, count, row)
+    for low in range(0, count, PART):
+        yield low, shares[low : low + PART]
 
 
 def build_small_world(geometry: Geometry, config: BridgesConfig, seed: int) -> EdgeList:
@@ -116,9 +182,15 @@ def build_small_world(geometry: Geometry, config: BridgesConfig, seed: int) -> E
                 f"bridges.per_node is {config.per_node}, too many distinct small-world "
                 f"links for {geometry.node_count} nodes; lower it."
             )
-    strengths = np.full(wanted, config.strength_rad_s)
+    strengths = draw_strengths(wanted, config, seed)
     source, target = np.divmod(keys, geometry.node_count)
-    return take_edges(source, target, strengths, geometry.node_count, "small_world")
+    if config.directed:  # a key has forgotten at which end the link started
+        is_back = draw_uniform(seed, Stream.BRIDGES, wanted, 0) < 0.5
+        source, target = np.where(is_back, (target, source), (source, target))
+    directed = spread_flag(config.directed, wanted)
+    return take_edges(
+        source, target, strengths, geometry.node_count, "small_world", directed=directed
+    )
 
 
 def _draw_integers(seed: int, row: int, count: int, below: int) -> I64Array:
@@ -185,22 +257,28 @@ def take_edges(
     strengths_rad_s: npt.NDArray[Any],
     node_count: int,
     origin: str = "edge list",
+    *,
+    directed: npt.NDArray[Any] | bool = False,
 ) -> EdgeList:
     """Check an edge list and find its layers.
 
     Args:
         sources: First ends, node ids, shape (bridges,).
         targets: Second ends, node ids, shape (bridges,).
-        strengths_rad_s: kappa [rad/s], >= 0, shape (bridges,).
+        strengths_rad_s: kappa [rad/s], negative where a bridge repels, (bridges,).
         node_count: Number of nodes of the lattice.
         origin: File or builder, for error messages.
+        directed: Whether only the target of a bridge moves, booleans or 0 and 1, shape
+            (bridges,) or one for all. Directed bridges may join the same nodes either
+            way.
 
     Returns:
         The bridges with layers by greedy edge colouring.
 
     Raises:
         ShapeError: Ids are no integers or out of range, a bridge joins a node with
-            itself or occurs twice, or a strength is negative or not finite.
+            itself or occurs twice, a strength is not finite or too large, or a flag is
+            neither true nor false.
     """
     first = _integer_ids(sources, "source", origin)
     second = _integer_ids(targets, "target", origin)
@@ -210,13 +288,16 @@ def take_edges(
             f"{origin}: {len(first)} sources, {len(second)} targets and "
             f"{len(strengths)} strengths; all three must have the same length."
         )
+    flags = _take_flags(directed, len(first), origin)
     _check_ids(first, second, node_count, origin)
+    _check_pairs(first, second, flags, origin)
     _check_strengths(strengths, origin)
     return EdgeList(
         first.astype(np.uint32),
         second.astype(np.uint32),
         strengths.astype(np.float32),
         colour_edges(first, second, node_count),
+        flags,
     )
 
 
@@ -249,6 +330,23 @@ def _real_strengths(values: npt.NDArray[Any], origin: str) -> npt.NDArray[np.flo
     return array.astype(np.float64)
 
 
+def _take_flags(values: npt.NDArray[Any] | bool, count: int, origin: str) -> BoolArray:
+    """Check a column of flags."""
+    array = np.asarray(values)
+    if array.ndim == 0 and array.dtype.kind == "b":
+        return spread_flag(bool(array), count)
+    is_flag = array.dtype.kind == "b"
+    if array.dtype.kind in "fiu":
+        is_flag = bool(((array == 0) | (array == 1)).all())
+    if array.shape != (count,) or not (is_flag or array.size == 0):
+        raise ShapeError(
+            f"{origin}: the flags of directed bridges have type {array.dtype} and "
+            f"shape {array.shape}; they must be a column of {count} times true or "
+            "false, or 1 or 0."
+        )
+    return array.astype(np.bool_)
+
+
 def _check_ids(first: I64Array, second: I64Array, node_count: int, origin: str) -> None:
     for name, ids in (("source", first), ("target", second)):
         wrong = np.flatnonzero((ids < 0) | (ids >= node_count))
@@ -263,24 +361,38 @@ def _check_ids(first: I64Array, second: I64Array, node_count: int, origin: str) 
             f"{origin}: row {loops[0]} joins node {first[loops[0]]} with itself "
             f"({len(loops)} such rows); remove self loops."
         )
-    keys = np.minimum(first, second) * node_count + np.maximum(first, second)
-    order = np.argsort(keys, kind="stable")
-    repeats = np.flatnonzero(np.diff(keys[order]) == 0)
+
+
+def _check_pairs(
+    first: I64Array, second: I64Array, directed: BoolArray, origin: str
+) -> None:
+    """Refuse bridges that join the same nodes, unless as directed ones, back and forth.
+
+    An undirected bridge counts both ways, so it goes with no other.
+    """
+    lower, upper = np.minimum(first, second), np.maximum(first, second)
+    backwards = directed & (first > second)
+    order = np.lexsort((backwards, upper, lower))
+    lower, upper, backwards = lower[order], upper[order], backwards[order]
+    is_same = (lower[1:] == lower[:-1]) & (upper[1:] == upper[:-1])
+    is_return = directed[order][1:] & directed[order][:-1]
+    is_return &= backwards[1:] != backwards[:-1]
+    repeats = np.flatnonzero(is_same & ~is_return)
     if len(repeats):
-        one, other = order[repeats[0]], order[repeats[0] + 1]
+        one, other = sorted(order[repeats[0] : repeats[0] + 2].tolist())
         raise ShapeError(
             f"{origin}: rows {one} and {other} join the same nodes {first[one]} and "
             f"{second[one]} ({len(repeats)} duplicates); keep one of each and add "
-            "their strengths."
+            "their strengths (only directed bridges may go back and forth)."
         )
 
 
 def _check_strengths(strengths: npt.NDArray[np.float64], origin: str) -> None:
-    wrong = np.flatnonzero(~(np.isfinite(strengths) & (strengths >= 0.0)))
+    wrong = np.flatnonzero(~(np.abs(strengths) <= MAX_RATE))
     if len(wrong):
         raise ShapeError(
             f"{origin}: strength of row {wrong[0]} is {strengths[wrong[0]]:g} rad/s; "
-            "it must be finite and at least 0."
+            f"it must lie in [-{MAX_RATE:g}, {MAX_RATE:g}]."
         )
 
 

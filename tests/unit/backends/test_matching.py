@@ -152,7 +152,7 @@ def test_three_twins_agree(nodes: int, library: ctypes.CDLL) -> None:
     detunings = rng.normal(0.0, 80.0, nodes).astype(np.float32)
     rates, thresholds = LAW.apply(detunings[targets] - detunings[sources])
     bits = (np.uint32(built.high_bits), np.uint32(built.low_bits))
-    formula = (built.keys, *bits, *LAW.words)
+    formula = (built.keys, *bits, *LAW.words, np.uint32(0))
     words = np.empty((5, cpu_matching.ENDS_PER_BLOCK), np.uint32)
     reals = np.empty((2, cpu_matching.EVENT_BLOCK), np.float32)
     for layer in range(layers):

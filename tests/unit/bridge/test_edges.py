@@ -179,7 +179,7 @@ BAD_EDGES: dict[str, tuple[Any, Any, Any, str]] = {
     "boolean": (np.array([True]), [3], [1], "whole numbers"),
     "lengths": ([0, 1], [2], [1], "2 sources, 1 targets and 1 strengths"),
     "strengths": ([0], [2], [1, 2], "1 sources, 1 targets and 2 strengths"),
-    "negative strength": ([0], [2], [-1.0], "strength of row 0 is -1 rad/s"),
+    "negative strength": ([0], [2], [-2e12], "strength of row 0 is -2e+12 rad/s"),
     "nan strength": ([0], [2], [np.nan], "strength of row 0 is nan"),
     "infinite strength": ([0], [2], [np.inf], "strength of row 0 is inf"),
     "text strength": ([0], [2], np.array(["strong"]), "strength"),
