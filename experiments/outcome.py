@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NoReturn
 
-from engine.errors import EngineError, NumericalError
+from engine.errors import EngineError, ForecastError, NumericalError
 
 DONE: Final = 0
 """The command did what was asked."""
@@ -110,7 +110,7 @@ def code_of_error(error: BaseException) -> int:
     """
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
-    if isinstance(error, (NumericalError, MissingPackageError)):
+    if isinstance(error, (NumericalError, ForecastError, MissingPackageError)):
         return FAILED
     return BAD_INPUT if isinstance(error, EngineError) else FAILED
 
