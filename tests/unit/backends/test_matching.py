@@ -177,7 +177,13 @@ def test_three_twins_agree(nodes: int, library: ctypes.CDLL) -> None:
 
 @pytest.mark.parametrize(
     "law",
-    [LAW, SuccessLaw(0.0, 1.0, 108.0), SuccessLaw(1e3, 1e-3, 0.0), SuccessLaw(1, 1, 1)],
+    [
+        LAW,
+        SuccessLaw(0.0, 1.0, 108.0),
+        SuccessLaw(1e3, 1e-3, 0.0),
+        SuccessLaw(1, 1, 1),
+        SuccessLaw(1.0 / 60.0, 0.9, -120.0),
+    ],
 )
 def test_success_law_of_three_twins(law: SuccessLaw, library: ctypes.CDLL) -> None:
     gaps = np.concatenate([[0.0, 1e-40, 1e30, -1e30], np.geomspace(1e-6, 1e12, 5000)])
