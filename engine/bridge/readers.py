@@ -145,17 +145,17 @@ def take_graph(
     Args:
         graph: A networkx graph whose nodes are flat lattice indices; the edges of a
             directed one become directed bridges.
-        config: Gives the strength of edges that carry none [rad/s], and the direction
-            of edges of undirected graphs.
+        config: Gives the strength of edges that carry none [rad/s].
         node_count: Number of nodes of the lattice.
         strength: Edge attribute with the strength [rad/s].
-        directed: Edge attribute that tells which edges are directed.
+        directed: Edge attribute that tells which edges of a directed graph are.
 
     Returns:
         Checked bridges with layers.
 
     Raises:
-        ShapeError: The edges do not fit the lattice.
+        ShapeError: The edges do not fit the lattice, or edges of an undirected graph,
+            which keeps no order of ends, are to be directed.
     """
     rows = list(graph.edges(data=strength, default=config.strength_rad_s))
     sources = [source for source, _, _ in rows]
@@ -163,6 +163,12 @@ def take_graph(
     strengths = np.array([value for _, _, value in rows])
     is_directed = bool(graph.is_directed()) or config.directed
     flags = [flag for _, _, flag in graph.edges(data=directed, default=is_directed)]
+    if any(flags) and not graph.is_directed():
+        raise ShapeError(
+            "networkx graph: an edge of an undirected graph has no first end, so it "
+            "cannot be a directed bridge; use networkx.DiGraph, with directed=False on "
+            "edges that pull both ends."
+        )
     return take_edges(
         sources,
         targets,
