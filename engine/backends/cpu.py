@@ -39,6 +39,8 @@ from engine.constants import TURN
 from engine.errors import ConfigError
 from engine.geometry import Geometry
 
+NO_PUSH = (np.empty(0, np.float32), np.float32(0.0))
+"""Velocities and push where oscillators have no inertia."""
 ROUNDING_CORES = 0.3
 """A core that is idle but for this share counts as idle."""
 
@@ -78,10 +80,9 @@ def _take_formula(bridges: MatchingArrays) -> tuple[Any, ...]:
 
 def _take_field(lattice: LatticeState) -> tuple[Any, ...]:
     """Return what events move, as the kernels take it."""
-    velocities = lattice.velocities
-    if velocities is None:
-        velocities = np.empty(0, np.float32)
-    return (lattice.phases, velocities, find_push(lattice.motion))
+    if lattice.velocities is None:
+        return (lattice.phases, *NO_PUSH)
+    return (lattice.phases, lattice.velocities, find_push(lattice.motion))
 
 
 def _find_gains(lattice: LatticeState, dt_s: float) -> tuple[np.float32, ...]:
