@@ -54,8 +54,11 @@ def find_relaxation(motion: Motion, dt_s: float) -> Relaxation:
 def find_kick_turns(motion: Motion, dt_s: float) -> float:
     """Return the standard deviation of a kick of phases [turn].
 
+    With inertia noise comes as velocities of variance D / m or less, which move phases
+    by less in a step, for m is no shorter than dt.
+
     Args:
-        motion: Without inertia.
+        motion: Gives the diffusion.
         dt_s: Time step [s].
     """
     return math.sqrt(2.0 * motion.diffusion_rad2_s * dt_s) / TWO_PI
