@@ -8,7 +8,7 @@ the host waits once per period.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
@@ -49,6 +49,21 @@ def take_formula(lattice: LatticeState, bridges: MatchingArrays) -> tuple[Any, .
     layout = (matching.node_count, matching.high_bits, matching.low_bits)
     words = (np.uint32(number) for number in layout)
     return (bridges.keys, lattice.detunings, *words, *matching.law.words)
+
+
+def list_stops(
+    lattice: LatticeState, period: Period, plan: PeriodPlan
+) -> Sequence[int]:
+    """List the slices of a period before whose events the lattice steps stop.
+
+    A graph is the same for every period, so a steady lattice stops in each slice.
+    Inertia drifts by half a step at either end of a stretch, whose roundings must be
+    those of other back ends: an unsteady one stops where something is due.
+    """
+    if lattice.motion.is_steady:
+        return range(period.slice_count if plan.launches_per_slice else 0)
+    stops: list[int] = np.flatnonzero(np.diff(period.segment_bounds)).tolist()
+    return stops
 
 
 class CudaStepping(CudaMotion):
@@ -112,14 +127,14 @@ class CudaStepping(CudaMotion):
             self._upload_plan(plan)
             issue = partial(self._issue, lattice, bridges, period, plan)
             if not lattice.motion.is_steady:
-                return self._advance_sampled(period, plan, issue)
+                return self._advance_sampled(lattice, period, plan, issue)
             if whole_bytes:
                 return self._advance_whole(lattice, bridges, period, plan, whole_bytes)
             key, kept = self._name_launches(lattice, bridges, period, plan)
             self._clock.start(0)
             self._clock.mark()
             if not self._graphs.run(key, kept, lattice, issue):
-                return self._advance_sampled(period, plan, issue)
+                return self._advance_sampled(lattice, period, plan, issue)
             whole_s, successes = self._finish()
             shares = self._shares.split(whole_s, period.step_count, plan.events)
             return PeriodResult(*shares, successes)
@@ -139,10 +154,14 @@ class CudaStepping(CudaMotion):
         return self._clock.measure(0, 1), successes
 
     def _advance_sampled(
-        self, period: Period, plan: PeriodPlan, issue: Callable[..., None]
+        self,
+        lattice: LatticeState,
+        period: Period,
+        plan: PeriodPlan,
+        issue: Callable[..., None],
     ) -> PeriodResult:
         """Run a period launch by launch, with events between some of its stages."""
-        slices = period.slice_count if plan.launches_per_slice else 0
+        slices = len(list_stops(lattice, period, plan))
         self._clock.start(slices)
         issue(self._clock.mark)
         successes = self.take_successes()
@@ -234,20 +253,20 @@ class CudaStepping(CudaMotion):
     ) -> None:
         """Ask for the launches of a period; the same for every period of a key."""
         mark()
-        launches, waiting = plan.launches_per_slice, 0
+        launches, last = plan.launches_per_slice, 0
         grid = self._device.fill_grid(round_capacity(plan.most_events, 1))
-        for index in range(period.slice_count):
-            waiting += period.slice_steps if index else 0
-            if launches:
-                self._step_between(lattice, period, waiting, is_first=index == 0)
-                waiting = 0
-                mark()
-                first = index * launches
-                for launch in range(first, first + launches):
-                    ticks = index * period.slice_steps
-                    self._run_events(lattice, bridges, period, (launch, ticks), grid)
-                mark()
-        self._step_between(lattice, period, waiting, is_first=not launches)
+        stops = list_stops(lattice, period, plan)
+        for index in stops:
+            waiting = (index - last) * period.slice_steps
+            self._step_between(lattice, period, waiting, is_first=index == stops[0])
+            mark()
+            first, ticks = index * launches, index * period.slice_steps
+            for launch in range(first, first + launches):
+                self._run_events(lattice, bridges, period, (launch, ticks), grid)
+            mark()
+            last = index
+        waiting = (period.slice_count - 1 - last) * period.slice_steps
+        self._step_between(lattice, period, waiting, is_first=not stops)
         self._step_half(lattice, period)
         mark()
 

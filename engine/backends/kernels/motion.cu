@@ -8,6 +8,7 @@
 // Thread mapping: one thread per four nodes, which share the words of a Philox counter,
 // or per node where nothing is drawn; grid-stride.
 
+#include "box.cuh"
 #include "noise.cuh"
 
 using namespace scribble;

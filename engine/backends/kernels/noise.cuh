@@ -2,7 +2,7 @@
 // change them together. Four nodes share a Philox counter (node / 4, kick), whose four
 // words make two pairs.
 
-#include "box.cuh"
+#include "formulas.cuh"
 
 namespace scribble {
 
