@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from engine.backends.binary import BinaryBackend
-from engine.backends.cuda_device import CudaDevice
+from engine.backends.cuda_device import THREADS_PER_BLOCK, CudaDevice
 from engine.backends.cuda_tiles import (
     TILE_THREADS,
     LatticeShape,
@@ -33,6 +33,8 @@ TURN_F = np.float32(TURN)
 """One turn in units of the binary angle, as the kernels take increments [-]."""
 SUM_PAIRS = 3
 """Pairs of order sums that take turns in `mean.cu` [-]."""
+PART_BYTES = THREADS_PER_BLOCK // 32 * 16
+"""Shared memory of a block of it: two sums of 8 bytes for each warp [byte]."""
 QUAD = 4
 """Nodes that a thread of `motion.cu` kicks, from one random counter [-]."""
 
@@ -182,7 +184,9 @@ class CudaMotion(BinaryBackend):
             counts = stages, level, level + 1 < count * stages
             numbers = (*map(np.int32, counts), *means)
             arguments = (starts, *inputs, *numbers, totals, out, sums)
-            self._device.launch("step_mean_field", grid, arguments)
+            self._device.launch(
+                "step_mean_field", grid, arguments, shared_bytes=PART_BYTES
+            )
             if level % stages == stages - 1:
                 lattice.phases, lattice.work["spare"] = out, starts
 

@@ -8,8 +8,8 @@
 // not matter; they are taken and turned in double, and rounded to float once. A stage
 // also sums what the next one needs, so that phases are read once per stage.
 //
-// Thread mapping: one thread per node, grid-stride, then a warp reduction and one 64-bit
-// atomic per warp and sum. Three pairs of sums take turns from level to level (stages
+// Thread mapping: one thread per node, grid-stride, then a reduction of the block and one
+// 64-bit atomic per block and sum, for all of them go to one address. Three pairs of sums take turns from level to level (stages
 // times steps): one is read, one is added to, and one is cleared for the next level.
 //
 // Bytes per node and stage: 8 read and 4 written; with several stages 4 to 8 more read
@@ -32,6 +32,28 @@ SCRIBBLE_INLINE SineCosine find_mean(
             static_cast<float>(cosine * lag_cosine + sine * lag_sine)};
 }
 
+// Add up two sums over all threads: shuffles, shared memory, then an atomic for each.
+// `parts` holds two words per warp. Every thread of the grid must come here.
+SCRIBBLE_INLINE void add_pair(
+    long long cosine, long long sine, long long* parts, unsigned long long* pair)
+{
+    cosine = add_over_warp(cosine);
+    sine = add_over_warp(sine);
+    if (threadIdx.x % warpSize == 0) {
+        long long* own = parts + 2u * (threadIdx.x / warpSize);
+        own[0] = cosine;
+        own[1] = sine;
+    }
+    __syncthreads();
+    if (threadIdx.x < 2u) {
+        long long total = 0;
+        for (unsigned int w = 0; w < blockDim.x / warpSize; ++w) {
+            total += parts[2u * w + threadIdx.x];
+        }
+        atomicAdd(pair + threadIdx.x, static_cast<unsigned long long>(total));
+    }
+}
+
 // starts: phases at the start of the step, shape (nodes,)
 // detunings: natural frequency minus frame [Hz], shape (nodes,)
 // scheme: feeds, with a zero for the last stage, then weights, shape (2 stages,)
@@ -48,6 +70,7 @@ extern "C" __global__ void step_mean_field(
     double lag_cosine, float* __restrict__ totals, unsigned int* __restrict__ out,
     unsigned long long* sums)
 {
+    extern __shared__ uint4 shared_words[];
     const SineCosine mean =
         find_mean(sums + 2 * (level % PAIRS), scale, lag_sine, lag_cosine);
     const Stage stage = read_stage(scheme, level % stages, stages);
@@ -72,9 +95,8 @@ extern "C" __global__ void step_mean_field(
         }
     }
     if (has_next) {
-        unsigned long long* next = sums + 2 * ((level + 1) % PAIRS);
-        add_to_total(cosine, next);
-        add_to_total(sine, next + 1);
+        add_pair(cosine, sine, reinterpret_cast<long long*>(shared_words),
+                 sums + 2 * ((level + 1) % PAIRS));
     }
     if (first_element() < 2ull) {
         sums[2 * ((level + 2) % PAIRS) + first_element()] = 0ull;
