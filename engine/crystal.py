@@ -236,6 +236,12 @@ class CrystalLattice:
         self.backend.write_phases(self.state, phases)
 
     @property
+    def velocities_hz(self) -> npt.NDArray[np.floating] | None:
+        """Phase velocities in the frame [Hz], (nodes,); None without inertia."""
+        velocities = self.state.velocities
+        return None if velocities is None else self.backend.to_host(velocities)
+
+    @property
     def resonance_frequency(self) -> float:
         """Mean natural frequency and frequency of the rotating frame [Hz]."""
         return self._resonance_frequency_hz
