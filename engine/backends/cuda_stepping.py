@@ -56,9 +56,9 @@ def list_stops(
 ) -> Sequence[int]:
     """List the slices of a period before whose events the lattice steps stop.
 
-    A graph is the same for every period, so a steady lattice stops in each slice.
-    Inertia drifts by half a step at either end of a stretch, whose roundings must be
-    those of other back ends: an unsteady one stops where something is due.
+    A graph is the same for every period, so a steady lattice stops in each slice. Kicks
+    and drifts are halved at either end of a stretch, which must be the same on every
+    back end: an unsteady lattice stops where something is due.
     """
     if lattice.motion.is_steady:
         return range(period.slice_count if plan.launches_per_slice else 0)

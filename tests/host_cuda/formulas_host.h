@@ -15,13 +15,13 @@ void sine_cosine_all(const uint32_t* angle, int64_t n, float* sine, float* cosin
     }
 }
 
-void turn_all(
+void rotate_all(
     const float* sine, const float* cosine, const float* lag_sine,
     const float* lag_cosine, int64_t n, float* turned_sine, float* turned_cosine)
 {
     for (int64_t k = 0; k < n; ++k) {
         const SineCosine turned =
-            turn_by_lag({sine[k], cosine[k]}, {lag_sine[k], lag_cosine[k]});
+            rotate({sine[k], cosine[k]}, {lag_sine[k], lag_cosine[k]});
         turned_sine[k] = turned.sine;
         turned_cosine[k] = turned.cosine;
     }

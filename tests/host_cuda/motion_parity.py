@@ -122,6 +122,10 @@ class MotionParity:
             case = build_moving_case(MOVING[name], "chain", "open", shape)
             assert_same_moves(cuda_backend, case, tableau)
 
+    @pytest.mark.parametrize("motion", [*UNSTEADY.values(), Motion(lag_rad=0.7)])
+    def test_warm_up_loads_all_kernels(self, cuda_backend, motion):
+        cuda_backend.warm_up(motion=motion)
+
     def test_kicks_are_counted_in_32_bits(self, cuda_backend):
         case = build_moving_case(MOVING["noise"], shape=(5, 7))
         assert_same_moves(cuda_backend, case, "euler", first_kick=2**32 - 2)

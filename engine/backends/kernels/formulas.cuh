@@ -176,7 +176,7 @@ SCRIBBLE_INLINE int round_to_int(float value)
 }
 
 // Return sine and cosine of an angle plus the phase lag.
-SCRIBBLE_INLINE SineCosine turn_by_lag(const SineCosine& wave, const SineCosine& lag)
+SCRIBBLE_INLINE SineCosine rotate(const SineCosine& wave, const SineCosine& lag)
 {
     return {fused(wave.sine, lag.cosine, wave.cosine * lag.sine),
             fused(wave.cosine, lag.cosine, -(wave.sine * lag.sine))};

@@ -69,7 +69,7 @@ SCRIBBLE_INLINE float find_increment(
         const SineCosine term = read_wave(own, reach.bytes[o]);
         sum = {sum.sine + term.sine, sum.cosine + term.cosine};
     }
-    const SineCosine turned = IS_LAGGED ? turn_by_lag(*own, gains.lag) : *own;
+    const SineCosine turned = IS_LAGGED ? rotate(*own, gains.lag) : *own;
     return rate_increment(detuning, turned, sum, gains.coupling, gains.gain);
 }
 

@@ -32,11 +32,11 @@ def sine_cosine_all(angle, sine, cosine):
 
 
 @njit
-def turn_all(sine, cosine, lag_sine, lag_cosine, turned_sine, turned_cosine):
+def rotate_all(sine, cosine, lag_sine, lag_cosine, turned_sine, turned_cosine):
     for k in range(sine.size):
-        gains = (formulas.ONE, formulas.ONE, lag_cosine[k], lag_sine[k])
-        turned = formulas.turn_by_lag(sine[k], cosine[k], gains)
-        turned_sine[k], turned_cosine[k] = turned
+        turned_sine[k], turned_cosine[k] = formulas.rotate(
+            sine[k], cosine[k], lag_cosine[k], lag_sine[k]
+        )
 
 
 @njit
@@ -125,7 +125,7 @@ def test_turning_by_a_lag(library):
     edges = np.array([0.0, -0.0, 1.0, -1.0], np.float32)
     edges = [axis.ravel() for axis in np.meshgrid(edges, edges, edges, edges)]
     inputs = [np.concatenate(pair) for pair in zip(edges, values, strict=True)]
-    assert_same_bits(library, turn_all, inputs, (np.float32, np.float32))
+    assert_same_bits(library, rotate_all, inputs, (np.float32, np.float32))
 
 
 def test_logarithm(library):
