@@ -100,8 +100,7 @@ def build_bridges(nodes, layers=3, seed=1):
 
 def build_inert(backend, case, velocities_hz):
     """Take oscillators that have inertia, moving already."""
-    lattice = backend.build_lattice(*case)
-    lattice.motion = Motion(inertia_s=0.003)
+    lattice = backend.build_lattice(*case, Motion(inertia_s=0.003))
     cupy = getattr(backend, "_cupy", np)
     lattice.velocities = cupy.asarray(velocities_hz.copy())
     return lattice
