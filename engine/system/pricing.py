@@ -20,13 +20,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.config import RunConfig
 
-WINDOW_SHARE: Final = 1.0 / 16.0
+F64 = npt.NDArray[np.float64]
+
+WINDOW_SHARE: Final = 1.0 / 8.0
 """Length of a window as a share of the run before them, unless it is configured."""
-LEAST_PERIODS: Final = 4
-"""Control periods of the shortest window; half of them are left out to settle."""
+LEAST_PERIODS: Final = 8
+"""Control periods of the shortest window."""
+LARGEST_FACTOR: Final = 0.75
+"""Largest factor by which a quarter of a window is believed to approach its end [-]."""
 FREQUENCY_RATIO: Final = 8.0
 """g / f, where the time step allows it."""
 LEAST_RATIO: Final = 2.0
@@ -72,7 +77,9 @@ class ErrorWindows:
     """Windows of two frequencies in turn at the end of a run, in pairs.
 
     Every second pair is turned round (f g, g f, f g, ...), so that a steady drift of r
-    cancels in their mean. The first half of each window is left out.
+    cancels in their mean, and only the second window of a pair begins with a change. r
+    is measured in the last quarter of a window; how it came there tells how much of the
+    way was left, which counts as an error.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -95,7 +102,7 @@ class ErrorWindows:
         self.refusal = ""
         """Why the windows cannot measure anything; empty where they can."""
         self._values: list[float] | None = None
-        self._gaps: list[float] = []
+        self._pairs: list[dict[float, F64]] = []
 
     @property
     def step_count(self) -> int:
@@ -126,12 +133,12 @@ class ErrorWindows:
         try:
             for pair in range(self.pair_count):
                 turn = (self.settled_hz, self.other_hz)
-                means = {}
+                readings = {}
                 for hz in turn if pair % 2 == 0 else turn[::-1]:
                     self._values = []
                     yield hz
-                    means[hz] = np.mean(self._values[self._periods // 2 :])
-                self._gaps.append(float(means[self.other_hz] - means[self.settled_hz]))
+                    readings[hz] = _read_quarters(self._values)
+                self._pairs.append(readings)
         finally:
             self._values = None
 
@@ -143,19 +150,58 @@ class ErrorWindows:
     def estimate(self) -> PriceTag | None:
         """Estimate the distance from all pairs that are complete; None without any.
 
-        Its standard error joins the scatter of the pairs with the doubt about the law.
+        Its standard error joins the scatter of the pairs, the doubt about the law and
+        what is left of the way to the settled state.
         """
-        if not self._gaps:
+        if not self._pairs:
             return None
-        ratio, gap = self.settled_hz / self.other_hz, float(np.mean(self._gaps))
+        settled, other = (
+            [readings[hz] for readings in self._pairs]
+            for hz in (self.settled_hz, self.other_hz)
+        )
+        gaps = [b[-1] - a[-1] for a, b in zip(settled, other, strict=True)]
+        ratio, gap, count = self.settled_hz / self.other_hz, np.mean(gaps), len(gaps)
         low, high = sorted(1.0 / (1.0 - ratio**n) for n in LAW_EXPONENTS)
-        factor, count = 0.5 * (low + high), len(self._gaps)
-        stderr = None
+        factor, stderr = 0.5 * (low + high), None
         if count > 1:
-            scatter = factor * float(np.std(self._gaps, ddof=1)) / math.sqrt(count)
+            scatter = factor * np.std(gaps, ddof=1) / math.sqrt(count)
             # The law's factor lies anywhere between both: a uniform distribution.
-            stderr = math.hypot(scatter, gap * (high - low) / math.sqrt(12.0))
-        return PriceTag(factor * gap, stderr, "windows")
+            law = gap * (high - low) / math.sqrt(12.0)
+            rest = sum(self._find_rest(turn) for turn in (0, 1))
+            stderr = float(math.hypot(scatter, law, factor * rest))
+        return PriceTag(float(factor * gap), stderr, "windows")
+
+    def _find_rest(self, first: int) -> float:
+        """Return what windows that began with a change leave in the mean gap.
+
+        Args:
+            first: 1 for changes to f, 0 for changes to g: the parity of their pairs.
+        """
+        changed_hz = (self.other_hz, self.settled_hz)[first]
+        changed = [pair[changed_hz] for pair in self._pairs[first::2]]
+        if not changed:
+            return 0.0
+        share = len(changed) / len(self._pairs)
+        return share * find_rest(np.mean(changed, axis=0))
+
+
+def _read_quarters(values: list[float]) -> F64:
+    """Return the mean of each quarter of a window, shape (4,)."""
+    return np.array([part.mean() for part in np.array_split(np.array(values), 4)])
+
+
+def find_rest(quarters: F64) -> float:
+    """Return how far the last of four equal stretches is from where they lead to.
+
+    They approach it by the same factor q each; q counts as at most `LARGEST_FACTOR`.
+
+    Args:
+        quarters: Means of the stretches [-], shape (4,).
+    """
+    before, last = np.diff(quarters)[1:]
+    factor = abs(last / before) if before else 0.0
+    factor = min(factor, LARGEST_FACTOR)
+    return float(abs(last) * factor / (1.0 - factor))
 
 
 def choose_other_frequency(settled_hz: float, highest_hz: float) -> float:
