@@ -129,6 +129,7 @@ def sweep_mean_field(
         },
         controller={"objective": "fixed"},
         record={"forecast": False},
+        backend={"threads": 1},
     )  # fmt: skip
     with ScribbleSystem(plan.apply(config)) as system:
         return sweep_system(system, plan, lambda point: None)

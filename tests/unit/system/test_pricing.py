@@ -167,6 +167,7 @@ def test_both_ways_agree_with_the_continuous_network(
         dynamics={"duration_s": 0.5},
         tunnel=tunnel,
         controller={"objective": "fixed", "fixed_frequency_hz": hz},
+        backend={"threads": 1},
     )
     every_step = replace(
         config,
@@ -208,6 +209,7 @@ def test_windows_measure_where_no_theory_holds(
         tunnel={"linewidth_hz": 1e5},
         controller={"objective": "fixed", "fixed_frequency_hz": 63.0},
         record={"forecast": False},
+        backend={"threads": 1},
     )
     every_step = replace(config.controller, fixed_frequency_hz=4000.0)
     truth = measure_late(replace(config, controller=every_step)) - measure_late(config)
