@@ -124,7 +124,7 @@ def predict_bare(side, ratio):
 NO_BRIDGES = BridgesConfig(kind="none")
 sides = np.array([8, 16, 32, 64, 96, 128])
 # The longest wave of a larger lattice needs longer to settle, L^2 / (4 pi^2 K).
-times_s = 0.5 + sides**2 / (2.0 * K)
+times_s = 0.5 + sides**2 / (4.0 * K)
 seen = {
     ratio: [
         run(build_run(int(side), ratio, NO_BRIDGES, duration_s=float(time_s)))[0]

@@ -97,7 +97,10 @@ def test_too_strong_a_coupling_is_refused_before_the_sweep(
 
 def test_stronger_bridges_bring_coherence(build_config: BuildConfig) -> None:
     plan = SweepPlan(STRENGTH, 2.0, 200.0, point_count=3, settle_s=0.2, measure_s=0.05)
-    config = build_config(lattice={"initial_phases": "aligned", "coupling_rad_s": 54.0})
+    config = build_config(
+        lattice={"initial_phases": "aligned", "coupling_rad_s": 54.0},
+        backend={"threads": 1},
+    )
     with ScribbleSystem(plan.apply(config)) as system:
         loop = sweep_system(system, plan, lambda point: None)
     first, _, last = loop.select(UP)

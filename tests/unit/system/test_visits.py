@@ -7,11 +7,12 @@ import pytest
 from engine.system.visits import LateVisits, Visit, average_by_law
 
 
-def test_beginning_is_left_out() -> None:
+@pytest.mark.parametrize("early_hz", [699.0, 60.0])
+def test_beginning_is_left_out(early_hz: float) -> None:
     visits = LateVisits()
     for period in range(100):
         # Only the last three quarters at 60 and 240 Hz, in turn.
-        visits.add(699.0 if period < 25 else (60.0, 240.0)[period % 2], 40)
+        visits.add(early_hz if period < 25 else (60.0, 240.0)[period % 2], 40)
     assert visits.list_visits() == [
         Visit(60.0, pytest.approx(0.5, abs=0.01)),
         Visit(240.0, pytest.approx(0.5, abs=0.01)),
