@@ -271,6 +271,18 @@ class CrystalLattice:
         if self.bridges is not None:
             self.bridges.follow(controller.frequency_hz)
 
+    def _largest_pull_hz(self) -> float:
+        """Return the largest rate that the coupling can give a phase [Hz]."""
+        is_global = self.config.coupling_range == "all"
+        neighbours = 1 if is_global else len(self.geometry.offsets)
+        return neighbours * self.config.coupling_rad_s / (2.0 * np.pi)
+
+    @property
+    def fastest_rate_hz(self) -> float:
+        """Largest rate of a phase in the rotating frame, without bridges [Hz]."""
+        detuning = float(np.abs(self.detunings_hz).max())
+        return detuning + self._largest_pull_hz()
+
     def check_time_step(self, dt_s: float) -> None:
         """Check that no phase can move too far within one lattice step.
 
@@ -280,12 +292,10 @@ class CrystalLattice:
         Raises:
             ConfigError: The step is too long; names the longest that fits.
         """
-        detuning = float(np.abs(self.detunings_hz).max())
-        is_global = self.config.coupling_range == "all"
-        neighbours = 1 if is_global else len(self.geometry.offsets)
-        pull = neighbours * self.config.coupling_rad_s / (2.0 * np.pi)
-        fastest = detuning + pull
+        fastest = self.fastest_rate_hz
         if fastest * dt_s > MAX_INCREMENT_TURNS:
+            pull = self._largest_pull_hz()
+            detuning = fastest - pull
             raise ConfigError(
                 f"dynamics.dt_s is {dt_s:g} s, too long for the largest detuning "
                 f"({detuning:.4g} Hz, and {pull:.4g} Hz of coupling): a phase would "

@@ -139,6 +139,8 @@ class CudaStepping(BinaryBackend):
     ) -> PeriodResult:
         """Run one control period; bridges with computed ends take plain launches.
 
+        So do all bridges while turns are counted, which happens between launches.
+
         Args:
             lattice: Oscillators, changed in place.
             bridges: Bridges, changed in place.
@@ -151,7 +153,7 @@ class CudaStepping(BinaryBackend):
         Raises:
             ResourceError: A tile does not fit the shared memory of the device.
         """
-        if isinstance(bridges, MatchingArrays):
+        if isinstance(bridges, MatchingArrays) or lattice.turn_count is not None:
             with self._device.working():
                 self._clock.start(int(np.count_nonzero(np.diff(period.segment_bounds))))
                 return self._clock.complete(super().advance(lattice, bridges, period))

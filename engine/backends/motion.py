@@ -21,9 +21,12 @@ import math
 from abc import abstractmethod
 from typing import NamedTuple
 
-from engine.backends.protocol import Backend, LatticeState, Motion, Tableau
+from engine.backends.counting import CountingBackend
+from engine.backends.protocol import LatticeState, Motion, Tableau
 
 TWO_PI = 2.0 * math.pi
+LARGEST_KICK = 6.8
+"""No normal number made of 32-bit words lies further out [standard deviations]."""
 
 
 class Relaxation(NamedTuple):
@@ -61,7 +64,24 @@ def find_kick_turns(motion: Motion, dt_s: float) -> float:
     return math.sqrt(2.0 * motion.diffusion_rad2_s * dt_s) / TWO_PI
 
 
-class MovingBackend(Backend):
+def bound_step_turns(motion: Motion, fastest_hz: float, dt_s: float) -> float:
+    """Return the longest way of a node in one lattice step [turn].
+
+    Kicked velocities have no bound; they are taken to stay within `LARGEST_KICK`
+    standard deviations sqrt(D/m) of their stationary law.
+
+    Args:
+        motion: Inertia and noise.
+        fastest_hz: Largest rate of a phase [Hz].
+        dt_s: Time step [s].
+    """
+    if not motion.inertia_s:
+        return fastest_hz * dt_s + LARGEST_KICK * find_kick_turns(motion, dt_s)
+    spread_hz = math.sqrt(motion.diffusion_rad2_s / motion.inertia_s) / TWO_PI
+    return (fastest_hz + LARGEST_KICK * spread_hz) * dt_s
+
+
+class MovingBackend(CountingBackend):
     """Puts drifts, kicks and relaxations around plain lattice steps."""
 
     @abstractmethod
@@ -101,15 +121,29 @@ class MovingBackend(Backend):
             self._move_inertly(lattice, tableau, dt_s, count)
         elif lattice.motion.diffusion_rad2_s:
             for _ in range(count):
+                self._reserve(lattice, dt_s)
                 self.step_lattice(lattice, tableau, dt_s)
                 self.kick(lattice, dt_s)
         else:
-            self.step_lattice(lattice, tableau, dt_s, count)
+            while count:
+                steps = self._reserve(lattice, dt_s, count)
+                self.step_lattice(lattice, tableau, dt_s, steps)
+                count -= steps
+
+    def _reserve(self, lattice: LatticeState, dt_s: float, count: int = 1) -> int:
+        """Return how many of the next steps may run before turns are counted."""
+        if lattice.turn_count is None:
+            return count
+        fastest_hz = lattice.turn_count.fastest_hz
+        step_turns = bound_step_turns(lattice.motion, fastest_hz, dt_s)
+        return self.reserve_steps(lattice, step_turns, count)
 
     def _move_inertly(
         self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int
     ) -> None:
+        self._reserve(lattice, 0.5 * dt_s)
         self.drift(lattice, 0.5 * dt_s)
         for left in reversed(range(count)):
+            self._reserve(lattice, dt_s)
             self.step_lattice(lattice, tableau, dt_s)
             self.coast(lattice, dt_s, dt_s if left else 0.5 * dt_s)
