@@ -64,7 +64,9 @@ class CountingBackend(Backend):
         sums = self.to_host(lattice.turn_count.sums)
         return np.multiply(sums, 1.0 / TURN, dtype=np.float64)
 
-    def reserve_steps(self, lattice: LatticeState, step_turns: float, count: int) -> int:
+    def reserve_steps(
+        self, lattice: LatticeState, step_turns: float, count: int
+    ) -> int:
         """Return how many lattice steps may run before the next call.
 
         Args:

@@ -188,9 +188,7 @@ class CudaBackend(CudaStepping):
         assert count is not None
         arguments = (lattice.phases, np.uint64(nodes), count.marks, count.sums)
         with self._device.working():
-            self._device.launch(
-                "count_turns", self._device.fill_grid(nodes), arguments
-            )
+            self._device.launch("count_turns", self._device.fill_grid(nodes), arguments)
         count.moved_turns = 0.0
 
     def write_phases(self, lattice: LatticeState, phases: U32Array) -> None:

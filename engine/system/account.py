@@ -233,6 +233,7 @@ class Account:
             state_digest=self.digest(),
             folder=self.config.record.folder,
             forecast=self._compare_forecast(),
+            observation=parts.observer.to_dict(),
             notes=notes,
         )
 

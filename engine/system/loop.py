@@ -71,6 +71,7 @@ class ScribbleSystem:
         self.monitor = parts.monitor
         self.controller = parts.controller
         self.metrics = parts.metrics
+        self.observer = parts.observer
         self.description = describe_parts(self.config, parts)
         """Lines for people: back end and why, device, lattice, bridges, forecast."""
         self._account = Account(self.config, parts)
@@ -131,7 +132,9 @@ class ScribbleSystem:
             self._open_recorder(self._serve_metrics())
             with stop_on_signals(self.request_stop):
                 last_step = self.step + self.config.dynamics.step_count
+                self.observer.begin(self.step, last_step, self.coherence)
                 self._run_until(last_step, on_progress)
+                self.observer.finish()
             status = self._status()
         except BaseException as error:
             notes += (f"{type(error).__name__}: {error}",)
@@ -182,6 +185,7 @@ class ScribbleSystem:
             before_s = time.perf_counter()
             account.wall_s = before_s - started_s
             self._record(decision, result, attempts)
+            self.observer.observe(self.step, self.coherence)
             if on_progress is not None:
                 on_progress(account.report(decision, last_step))
             account.stages.record += time.perf_counter() - before_s
@@ -289,6 +293,7 @@ class ScribbleSystem:
                 recorder.finish(summary)
         finally:
             self.metrics.close()
+            self.observer.close()
 
     def state_digest(self) -> str:
         """Return the SHA-256 of phases and bridge state, equal on `cpu` and `cuda`."""
