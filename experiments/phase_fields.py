@@ -5,6 +5,7 @@ Shared by the picture and the animation; imports Matplotlib only when it draws.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -56,7 +57,7 @@ def average_phases(phases: npt.NDArray[np.uint32], most: int = MOST_CELLS) -> F6
         Phases [rad], in [0, 2 pi).
     """
     if max(phases.shape) <= most:
-        return phases * (2.0 * np.pi / TURN)
+        return np.multiply(phases, 2.0 * np.pi / TURN, dtype=np.float64)
     points = np.exp(phases * (2j * np.pi / TURN))
     return np.asarray(np.angle(sum_blocks(points, most)) % (2.0 * np.pi))
 
@@ -83,9 +84,9 @@ def take_plane(values: npt.NDArray[Any], level: int | None = None) -> npt.NDArra
 def find_plane_vectors(snapshots: Snapshots) -> F64Array:
     """Return the first two primitive vectors within their plane, rows, shape (2, 2)."""
     first, second = snapshots.primitive_vectors[:2]
-    length = np.linalg.norm(first)
+    length = float(np.linalg.norm(first))
     along = float(first @ second) / length
-    across = np.sqrt(max(float(second @ second) - along**2, 0.0))
+    across = math.sqrt(max(float(second @ second) - along**2, 0.0))
     return np.array([[length, 0.0], [along, across]])
 
 

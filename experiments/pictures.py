@@ -114,13 +114,14 @@ def open_figure(
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     colours, ground = THEMES[theme], GROUNDS[theme]
     places = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
     style = {**_build_style(colours), **dict.fromkeys(places, ground)}
     with plt.rc_context(style):
-        figure = plt.figure(figsize=inches, layout="constrained")
-        figure.get_layout_engine().set(w_pad=MARGIN_INCHES, h_pad=MARGIN_INCHES)
+        engine = ConstrainedLayoutEngine(w_pad=MARGIN_INCHES, h_pad=MARGIN_INCHES)
+        figure = plt.figure(figsize=inches, layout=engine)
         try:
             yield figure, colours
         finally:

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+
+import numpy as np
 
 from engine.backends.protocol import LatticeState
 from engine.backends.stepping import SteppingBackend
@@ -18,6 +21,23 @@ class BinaryBackend(SteppingBackend):
     @abstractmethod
     def sum_order(self, lattice: LatticeState) -> tuple[int, int]:
         """Sum cos and sin of all phases [1 / ORDER_UNIT]."""
+
+    def find_mean(self, lattice: LatticeState) -> tuple[np.float32, np.float32]:
+        """Return the means of sine and cosine, turned back by the phase lag [-].
+
+        In float64 and in this order, as the CUDA kernel does.
+        """
+        cosine, sine = self.sum_order(lattice)
+        scale = 1.0 / (lattice.geometry.node_count * ORDER_UNIT)
+        mean_sine, mean_cosine = sine * scale, cosine * scale
+        lag = lattice.motion.lag_rad
+        if lag:
+            turned = math.cos(lag), math.sin(lag)
+            mean_sine, mean_cosine = (
+                mean_sine * turned[0] - mean_cosine * turned[1],
+                mean_cosine * turned[0] + mean_sine * turned[1],
+            )
+        return np.float32(mean_sine), np.float32(mean_cosine)
 
     @abstractmethod
     def sum_edge_cosines(self, lattice: LatticeState) -> int:

@@ -62,7 +62,8 @@ class CountingBackend(Backend):
         self.count_turns(lattice)
         assert lattice.turn_count is not None
         sums = self.to_host(lattice.turn_count.sums)
-        return np.multiply(sums, 1.0 / TURN, dtype=np.float64)
+        turns: npt.NDArray[np.float64] = np.multiply(sums, 1.0 / TURN)
+        return turns
 
     def reserve_steps(
         self, lattice: LatticeState, step_turns: float, count: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from pathlib import Path
@@ -11,6 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from engine.backends import cpu_motion as motion
 from engine.backends import cpu_observables as observables
 from engine.backends.binary import BinaryBackend
 from engine.backends.cpu_lattice import step_lattice
@@ -20,6 +22,7 @@ from engine.backends.cpu_tunnel import run_tunnel_events
 from engine.backends.formulas import TURN_F
 from engine.backends.layout import box_arguments, build_loops, build_units
 from engine.backends.matching import Matching
+from engine.backends.motion import find_kick_turns, find_relaxation
 from engine.backends.protocol import (
     FOLLOWING,
     STATE_TYPES,
@@ -32,6 +35,7 @@ from engine.backends.protocol import (
     Tableau,
     U32Array,
 )
+from engine.constants import TURN
 from engine.errors import ConfigError
 from engine.geometry import Geometry
 
@@ -69,6 +73,28 @@ def _take_formula(bridges: MatchingArrays) -> tuple[Any, ...]:
     matching = bridges.matching
     bits = (np.uint32(matching.high_bits), np.uint32(matching.low_bits))
     return (bridges.keys, *bits, *matching.law.words)
+
+
+def _find_gains(lattice: LatticeState, dt_s: float) -> tuple[np.float32, ...]:
+    """Return K / 2 pi [1/s] and 2^32 dt [s]; with a lag, its cosine and sine as well.
+
+    The increment is wanted in units of the binary angle; a power of two keeps every bit
+    of it.
+    """
+    gains = (np.float32(lattice.coupling_turns), np.float32(dt_s) * TURN_F)
+    lag = lattice.motion.lag_rad
+    return (
+        (*gains, np.float32(math.cos(lag)), np.float32(math.sin(lag))) if lag else gains
+    )
+
+
+def _take_kick(
+    lattice: LatticeState,
+) -> tuple[np.uint32, tuple[np.uint32, np.uint32]]:
+    """Count a kick of noise; return its number and its key."""
+    kick, (seed, stream) = np.uint32(lattice.kicks), lattice.motion.noise_key
+    lattice.kicks = (lattice.kicks + 1) % 2**32
+    return kick, (np.uint32(seed), np.uint32(stream))
 
 
 class CpuBackend(BinaryBackend):
@@ -162,7 +188,7 @@ class CpuBackend(BinaryBackend):
     def step_lattice(
         self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int = 1
     ) -> None:
-        """Advance all oscillators by `count` equal time steps without bridges.
+        """Advance all oscillators by `count` equal time steps of their rate alone.
 
         Several steps are worked per pass over memory, as many as the caches hold.
 
@@ -173,10 +199,12 @@ class CpuBackend(BinaryBackend):
             count: Number of steps, >= 1.
         """
         numba.set_num_threads(self.threads)
+        if lattice.motion.is_global:
+            for _ in range(count):
+                self._step_to_mean(lattice, tableau, dt_s)
+            return
         box, periodic, offsets = box_arguments(lattice.geometry)
-        # The increment is wanted in units of the binary angle; a power of two keeps
-        # every bit of it.
-        gains = (np.float32(lattice.coupling_turns), np.float32(dt_s) * TURN_F)
+        gains = _find_gains(lattice, dt_s)
         while count:
             plan = plan_pass(
                 box,
@@ -200,6 +228,24 @@ class CpuBackend(BinaryBackend):
             lattice.phases, lattice.work["spare"] = out, lattice.phases
             count -= plan.steps
 
+    def _step_to_mean(
+        self, lattice: LatticeState, tableau: Tableau, dt_s: float
+    ) -> None:
+        """Advance all oscillators by one step in their mean field."""
+        bases, out, work = lattice.phases, lattice.work["spare"], lattice.work
+        feeds, weights = tableau_arrays(tableau)
+        last = len(weights) - 1
+        if "totals" not in work:
+            work["totals"] = np.empty(bases.size if last else 0, np.float32)
+        gains = _find_gains(lattice, dt_s)[:2]
+        for k in range(last + 1):
+            inputs = (lattice.phases, bases, lattice.detunings)
+            stage = (feeds[k], weights[k], k == 0, k == last)
+            mean = self.find_mean(lattice)
+            motion.move_to_mean(*inputs, mean, gains, stage, work["totals"], out)
+            lattice.phases = out
+        work["spare"] = bases
+
     @staticmethod
     def _take_scratch(lattice: LatticeState, plan: Pass) -> U32Array:
         """Return the planes of a pass, in one memory that is as large as any needed.
@@ -214,15 +260,35 @@ class CpuBackend(BinaryBackend):
 
     def kick(self, lattice: LatticeState, dt_s: float) -> None:
         """Add the noise of a time step to the phases, and count the kick."""
-        raise NotImplementedError
+        width = np.float32(find_kick_turns(lattice.motion, dt_s))
+        numba.set_num_threads(self.threads)
+        motion.kick_phases(lattice.phases, width, *_take_kick(lattice))
 
     def drift(self, lattice: LatticeState, ahead_s: float) -> None:
         """Move the phases by their velocities for a time [s]."""
-        raise NotImplementedError
+        numba.set_num_threads(self.threads)
+        gain = np.float32(ahead_s) * TURN_F
+        phases = lattice.phases
+        motion.drift_phases(phases, lattice.velocities, gain, phases)
 
     def coast(self, lattice: LatticeState, dt_s: float, ahead_s: float) -> None:
         """Turn a plain step into one with inertia."""
-        raise NotImplementedError
+        keep, take, noise_hz = find_relaxation(lattice.motion, dt_s)
+        velocities, starts = lattice.velocities, lattice.work["spare"]
+        numba.set_num_threads(self.threads)
+        motion.relax_velocities(
+            velocities,
+            starts,
+            lattice.phases,
+            np.float32(keep),
+            np.float32(take / (dt_s * TURN)),
+        )
+        if noise_hz:
+            motion.kick_velocities(
+                velocities, np.float32(noise_hz), *_take_kick(lattice)
+            )
+        gain = np.float32(ahead_s) * TURN_F
+        motion.drift_phases(starts, velocities, gain, lattice.phases)
 
     def step_tunnels(
         self,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from engine.backends.matching import MIX_0, MIX_1, MIX_SHIFT, MOST_WORDS, WIDEST
 
@@ -122,11 +122,36 @@ def cosine_poly(y):
 
 
 @njit(inline="always")
+def rotate(sine, cosine, lag_cosine, lag_sine):
+    """Return sine and cosine of an angle plus the phase lag."""
+    return (
+        fused(sine, lag_cosine, cosine * lag_sine),
+        fused(cosine, lag_cosine, -(sine * lag_sine)),
+    )
+
+
+def turn_by_lag(sine, cosine, gains):
+    """Return sine and cosine of an angle plus the phase lag, if the gains hold one."""
+    return (sine, cosine) if len(gains) == 2 else rotate(sine, cosine, *gains[2:])
+
+
+@overload(turn_by_lag, inline="always")
+def _turn_by_lag(sine, cosine, gains):
+    """Choose while compiling, so that without a lag nothing is computed."""
+    if len(gains) == 2:
+        return lambda sine, cosine, gains: (sine, cosine)
+    return lambda sine, cosine, gains: rotate(sine, cosine, gains[2], gains[3])
+
+
+@njit(inline="always")
 def rate_increment(detuning, sine, cosine, total_sine, total_cosine, gains):
-    """Return dt (nu + K / 2 pi (c S - s C)); gains = (K / 2 pi, dt in any unit)."""
-    coupling, dt = gains
-    pull = fused(cosine, total_sine, -(sine * total_cosine))
-    return dt * fused(coupling, pull, detuning)
+    """Return dt (nu + K / 2 pi (c S - s C)), s and c of the own phase plus the lag.
+
+    gains = (K / 2 pi, dt in any unit), and cosine and sine of the lag if there is one.
+    """
+    own_sine, own_cosine = turn_by_lag(sine, cosine, gains)
+    pull = fused(own_cosine, total_sine, -(own_sine * total_cosine))
+    return gains[1] * fused(gains[0], pull, detuning)
 
 
 @njit(inline="always")
@@ -199,8 +224,8 @@ def pair_shift(difference, dose):
 
 
 @njit(inline="always")
-def philox_word(counter0, counter1, key0, key1):
-    """Return the first word of Philox4x32-10 at counter (counter0, counter1, 0, 0).
+def philox_words(counter0, counter1, key0, key1):
+    """Return the words of Philox4x32-10 at counter (counter0, counter1, 0, 0).
 
     References:
         Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3",
@@ -217,7 +242,13 @@ def philox_word(counter0, counter1, key0, key1):
         x3 = U32(product0 & LOW_WORD)
         k0 = U32(k0 + PHILOX_W0)
         k1 = U32(k1 + PHILOX_W1)
-    return x0
+    return x0, x1, x2, x3
+
+
+@njit(inline="always")
+def philox_word(counter0, counter1, key0, key1):
+    """Return the first of these words."""
+    return philox_words(counter0, counter1, key0, key1)[0]
 
 
 @njit(inline="always")

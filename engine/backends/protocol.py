@@ -252,7 +252,9 @@ class Backend(Protocol):
     def memory_free_bytes(self) -> int | None:
         """Return the free memory of the device [byte]; None if it is the host's."""
 
-    def warm_up(self, *, computes_ends: bool = False) -> None:
+    def warm_up(
+        self, *, computes_ends: bool = False, motion: Motion = FOLLOWING
+    ) -> None:
         """Compile and load every kernel that a run needs before it is timed."""
 
     def build_lattice(

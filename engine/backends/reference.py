@@ -304,7 +304,7 @@ def _draw_noise(lattice: LatticeState) -> F64Array:
     """
     count = lattice.geometry.node_count
     words = draw_kick_words(lattice.motion.noise_key, count, lattice.kicks)
-    lattice.kicks += 1
+    lattice.kicks = (lattice.kicks + 1) % 2**32
     length = np.sqrt(-2.0 * np.log((words[:, ::2] + 0.5) / TURN))
     angle = words[:, 1::2] * (TWO_PI / TURN)
     pairs = np.stack((length * np.cos(angle), length * np.sin(angle)), axis=2)

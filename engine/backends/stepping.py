@@ -21,11 +21,13 @@ from engine.backends.counting import split_layers
 from engine.backends.matching import Matching, SuccessLaw
 from engine.backends.motion import MovingBackend
 from engine.backends.protocol import (
+    FOLLOWING,
     TABLEAUS,
     BridgeArrays,
     Bridges,
     LatticeState,
     MatchingArrays,
+    Motion,
     Period,
     PeriodResult,
     U32Array,
@@ -43,7 +45,9 @@ class SteppingBackend(MovingBackend):
         """Return the free memory of the device [byte]; None if it is the host's."""
         return None
 
-    def warm_up(self, *, computes_ends: bool = False) -> None:
+    def warm_up(
+        self, *, computes_ends: bool = False, motion: Motion = FOLLOWING
+    ) -> None:
         """Compile and load every kernel on a 4 x 4 lattice, so that no run waits.
 
         Without it the first control period would hold the compiler's seconds, and the
@@ -51,10 +55,12 @@ class SteppingBackend(MovingBackend):
 
         Args:
             computes_ends: Whether the run's bridges are procedural.
+            motion: Lag, range, inertia and noise of the run's lattice.
         """
         geometry = build_geometry("square", (4, 4))
         phases = np.zeros(16, np.uint32)
-        lattice = self.build_lattice(geometry, phases, np.zeros(16, np.float32), 1.0)
+        zeros = np.zeros(16, np.float32)
+        lattice = self.build_lattice(geometry, phases, zeros, 1.0, motion)
         bridges = self._build_eight_bridges(computes_ends)
         segments, bounds = np.array([[0, 8]]), np.array([0, 1])
         euler = TABLEAUS["euler"]

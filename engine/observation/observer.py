@@ -158,7 +158,8 @@ class Observer:
         Raises:
             RecordError: The disk takes no more.
         """
-        self._lattice.state.turn_count = None
+        if self._counted_from is not None:
+            self._lattice.state.turn_count = None
         self._last_step = 0
         if self._snapshots is not None:
             self._snapshots.close()

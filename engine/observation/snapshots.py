@@ -187,7 +187,7 @@ class Snapshots:
 
     def phases_rad(self, index: int) -> npt.NDArray[np.float64]:
         """Return a phase field [rad], in [0, 2 pi), shape `shape`."""
-        return self[index] * (2.0 * np.pi / TURN)
+        return np.multiply(self[index], 2.0 * np.pi / TURN, dtype=np.float64)
 
 
 def open_snapshots(path: str | Path) -> Snapshots:
