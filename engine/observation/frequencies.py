@@ -39,9 +39,9 @@ def find_cluster(frequencies_hz: F64Array, window_s: float) -> Cluster:
     """
     width_hz = APART_TURNS / window_s
     ordered = np.sort(frequencies_hz)
-    stops = np.searchsorted(ordered, ordered + width_hz, side="left")
-    # A frequency is within any width of itself, even where rounding says otherwise.
-    counts = np.maximum(stops - np.arange(ordered.size), 1)
+    # To the right: equal frequencies are one, even where rounding takes the width.
+    stops = np.searchsorted(ordered, ordered + width_hz, side="right")
+    counts = stops - np.arange(ordered.size)
     first = int(counts.argmax())
     members = ordered[first : first + int(counts[first])]
     share = members.size / ordered.size
