@@ -102,9 +102,8 @@ class CudaStepping(CudaMotion):
         """Run one control period.
 
         Bridges with computed ends take plain launches, and so do lattices whose motion
-        is not steady: kicks are numbered, and a graph would repeat their numbers.
-
-        So do all bridges while turns are counted, which happens between launches.
+        is not steady: kicks are numbered, and a graph would repeat their numbers. So
+        does everything while turns are counted, which happens between launches.
 
         Args:
             lattice: Oscillators, changed in place.

@@ -14,7 +14,7 @@ import pytest
 from engine.backends.cpu import CpuBackend
 from engine.backends.matching import Matching, SuccessLaw
 from engine.backends.philox import draw_attempt_words
-from engine.backends.protocol import TABLEAUS, BridgeArrays, Period
+from engine.backends.protocol import FOLLOWING, TABLEAUS, BridgeArrays, Motion, Period
 from engine.geometry import build_geometry
 
 SHAPES = {
@@ -286,7 +286,16 @@ class CudaParity:
         result = cuda_backend.advance(lattice, cuda_backend.build_bridges(none), empty)
         assert result.successes == 0
 
-    def test_turns_are_counted_without_a_trace(self, cuda_backend):
+    @pytest.mark.parametrize(
+        "motion",
+        [
+            FOLLOWING,
+            Motion(diffusion_rad2_s=20.0, noise_key=(1, 2)),
+            Motion(inertia_s=0.01, diffusion_rad2_s=1.0, noise_key=(1, 2)),
+        ],
+        ids=["following", "noise", "inertia"],
+    )
+    def test_turns_are_counted_without_a_trace(self, cuda_backend, motion):
         """Equal turns on both back ends, and the phases of a run that nobody counts."""
         case = build_case("square", SHAPES["square"], "mixed")
         seen = []
@@ -295,7 +304,7 @@ class CudaParity:
             (CpuBackend(), True),
             (CpuBackend(), False),
         ):
-            lattice = backend.build_lattice(*case)
+            lattice = backend.build_lattice(*case, motion)
             bridges = backend.build_bridges(build_bridges(case[0].node_count))
             if is_counted:
                 backend.start_counting(lattice, 400.0, 0.25)
