@@ -154,7 +154,7 @@ def test_node_carried_around_by_events_is_counted(
     backend: Backend, knows_layers: bool
 ) -> None:
     # Bridge k pulls node 0 ahead by 0.24 turn, to halfway between its ends. After the
-    # four layers of one slice it has gone 0.96 turn, which looks like -0.04 from the end.
+    # four layers of one slice it has gone 0.96 turn, which at its end looks like -0.04.
     ends = np.arange(1, 5, dtype=np.uint32)
     way = 0.24
     phases = np.array([0.0, *(way * (ends + 1.0))]) * 2.0**32
