@@ -147,8 +147,7 @@ def _list_frequencies(run: ObservedRun) -> Iterator[Variable]:
     if run.nodes.effective_frequencies_hz is not None:
         about = {"long_name": "effective frequency", "units": "Hz"}
         about["comment"] = "mean over the last part of the run"
-        if run.window_s is not None:
-            about["window_s"] = run.window_s
+        about["window_s"] = run.nodes.window_s
         effective = run.arrange(run.nodes.effective_frequencies_hz).T
         yield Variable("effective_frequency", dims, effective, about)
 

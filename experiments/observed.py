@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from engine.observation import (
     open_nodes,
     open_snapshots,
 )
-from engine.recording.folder import CONFIG_FILE, SUMMARY_FILE
+from engine.recording.folder import CONFIG_FILE
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,6 @@ class ObservedRun:
     """Frequencies of the nodes; None where the run did not end."""
     locking: Locking | None
     """Phase-locking matrix; None where the run has observed none."""
-    window_s: float | None
-    """Time over which effective frequencies were measured [s]."""
 
     def arrange(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Lay values of all nodes out on the lattice, shape of a snapshot."""
@@ -71,17 +68,7 @@ def open_observed(folder: Path) -> ObservedRun:
             f"{folder} holds a run that ended before its first snapshot; name a run "
             "that has started."
         )
-    nodes, locking = open_nodes(folder), open_locking(folder)
-    return ObservedRun(folder, snapshots, nodes, locking, _read_window_s(folder))
-
-
-def _read_window_s(folder: Path) -> float | None:
-    """Read over how long frequencies were measured; None where nothing says it."""
-    try:
-        summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
-        return float(summary["observation"]["frequency"]["window_s"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return ObservedRun(folder, snapshots, open_nodes(folder), open_locking(folder))
 
 
 def check_target(target: Path, *, may_replace: bool) -> None:

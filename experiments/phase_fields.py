@@ -112,7 +112,7 @@ def draw_plane(
     )
     axes.set_aspect("equal")
     is_sheared = abs(find_plane_vectors(snapshots)[1, 0]) > 1e-9
-    unit = "nearest-neighbour distance" if is_sheared else "sites"
+    unit = "spacings" if is_sheared else "sites"
     axes.set_xlabel(f"x [{unit}]")
     axes.set_ylabel(f"y [{unit}]")
     for spine in axes.spines.values():

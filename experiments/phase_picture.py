@@ -137,9 +137,11 @@ def _read_frequencies(run: ObservedRun) -> tuple[F64Array, F64Array, Cluster]:
     """Return natural and effective frequencies, and the cluster among the latter."""
     nodes = run.nodes
     assert nodes is not None
-    assert nodes.effective_frequencies_hz is not None
-    cluster = find_cluster(nodes.effective_frequencies_hz, run.window_s or 1.0)
-    return nodes.natural_frequencies_hz, nodes.effective_frequencies_hz, cluster
+    effective_hz, window_s = nodes.effective_frequencies_hz, nodes.window_s
+    assert effective_hz is not None
+    assert window_s is not None
+    cluster = find_cluster(effective_hz, window_s)
+    return nodes.natural_frequencies_hz, effective_hz, cluster
 
 
 def find_limit(deviations_hz: F64Array, cluster: Cluster) -> float:

@@ -22,6 +22,8 @@ UNITS = {
     "phase": "turn / 4294967296",
 }
 """Units of the columns, kept in the file."""
+WINDOW_KEY = "effective_frequency_window_s"
+"""Entry of the file's metadata."""
 
 F64Array = npt.NDArray[np.float64]
 
@@ -36,10 +38,15 @@ class NodeTable:
     """Mean frequencies over the last part of the run [Hz], shape (nodes,)."""
     phases: npt.NDArray[np.uint32]
     """Phases at the end as binary angles (2^32 = one turn), shape (nodes,)."""
+    window_s: float | None
+    """Time over which effective frequencies were measured [s]; None without them."""
 
 
 def write_nodes(
-    folder: Path, lattice: CrystalLattice, effective_hz: F64Array | None
+    folder: Path,
+    lattice: CrystalLattice,
+    effective_hz: F64Array | None,
+    window_s: float | None,
 ) -> None:
     """Write a row per node into a run folder.
 
@@ -47,13 +54,15 @@ def write_nodes(
         folder: Run folder.
         lattice: Oscillators at the end of the run.
         effective_hz: Effective frequencies [Hz], shape (nodes,); None if unknown.
+        window_s: Time over which they were measured [s]; None if unknown.
 
     Raises:
         RecordError: The disk takes no more.
     """
     from pyarrow import parquet
 
-    path, schema = folder / NODES_FILE, _build_schema(len(lattice.geometry.shape))
+    path = folder / NODES_FILE
+    schema = _build_schema(len(lattice.geometry.shape), window_s)
     phases = lattice.phases
     try:
         with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -69,7 +78,7 @@ def write_nodes(
         ) from error
 
 
-def _build_schema(axes: int) -> Any:
+def _build_schema(axes: int, window_s: float | None) -> Any:
     import pyarrow as pa
 
     kinds = {
@@ -79,10 +88,12 @@ def _build_schema(axes: int) -> Any:
         "effective_frequency_hz": pa.float64(),
         "phase": pa.uint32(),
     }
-    return pa.schema(
+    columns = [
         pa.field(name, kind, metadata={"units": UNITS[name]} if name in UNITS else None)
         for name, kind in kinds.items()
-    )
+    ]
+    metadata = None if window_s is None else {WINDOW_KEY: repr(window_s)}
+    return pa.schema(columns, metadata=metadata)
 
 
 def _build_rows(
@@ -138,14 +149,13 @@ def open_nodes(folder: str | Path) -> NodeTable | None:
         return None
     names = ["natural_frequency_hz", "effective_frequency_hz", "phase"]
     try:
-        natural, effective, phases = parquet.read_table(path, columns=names).columns
+        table = parquet.read_table(path, columns=names)
+        window = (table.schema.metadata or {}).get(WINDOW_KEY.encode())
+        window_s = None if window is None else float(window)
     except (OSError, ValueError, KeyError) as error:
         raise RecordError(
             f"{path} cannot be read ({error}); name the folder of a finished run."
         ) from error
-    is_known = effective.null_count == 0
-    return NodeTable(
-        natural.to_numpy(),
-        effective.to_numpy() if is_known else None,
-        phases.to_numpy(),
-    )
+    natural, effective, phases = table.columns
+    effective_hz = None if window_s is None else effective.to_numpy()
+    return NodeTable(natural.to_numpy(), effective_hz, phases.to_numpy(), window_s)

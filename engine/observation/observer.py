@@ -137,7 +137,8 @@ class Observer:
         folder = self._config.record.folder
         if folder is None:
             return
-        write_nodes(Path(folder), self._lattice, self.effective_frequencies_hz)
+        frequencies = self.effective_frequencies_hz
+        write_nodes(Path(folder), self._lattice, frequencies, self.window_s)
         if self.locking is not None:
             self.locking.save(Path(folder))
 

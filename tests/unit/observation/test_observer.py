@@ -180,6 +180,7 @@ def test_run_folder_holds_what_was_seen(
     nodes, locking = open_nodes(tmp_path), open_locking(tmp_path)
     assert nodes is not None
     assert locking is not None
+    assert nodes.window_s == system.observer.window_s
     assert np.array_equal(nodes.phases, system.lattice.phases)
     assert np.array_equal(
         nodes.effective_frequencies_hz, system.observer.effective_frequencies_hz
