@@ -126,7 +126,7 @@ class Observer:
         self._counted_from = self._step
 
     def finish(self) -> None:
-        """Sum up, and write what belongs to the end of a run.
+        """Sum up, write what belongs to the end of a run, and look no more.
 
         Raises:
             RecordError: The disk takes no more.
@@ -134,6 +134,7 @@ class Observer:
         if self._is_idle:
             return
         self._measure_frequencies()
+        self._rest()
         folder = self._config.record.folder
         if folder is None:
             return
@@ -159,11 +160,15 @@ class Observer:
         Raises:
             RecordError: The disk takes no more.
         """
-        if self._counted_from is not None:
-            self._lattice.state.turn_count = None
-        self._last_step = 0
+        self._rest()
         if self._snapshots is not None:
             self._snapshots.close()
+
+    def _rest(self) -> None:
+        """Let the run go on unobserved."""
+        self._last_step = 0
+        if self._counted_from is not None:
+            self._lattice.state.turn_count = None
 
     def to_dict(self) -> dict[str, Any] | None:
         """Return the entry `observation` of `summary.json`; None if nothing is seen."""

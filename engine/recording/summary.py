@@ -123,9 +123,10 @@ class RunSummary:
     """attempted, successful, failed [-]."""
     average_frequency_hz: float
     """Attempts per bridge and simulated second [Hz]."""
-    coherence: dict[str, float | None]
+    coherence: dict[str, Any]
     """final, mean, metastability (standard deviation of r), minimum_after_settling,
-    floor, violation_fraction [-]."""
+    floor, violation_fraction; continuous and distance_to_continuous with its
+    distance_stderr [-], source and reason."""
     controller_state: str
     """State at the end."""
     events_saved_factor: float | None
@@ -137,8 +138,9 @@ class RunSummary:
     folder: str | None = None
     """Run folder, if one was written."""
     forecast: dict[str, Any] | None = None
-    """coherence_unlimited, coherence (at frequency_hz), outcome, difference [-],
-    is_trusted, reason; None where record.forecast is off."""
+    """coherence_unlimited, coherence (averaged over the frequencies in use, their mean
+    being frequency_hz), outcome, difference [-], is_trusted, reason; None where
+    record.forecast is off."""
     observation: dict[str, Any] | None = None
     """snapshots, frequency, locking: what was seen of single nodes; None where the
     group observe asks for nothing."""

@@ -286,3 +286,34 @@ def test_full_disk_ends_the_run_with_a_sentence(
     with ScribbleSystem(config) as system, pytest.raises(RecordError, match="No space"):
         system.run()
     assert json.loads((tmp_path / "summary.json").read_text())["status"] == "failed"
+
+
+def test_error_windows_are_not_observed(
+    build_config: BuildConfig, tmp_path: Path
+) -> None:
+    config = build_config(
+        observe=ALL,
+        controller={"error_windows": 2, "error_window_s": 0.02},
+        record={"folder": str(tmp_path)},
+    )
+    _, summary = run(config)
+    assert summary.simulated_seconds > 0.1
+    assert open_snapshots(tmp_path).times_s == pytest.approx([0.0, 0.02, 0.04])
+    assert summary.observation["frequency"]["window_s"] == pytest.approx(0.03)
+
+
+def test_stronger_coupling_is_counted_as_carefully(build_config: BuildConfig) -> None:
+    config = build_config(observe={"frequency_window_s": 0.05})
+    with ScribbleSystem(config) as system:
+        seen = []
+
+        def strengthen(progress: Progress) -> None:
+            if progress.step == 80:
+                system.adjust_coupling(300.0)
+            if system.lattice.state.turn_count is not None:
+                seen.append(system.lattice.state.turn_count.fastest_hz)
+
+        system.run(strengthen)
+    # Four neighbours pull by K each.
+    more_hz = 4.0 * (300.0 - 216.0) / (2.0 * np.pi)
+    assert seen[-1] - seen[0] == pytest.approx(more_hz)
