@@ -26,6 +26,7 @@ LAYERS = {
     "forecast": 5,
     "recording": 5,
     "system": 6,
+    "verification": 7,
 }
 FORBIDDEN = ("experiments", "hydra", "omegaconf")
 HEAVY = ("cupy", "numba", "hydra", "pynvml", "prometheus_client", "mpi4py")
