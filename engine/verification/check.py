@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,8 +41,11 @@ class Row:
         return abs(self.error) <= self.tolerance
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain figures, ready for JSON."""
-        return {**vars(self), "error": self.error, "is_held": self.is_held}
+        """Return plain figures, ready for JSON; what is no number becomes None."""
+        figures = {**vars(self), "error": self.error}
+        for name in ("measured", "error"):
+            figures[name] = figures[name] if math.isfinite(figures[name]) else None
+        return {**figures, "is_held": self.is_held}
 
 
 Measure = Callable[[SteppingBackend], Iterable[Row]]

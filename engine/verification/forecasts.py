@@ -165,11 +165,11 @@ def measure_forecast(backend: SteppingBackend) -> Iterator[Row]:
         # The forecast takes the sine's bend into account; what is left are oscillators
         # that slip, and the promise is 0.01.
         exact = network.settle().coherence
-        yield Row(f"network {seed}, K = 2 sigma: r forecast", exact, rs[-1], 5e-3)
+        yield Row(f"network {seed}: r, as forecast", exact, rs[-1], 5e-3)
     # J scatters by 0.013 over networks, so r by 0.0065: two standard deviations of one
     # network and of a mean of four.
     mean = float(np.mean(rs))
-    yield Row("K = 2 sigma: r, one network elsewhere", 0.8967, mean, 0.0145)
+    yield Row("mean r, one network elsewhere", 0.8967, mean, 0.0145)
 
 
 CHECKS = (

@@ -222,7 +222,7 @@ def measure_transient(backend: SteppingBackend) -> Iterator[Row]:
         # Golden-ratio shares fill (frequency, phase) evenly, and an error of 1 / N
         # grows by r / r0 = 7 and, as patches shear, some more: 40 / N, not N^-1/2. The
         # tails, 0.4% of all, start with r = 0.1 and do not mix: 4e-4.
-        label = f"K = {coupling:g}, r(0) = 0.1: largest miss over 8 s"
+        label = f"K = {coupling:g}: largest miss over 8 s"
         yield Row(label, 0.0, miss, 8e-4 + 40.0 / count)
 
 
@@ -245,7 +245,7 @@ def measure_transient_noise(backend: SteppingBackend) -> Iterator[Row]:
     slope = float(np.polyfit(np.log(counts), np.log(misses), 1)[0])
     # A root mean square of six scatters by 0.3 of itself: over two decades the slope
     # by 0.3 sqrt(2) / 4.6 = 0.09, twice of which is allowed.
-    yield Row("lorentzian transient: slope of log miss in log N", -0.5, slope, 0.18)
+    yield Row("slope of log miss in log N", -0.5, slope, 0.18)
 
 
 def measure_lagged_field(backend: SteppingBackend) -> Iterator[Row]:
@@ -263,12 +263,12 @@ def measure_lagged_field(backend: SteppingBackend) -> Iterator[Row]:
     exact = math.sqrt(1.0 - 2.0 / (coupling * math.cos(lag)))
     # As for steady states without lag.
     found = float(np.mean(np.abs(orders)))
-    yield Row("lorentzian, K = 4, lag 0.6: r", exact, found, 5e-4 + 10.0 / count)
+    yield Row("K = 4, lag 0.6: r", exact, found, 5e-4 + 10.0 / count)
     steps = np.angle(np.array(orders[1:]) / np.array(orders[:-1]))
     shift = -0.5 * coupling * math.sin(lag) * (1.0 + exact * exact)
     # Turns of 0.5 rad in 0.3 s, no wrap; r and its rate are off by as much as r.
     pace = float(steps.mean()) / 0.3
-    yield Row("lorentzian, K = 4, lag 0.6: shift [rad/s]", shift, pace, 2e-3)
+    yield Row("K = 4, lag 0.6: shift [rad/s]", shift, pace, 2e-3)
 
 
 def measure_large(backend: SteppingBackend) -> Iterator[Row]:

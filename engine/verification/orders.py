@@ -141,7 +141,7 @@ def measure_splitting(backend: SteppingBackend) -> Iterator[Row]:
         # follow each other forwards and backwards in turns, so two steps are symmetric
         # too. Errors are of either sign and may cancel in part.
         order = fit_order(counts, errors)
-        yield Row(f"{layers} layers of bridges: order", 2.0, order, 0.25)
+        yield Row(f"{layers} layers: order", 2.0, order, 0.25)
         yield Row(f"{layers} layers, 256 steps: error [rad]", 0.0, errors[-1], 1e-3)
 
 

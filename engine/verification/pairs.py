@@ -99,7 +99,7 @@ def measure_certain(backend: SteppingBackend) -> Iterator[Row]:
         # up to less than GAP; elapsed time and dose are rounded likewise; each event
         # adds half a unit of the binary angle at either end.
         error = GAP * 10.0 * 2.0**-24 + float(host.attempts.max()) * RADIANS_PER_UNIT
-        label = f"f = {frequency_hz:g} Hz: gap, worst of 16 [rad]"
+        label = f"f = {frequency_hz:g} Hz: worst gap [rad]"
         yield Row(label, float(exact[worst]), float(found[worst]), error)
     # At 1000 Hz every bridge acts in every step of a millisecond, the last included.
     yield Row("f = 1000 Hz: time reached [s]", 1.0, float(elapsed_s.min()), 1e-12)

@@ -132,7 +132,7 @@ def measure_unwinding(backend: SteppingBackend) -> Iterator[Row]:
     move(backend, lattice, 60.0, 0.02, "euler")
     left = abs(backend.winding_numbers(lattice)[0])
     # Any abs(q) below a quarter of the sites is stable, and no other is.
-    yield Row("20 turns on 64 sites: turns left", 0.0, left, 15.5)
+    yield Row("20 turns on 64 sites: |q| left", 0.0, left, 15.5)
 
 
 CHECKS = (
