@@ -19,6 +19,9 @@ COHERENCE_FLOOR: Final = 0.87
 MAX_INCREMENT_TURNS: Final = 0.25
 """Largest phase change of one lattice step [turn]; beyond it motion is undersampled."""
 
+FARTHEST_NORMAL: Final = 6.8
+"""No normal number of the noise lies farther out: its words have 32 bits [-]."""
+
 LOCKING_MEMORY: Final = 1.0 / 16.0
 """Weight of the newest attempt in a bridge's phase-locking value [-]."""
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from engine.backends.motion import find_kick_turns
 from engine.backends.philox import (
     PART,
     Stream,
@@ -22,7 +23,7 @@ from engine.backends.philox import (
 )
 from engine.backends.protocol import Backend, Motion
 from engine.config import DynamicsConfig, LatticeConfig
-from engine.constants import MAX_INCREMENT_TURNS
+from engine.constants import FARTHEST_NORMAL, MAX_INCREMENT_TURNS
 from engine.errors import ConfigError, RecordError, ShapeError
 from engine.geometry import build_geometry
 
@@ -235,6 +236,12 @@ class CrystalLattice:
         self.backend.write_phases(self.state, phases)
 
     @property
+    def velocities_hz(self) -> npt.NDArray[np.floating] | None:
+        """Phase velocities in the frame [Hz], (nodes,); None without inertia."""
+        velocities = self.state.velocities
+        return None if velocities is None else self.backend.to_host(velocities)
+
+    @property
     def resonance_frequency(self) -> float:
         """Mean natural frequency and frequency of the rotating frame [Hz]."""
         return self._resonance_frequency_hz
@@ -291,6 +298,16 @@ class CrystalLattice:
                 f"({detuning:.4g} Hz, and {pull:.4g} Hz of coupling): a phase would "
                 f"move more than {MAX_INCREMENT_TURNS:g} turn per step. Use dt_s <= "
                 f"{MAX_INCREMENT_TURNS / fastest:.3g}, or set lattice.cutoff_hz."
+            )
+        noise = FARTHEST_NORMAL * find_kick_turns(self.state.motion, dt_s)
+        if noise > MAX_INCREMENT_TURNS:
+            longest = dt_s * (MAX_INCREMENT_TURNS / noise) ** 2
+            diffusion = self.state.motion.diffusion_rad2_s
+            raise ConfigError(
+                f"dynamics.dt_s is {dt_s:g} s, too long for dynamics.diffusion_rad2_s="
+                f"{diffusion:g}: noise may move a phase by {noise:.3g} turn per step, "
+                f"more than {MAX_INCREMENT_TURNS:g}. Use dt_s <= {longest:.3g}, or "
+                "less noise."
             )
 
     def order_parameter(self) -> complex:

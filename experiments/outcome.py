@@ -10,9 +10,10 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final, NoReturn
 
-from engine.errors import EngineError, NumericalError
+from engine.errors import EngineError, NumericalError, RecordError
 
 DONE: Final = 0
 """The command did what was asked."""
@@ -91,6 +92,27 @@ def interrupt_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def make_folder(folder: Path, option: str) -> None:
+    """Make a folder for results before anything is measured.
+
+    Args:
+        folder: Where they go; may exist.
+        option: Name of the option that chose it.
+
+    Raises:
+        RecordError: It cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(
+            f"{option} {folder} cannot be made ({error.strerror}); name a folder that "
+            "can be written."
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise RecordError(f"{option} {folder} cannot be written; name another folder.")
 
 
 def code_of_status(status: str) -> int:

@@ -45,7 +45,7 @@ class Setting:
 
     nodes: int
     """Oscillators of a square lattice, a power of two [-]."""
-    bridges_per_node: int = 0
+    bridge_ends_per_node: int = 0
     """Bridge ends per node [-]."""
     frequency_hz: float = 0.0
     """Tunnel frequency of every bridge [Hz]."""
@@ -69,8 +69,8 @@ class Setting:
             objective="fixed", fixed_frequency_hz=self.frequency_hz or 1.0
         )
         bridges = BridgesConfig(kind="none")
-        if self.bridges_per_node:
-            bridges = BridgesConfig(per_node=self.bridges_per_node)
+        if self.bridge_ends_per_node:
+            bridges = BridgesConfig(per_node=self.bridge_ends_per_node)
         return RunConfig(
             lattice=LatticeConfig(shape=self.shape),
             bridges=bridges,

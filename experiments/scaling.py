@@ -53,7 +53,7 @@ class Plan:
     """Sizes of the lattice, as powers of two [-]."""
     base_exponent: int = 18
     """Size where bridges, frequencies and threads vary, as a power of two [-]."""
-    bridges_per_node: tuple[int, ...] = (0, 1, 2, 4, 8)
+    bridge_ends_per_node: tuple[int, ...] = (0, 1, 2, 4, 8)
     """Bridge ends per node that are measured [-]."""
     base_bridges: int = 4
     """Bridge ends per node where something else varies [-]."""
@@ -72,7 +72,7 @@ class Plan:
 QUICK = Plan(
     node_exponents=(10, 12, 14, 16),
     base_exponent=12,
-    bridges_per_node=(0, 1, 4),
+    bridge_ends_per_node=(0, 1, 4),
     rungs=(0, 2, 4, 6),
     near_exponent=16,
     far_exponent=22,
@@ -108,20 +108,20 @@ def plan_sweeps(plan: Plan, backend: str, cores: int) -> list[Sweep]:
     tunnel = TunnelConfig()
     base = Setting(
         nodes=2**plan.base_exponent,
-        bridges_per_node=plan.base_bridges,
+        bridge_ends_per_node=plan.base_bridges,
         frequency_hz=tunnel.rung_frequency_hz(plan.base_rung),
         threads=cores if backend == "cpu" else None,
         backend=backend,
     )
-    bare = replace(base, bridges_per_node=0, frequency_hz=0.0, is_bare=True)
+    bare = replace(base, bridge_ends_per_node=0, frequency_hz=0.0, is_bare=True)
     sizes = [2**exponent for exponent in plan.node_exponents]
     frequencies = [tunnel.rung_frequency_hz(rung) for rung in plan.rungs]
     often = replace(base, frequency_hz=tunnel.rung_frequency_hz(plan.bridge_rung))
-    counts = plan.bridges_per_node
+    counts = plan.bridge_ends_per_node
     sweeps = [
         Sweep("nodes", tuple(replace(base, nodes=n) for n in sizes)),
         Sweep("lattice_nodes", tuple(replace(bare, nodes=n) for n in sizes)),
-        Sweep("bridges", tuple(replace(often, bridges_per_node=n) for n in counts)),
+        Sweep("bridges", tuple(replace(often, bridge_ends_per_node=n) for n in counts)),
         Sweep("frequency", tuple(replace(base, frequency_hz=f) for f in frequencies)),
     ]
     if backend == "cpu":
@@ -215,25 +215,23 @@ def fit_power(x: Sequence[float], y: Sequence[float]) -> dict[str, Any] | None:
         y: Ordinates, > 0.
 
     Returns:
-        Exponent b, its standard error from the residuals (None with two points) and
-        the range; None with fewer than two points.
+        Exponent b, its standard error from the residuals and the range; None with
+        fewer than three points, which any line fits.
     """
-    if len(x) < 2:
+    if len(x) < 3:
         return None
-    logs = np.log(x), np.log(y)
-    fit = {"points": len(x), "low": min(x), "high": max(x), "standard_error": None}
-    if len(x) == 2:
-        slope, shift = np.polyfit(*logs, 1)
-    else:
-        (slope, shift), covariance = np.polyfit(*logs, 1, cov=True)
-        fit["standard_error"] = float(np.sqrt(covariance[0, 0]))
-    return fit | {"exponent": float(slope), "factor": float(np.exp(shift))}
+    (slope, shift), covariance = np.polyfit(np.log(x), np.log(y), 1, cov=True)
+    return {
+        **{"points": len(x), "low": min(x), "high": max(x)},
+        **{"exponent": float(slope), "factor": float(np.exp(shift))},
+        "standard_error": float(np.sqrt(covariance[0, 0])),
+    }
 
 
 FITS = (
     ("nodes", "nodes", "wall_s_per_simulated_s"),
     ("lattice_nodes", "nodes", "wall_s_per_simulated_s"),
-    ("bridges", "bridges_per_node", "tunnel_s_per_simulated_s"),
+    ("bridges", "bridge_ends_per_node", "tunnel_s_per_simulated_s"),
     ("frequency", "frequency_hz", "tunnel_s_per_simulated_s"),
     ("threads", "threads", "wall_s_per_simulated_s"),
     ("lattice_threads", "threads", "wall_s_per_simulated_s"),
@@ -354,7 +352,9 @@ def format_sweep(rows: Iterable[dict[str, Any]], name: str) -> str:
     for row in rows:
         if row["sweep"] != name:
             continue
-        what = f"  {row['nodes']:>9} nodes {row['bridges_per_node']} bridges/node"
+        what = (
+            f"  {row['nodes']:>9} nodes {row['bridge_ends_per_node']} bridge ends/node"
+        )
         what += f" {row['frequency_hz']:6.1f} Hz {row['threads'] or '-':>3} threads"
         if row["status"] != "timed":
             lines.append(f"{what}  {row['status']}: {row['check']}")
@@ -370,11 +370,10 @@ def format_sweep(rows: Iterable[dict[str, Any]], name: str) -> str:
 
 def format_fit(fit: dict[str, Any]) -> str:
     """Write a fitted exponent with its standard error and range."""
-    error = fit["standard_error"]
-    spread = "" if error is None else f" ± {error:.3f}"
+    exponent = f"{fit['exponent']:.3f} ± {fit['standard_error']:.3f}"
     return (
-        f"{fit['sweep']}: {fit['cost']} ~ {fit['variable']}^"
-        f"{fit['exponent']:.3f}{spread} over {fit['low']:.4g} .. {fit['high']:.4g}\n"
+        f"{fit['sweep']}: {fit['cost']} ~ {fit['variable']}^{exponent} over "
+        f"{fit['low']:.4g} .. {fit['high']:.4g}\n"
     )
 
 
@@ -423,8 +422,8 @@ def write_study(options: argparse.Namespace) -> int:
     pictures.require_matplotlib()
     # Digests are compared between one and two threads, on machines of one core too.
     os.environ.setdefault("NUMBA_NUM_THREADS", str(max(2, os.cpu_count() or 1)))
+    outcome.make_folder(options.folder, "--folder")
     study = run_study(QUICK if options.quick else Plan(), options.backend, repeats)
-    options.folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(study, indent=1) + "\n"
     (options.folder / "scaling.json").write_text(text, encoding="utf-8")
     for theme in pictures.THEMES:

@@ -32,8 +32,7 @@ def label_fit(name: str, fit: dict[str, Any] | None) -> str:
     """Name a curve, its exponent and the range of the fit."""
     if fit is None:
         return name
-    error = fit["standard_error"]
-    spread = "" if error is None else f" ± {error:.2f}"
+    spread = f" ± {fit['standard_error']:.2f}"
     low, high = write_value(fit["low"]), write_value(fit["high"])
     return f"{name}: exponent {fit['exponent']:.2f}{spread} ({low} .. {high})"
 
@@ -154,16 +153,18 @@ def _draw_node_steps(axes: Any, study: dict[str, Any], colours: Colours) -> None
 
 def _draw_bridges(axes: Any, study: dict[str, Any], colours: Colours) -> None:
     title = f"Bridges, {_describe_base(study, 'bridges', 'frequency_hz')}"
-    _open_axes(axes, title, "bridges per node", "wall time per simulated second [s]")
-    keys = ("bridges", "bridges_per_node", "tunnel_s_per_simulated_s")
+    _open_axes(
+        axes, title, "bridge ends per node", "wall time per simulated second [s]"
+    )
+    keys = ("bridges", "bridge_ends_per_node", "tunnel_s_per_simulated_s")
     draw_curve(axes, study, keys, "tunnel events", colours["accent"])
     rows = select_rows(study, "bridges")
-    linked = [row for row in rows if row["bridges_per_node"]]
-    counts = [row["bridges_per_node"] for row in linked]
+    linked = [row for row in rows if row["bridge_ends_per_node"]]
+    counts = [row["bridge_ends_per_node"] for row in linked]
     walls = [row["wall_s_per_simulated_s"] for row in linked]
     axes.plot(counts, walls, color=colours["leaf"], lw=1, label="whole run", **MARKER)
     for row in rows:
-        if not row["bridges_per_node"]:
+        if not row["bridge_ends_per_node"]:
             bare = row["wall_s_per_simulated_s"]
             axes.axhline(
                 bare, color=colours["hot"], lw=1, ls="--", label="whole run, no bridges"
@@ -173,9 +174,8 @@ def _draw_bridges(axes: Any, study: dict[str, Any], colours: Colours) -> None:
 
 
 def _draw_frequency(axes: Any, study: dict[str, Any], colours: Colours) -> None:
-    title = (
-        f"Tunnel frequency, {_describe_base(study, 'frequency', 'bridges_per_node')}"
-    )
+    base = _describe_base(study, "frequency", "bridge_ends_per_node")
+    title = f"Tunnel frequency, {base}"
     x_label = "tunnel frequency [Hz]"
     _open_axes(axes, title, x_label, "wall time per simulated second [s]")
     keys = ("frequency", "frequency_hz", "tunnel_s_per_simulated_s")
@@ -237,8 +237,8 @@ def _describe_base(study: dict[str, Any], sweep: str, detail: str | None) -> str
     size = f"{write_value(row['nodes'])} nodes"
     if detail == "frequency_hz":
         return f"{size}, {row['frequency_hz']:.0f} Hz"
-    if detail == "bridges_per_node":
-        return f"{size}, {row['bridges_per_node']} bridges per node"
+    if detail == "bridge_ends_per_node":
+        return f"{size}, {row['bridge_ends_per_node']} bridge ends per node"
     return size
 
 

@@ -121,25 +121,26 @@ def cosine_poly(y):
     return fused(u, fused(u, fused(u, fused(u, fused(u, C4, C3), C2), C1), C0), ONE)
 
 
+@njit(inline="always")
+def rotate(sine, cosine, lag_cosine, lag_sine):
+    """Return sine and cosine of an angle plus the phase lag."""
+    return (
+        fused(sine, lag_cosine, cosine * lag_sine),
+        fused(cosine, lag_cosine, -(sine * lag_sine)),
+    )
+
+
 def turn_by_lag(sine, cosine, gains):
     """Return sine and cosine of an angle plus the phase lag, if the gains hold one."""
-    raise NotImplementedError("compiled code only")
+    return (sine, cosine) if len(gains) == 2 else rotate(sine, cosine, *gains[2:])
 
 
 @overload(turn_by_lag, inline="always")
 def _turn_by_lag(sine, cosine, gains):
-    """Choose by the number of gains, so that without a lag nothing is computed."""
+    """Choose while compiling, so that without a lag nothing is computed."""
     if len(gains) == 2:
         return lambda sine, cosine, gains: (sine, cosine)
-
-    def turn(sine, cosine, gains):
-        lag_cosine, lag_sine = gains[2], gains[3]
-        return (
-            fused(sine, lag_cosine, cosine * lag_sine),
-            fused(cosine, lag_cosine, -(sine * lag_sine)),
-        )
-
-    return turn
+    return lambda sine, cosine, gains: rotate(sine, cosine, gains[2], gains[3])
 
 
 @njit(inline="always")

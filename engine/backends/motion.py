@@ -1,6 +1,9 @@
 """How oscillators move when they do not simply follow their rate: inertia and noise.
 
-Noise: every lattice step is followed by a kick of variance 2 D dt (Euler and Maruyama).
+Noise: a stretch of steps is
+    kick dt/2, [step dt, kick dt] ..., step dt, kick dt/2
+with kicks of variance 2 D dt. So means over the noise are of second order in dt with
+rk2 and rk4, and of first order with euler (which is then Euler and Maruyama's scheme).
 Inertia, m theta'' + theta' = rate: a stretch of steps is the symmetric splitting
     drift dt/2, [relax dt, drift dt] ..., relax dt, drift dt/2
 in which phases drift with their velocities, and velocities relax towards the rate at
@@ -54,8 +57,11 @@ def find_relaxation(motion: Motion, dt_s: float) -> Relaxation:
 def find_kick_turns(motion: Motion, dt_s: float) -> float:
     """Return the standard deviation of a kick of phases [turn].
 
+    With inertia noise comes as velocities of variance D / m or less, which move phases
+    by less in a step, for m is no shorter than dt.
+
     Args:
-        motion: Without inertia.
+        motion: Gives the diffusion.
         dt_s: Time step [s].
     """
     return math.sqrt(2.0 * motion.diffusion_rad2_s * dt_s) / TWO_PI
@@ -100,9 +106,10 @@ class MovingBackend(Backend):
         if lattice.motion.inertia_s:
             self._move_inertly(lattice, tableau, dt_s, count)
         elif lattice.motion.diffusion_rad2_s:
-            for _ in range(count):
+            self.kick(lattice, 0.5 * dt_s)
+            for left in reversed(range(count)):
                 self.step_lattice(lattice, tableau, dt_s)
-                self.kick(lattice, dt_s)
+                self.kick(lattice, dt_s if left else 0.5 * dt_s)
         else:
             self.step_lattice(lattice, tableau, dt_s, count)
 

@@ -16,9 +16,12 @@ from engine.geometry import build_geometry
 
 _STATE_BYTES_PER_NODE = {"reference": 48, "cpu": 12, "cuda": 12}
 """Phases, spare phases and detunings that live through the run."""
-_STAGE_BYTES_PER_NODE = {"reference": 24, "cpu": 8, "cuda": 0}
-"""Second stage buffer and collector of rk2 and rk4; `cuda` keeps them on the chip."""
-_LARGEST_STATE_BYTES, _LARGEST_STAGE_BYTES = 48, 24
+_STAGE_BYTES_PER_NODE = {"reference": 24, "cpu": 8, "cuda": 4}
+"""Second stage buffer and collector of rk2 and rk4; `cuda` keeps those of neighbours
+on the chip, but not the mean field's."""
+_VELOCITY_BYTES_PER_NODE = {"reference": 48, "cpu": 4, "cuda": 4}
+"""Velocities of phases with inertia; `reference` works with temporaries beside them."""
+_LARGEST_STATE_BYTES, _LARGEST_STAGE_BYTES, _LARGEST_VELOCITY_BYTES = 48, 24, 48
 """For back ends registered from outside, the most that one of ours takes."""
 _FILE_BYTES_PER_BRIDGE = 12
 """A row of an edge list on disk."""
@@ -71,7 +74,9 @@ def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
     bridges = _count_bridges(config)
     is_stored = config.bridges.kind != "procedural"
     per_node = _STATE_BYTES_PER_NODE.get(backend, _LARGEST_STATE_BYTES)
-    if config.dynamics.integrator != "euler":
+    if config.dynamics.inertia_s:
+        per_node += _VELOCITY_BYTES_PER_NODE.get(backend, _LARGEST_VELOCITY_BYTES)
+    elif config.dynamics.integrator != "euler":
         per_node += _STAGE_BYTES_PER_NODE.get(backend, _LARGEST_STAGE_BYTES)
     if backend == "reference":
         per_node += 8 * len(build_geometry(*_lattice_words(config)).offsets)

@@ -194,9 +194,11 @@ class Account:
         }
 
     def digest(self) -> str:
-        """Return the SHA-256 of phases and bridge state, equal on `cpu` and `cuda`."""
-        state = self.parts.network.read_state()
-        return digest_state(itertools.chain([self.parts.lattice.phases], state))
+        """Return the SHA-256 of phases, velocities and bridges: on all devices one."""
+        lattice = self.parts.lattice
+        velocities = lattice.velocities_hz
+        moving = [lattice.phases, *([] if velocities is None else [velocities])]
+        return digest_state(itertools.chain(moving, self.parts.network.read_state()))
 
     def summarise(self, status: str, notes: tuple[str, ...] = ()) -> RunSummary:
         """Sum up everything so far.

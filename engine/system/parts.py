@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.backends import BackendChoice, select_backend
 from engine.backends.philox import PART
-from engine.backends.protocol import Backend
+from engine.backends.protocol import Backend, Motion
 from engine.bridge import BridgeNetwork, MatchingNetwork, Network, build_edges
 from engine.config import LoadConfig, RunConfig
 from engine.crystal import CrystalLattice
@@ -131,10 +131,22 @@ def describe_parts(config: RunConfig, parts: Parts) -> dict[str, str]:
     return {
         "backend": f"{parts.backend.name} ({parts.backend_reason})",
         "device": parts.backend.device,
-        "lattice": f"{lattice.kind} {shape}, {parts.lattice.node_count:,} nodes",
+        "lattice": f"{lattice.kind} {shape}, {parts.lattice.node_count:,} nodes"
+        + _describe_motion(parts.lattice.state.motion),
         "bridges": f"{len(parts.network):,} bridges ({bridges.kind})",
         **expected,
     }
+
+
+def _describe_motion(motion: Motion) -> str:
+    """Name what a lattice has beyond its neighbours, behind commas."""
+    named = {
+        "all coupled to the mean": motion.is_global,
+        f"phase lag {motion.lag_rad:g} rad": motion.lag_rad,
+        f"inertia {motion.inertia_s:g} s": motion.inertia_s,
+        f"noise {motion.diffusion_rad2_s:g} rad^2/s": motion.diffusion_rad2_s,
+    }
+    return "".join(f", {name}" for name, is_there in named.items() if is_there)
 
 
 def _load_trace(load: LoadConfig) -> Trace | None:

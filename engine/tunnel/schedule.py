@@ -126,11 +126,14 @@ class TunnelSchedule:
         strides = np.rint(counts * shares * CURSOR_UNIT).astype(np.int64)
         # Rounded up, a cursor could pass a slot twice in one slice.
         strides = np.minimum(strides, counts * CURSOR_UNIT // slice_steps)
-        passed = (self._cursors + strides * steps) // CURSOR_UNIT
+        # Whole slots and parts of one apart: their products with steps fit 64 bits.
+        slots, parts = np.divmod(strides, CURSOR_UNIT)
+        parts = self._cursors % CURSOR_UNIT + parts * steps
+        passed = self._cursors // CURSOR_UNIT + slots * steps + parts // CURSOR_UNIT
         lengths = np.diff(passed, axis=0)
         low = passed[:-1] % counts
         high = low + lengths
-        self._cursors = (self._cursors + strides * step_count) % (counts * CURSOR_UNIT)
+        self._cursors = passed[-1] % counts * CURSOR_UNIT + parts[-1] % CURSOR_UNIT
         pieces = np.empty((slice_count, len(counts), 2, 3), dtype=np.int64)
         pieces[..., 0, 0], pieces[..., 0, 1] = low, np.minimum(high, counts)
         pieces[..., 1, 0], pieces[..., 1, 1] = 0, np.maximum(high - counts, 0)

@@ -78,7 +78,10 @@ def test_resource_choices_are_ordered() -> None:
 
 @pytest.mark.parametrize("name", list_groups()["lattice"])
 def test_lattice_choice_names_its_kind(name: str) -> None:
-    assert compose_choice("lattice", name).lattice.kind == name
+    lattice = compose_choice("lattice", name).lattice
+    is_global = name == "mean_field"
+    assert lattice.kind == ("square" if is_global else name)
+    assert lattice.coupling_range == ("all" if is_global else "nearest")
 
 
 @pytest.mark.parametrize("name", list_groups()["controller"])

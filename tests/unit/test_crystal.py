@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.backends.protocol import TABLEAUS, Backend
-from engine.config import LatticeConfig
+from engine.backends.philox import Stream
+from engine.backends.protocol import TABLEAUS, Backend, Motion
+from engine.config import DynamicsConfig, LatticeConfig
 from engine.crystal import CrystalLattice, draw_detunings, draw_phases
 from engine.errors import ConfigError, EngineError, RecordError, ShapeError
 
@@ -226,6 +227,36 @@ def test_refused_time_step_names_one_that_passes(
     assert "lattice.cutoff_hz" in message
     cure = message.partition("dt_s <= ")[2].partition(",")[0]
     lattice.check_time_step(float(cure))
+
+
+def test_refused_noise_names_a_time_step_that_passes(reference: Backend) -> None:
+    config = LatticeConfig(shape=(4, 4), spread_hz=0.0)
+    dynamics = DynamicsConfig(diffusion_rad2_s=100.0)
+    lattice = CrystalLattice(config, reference, 0, dynamics)
+    lattice.check_time_step(0.00025)
+    with pytest.raises(ConfigError, match="diffusion_rad2_s=100") as caught:
+        lattice.check_time_step(0.0004)
+    cure = str(caught.value).partition("dt_s <= ")[2].partition(",")[0]
+    lattice.check_time_step(0.999 * float(cure))
+
+
+def test_mean_field_pulls_as_one_neighbour(reference: Backend) -> None:
+    # Its K is divided by the number of nodes.
+    shared = {"coupling_rad_s": 400.0, "spread_hz": 0.0}
+    build_lattice(reference, coupling_range="all", **shared).check_time_step(0.0025)
+    with pytest.raises(ConfigError, match="too long"):
+        build_lattice(reference, **shared).check_time_step(0.0025)
+
+
+def test_motion_follows_the_configuration(reference: Backend) -> None:
+    config = LatticeConfig(shape=(4, 4), phase_lag_rad=0.3, coupling_range="all")
+    dynamics = DynamicsConfig("leapfrog", inertia_s=0.01, diffusion_rad2_s=2.0)
+    lattice = CrystalLattice(config, reference, 7, dynamics)
+    assert lattice.state.motion == Motion(0.3, True, 0.01, 2.0, (7, Stream.NOISE))
+    assert lattice.state.velocities.shape == (16,)
+    plain = CrystalLattice(LatticeConfig(shape=(4, 4)), reference).state
+    assert plain.motion.is_steady
+    assert plain.velocities is None
 
 
 @pytest.mark.parametrize(

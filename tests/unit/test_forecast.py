@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -61,6 +62,8 @@ def test_stages_need_more(
         ("reference", "procedural", "euler"),
         ("cpu", "small_world", "euler"),
         ("cpu", "none", "rk4"),
+        ("cpu", "none", "leapfrog"),
+        ("reference", "matchings", "leapfrog"),
     ],
 )
 def test_estimate_covers_what_a_run_takes(
@@ -69,11 +72,16 @@ def test_estimate_covers_what_a_run_takes(
     config = build_config(
         lattice={"shape": (512, 512) if bridges == "procedural" else (96, 96)},
         bridges={"kind": bridges},
-        dynamics={"integrator": integrator, "duration_s": 0.001},
+        dynamics={
+            "integrator": integrator,
+            "inertia_s": 0.01 if integrator == "leapfrog" else 0.0,
+            "duration_s": 0.001,
+        },
         backend={"name": name},
     )
     need = estimate_memory(config, name).host_bytes
-    with ScribbleSystem(build_config(backend={"name": name})) as warm:
+    small = replace(config, lattice=replace(config.lattice, shape=(16, 16)))
+    with ScribbleSystem(small) as warm:
         warm.run()  # imports and compiled code are not part of the problem
     tracemalloc.start()
     try:

@@ -332,6 +332,19 @@ def test_description_is_for_people(build_config: BuildConfig) -> None:
         assert system.description["device"]
 
 
+def test_description_names_how_the_nodes_move(build_config: BuildConfig) -> None:
+    config = build_config(
+        lattice={"coupling_range": "all", "phase_lag_rad": 0.3},
+        dynamics={"diffusion_rad2_s": 2.0},
+        bridges={"kind": "none"},
+    )
+    with ScribbleSystem(config) as system:
+        assert system.description["lattice"] == (
+            "square 16x16, 256 nodes, all coupled to the mean, phase lag 0.3 rad, "
+            "noise 2 rad^2/s"
+        )
+
+
 def write_edges(folder: Path) -> str:
     path = folder / "loop.csv"
     path.write_text("source,target\n3,3\n", encoding="utf-8")

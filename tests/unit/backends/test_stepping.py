@@ -124,13 +124,15 @@ def test_tableaus_are_consistent(tableau: Any) -> None:
     assert weights @ feeds**tableau.order != pytest.approx(1.0 / (tableau.order + 1.0))
 
 
-def test_every_step_with_noise_ends_in_a_kick() -> None:
-    diary, _ = run(build_period([[0, 1]], [0, 1, 1]), Motion(diffusion_rad2_s=0.1))
+def test_noise_kicks_on_either_side_of_every_step() -> None:
+    period = build_period([[0, 1]], [0, 1, 1, 1])
+    diary, _ = run(period, Motion(diffusion_rad2_s=0.1))
     assert diary.entries == [
-        *[("lattice", (0.25, 1)), ("kick", 0.25)],
+        *[("kick", 0.125), ("lattice", (0.25, 1)), ("kick", 0.125)],
         ("tunnels", (11, [[0, 1]])),
-        *[("lattice", (0.5, 1)), ("kick", 0.5)],
-        *[("lattice", (0.25, 1)), ("kick", 0.25)],
+        *[("kick", 0.25), ("lattice", (0.5, 1)), ("kick", 0.5)],
+        *[("lattice", (0.5, 1)), ("kick", 0.25)],
+        *[("kick", 0.125), ("lattice", (0.25, 1)), ("kick", 0.125)],
     ]
 
 

@@ -17,12 +17,12 @@ from engine.backends.formulas import rate_increment
 from experiments import rigs, roofline, scaling, scaling_pictures
 from experiments.rigs import Sample, Setting
 
-RUN = Setting(nodes=256, bridges_per_node=2, frequency_hz=432.0, threads=1)
+RUN = Setting(nodes=256, bridge_ends_per_node=2, frequency_hz=432.0, threads=1)
 BARE = Setting(nodes=256, threads=1, is_bare=True)
 TINY = scaling.Plan(
     node_exponents=(6, 7, 8),
     base_exponent=6,
-    bridges_per_node=(0, 2),
+    bridge_ends_per_node=(0, 2),
     rungs=(0, 3),
     near_exponent=8,
     far_exponent=10,
@@ -50,12 +50,8 @@ def test_fit_recovers_a_known_exponent(exponent: float) -> None:
     assert (fit["low"], fit["high"], fit["points"]) == (10.0, pytest.approx(1e6), 12)
 
 
-def test_two_points_give_an_exponent_without_an_error() -> None:
-    fit = scaling.fit_power([1.0, 4.0], [8.0, 2.0])
-    assert fit is not None
-    assert fit["exponent"] == pytest.approx(-1.0)
-    assert fit["standard_error"] is None
-    assert scaling.fit_power([1.0], [1.0]) is None
+def test_two_points_give_no_exponent() -> None:
+    assert scaling.fit_power([1.0, 4.0], [8.0, 2.0]) is None
 
 
 def build_row(nodes: int, wall_s: float, status: str = "timed") -> dict[str, Any]:
@@ -90,7 +86,7 @@ def test_run_rig_counts_steps_and_events() -> None:
     assert check == "digest = cpu, 2 threads"
     sample = rig.take_turn()
     rig.close()
-    bridges = RUN.nodes * RUN.bridges_per_node // 2
+    bridges = RUN.nodes * RUN.bridge_ends_per_node // 2
     dt_s = RUN.to_config().dynamics.dt_s
     assert sample.steps == 80
     assert sample.events == pytest.approx(bridges * 432.0 * 80 * dt_s, abs=2)
@@ -205,8 +201,8 @@ def test_study_writes_figures_and_pictures(
     study = json.loads((folder / "scaling.json").read_text(encoding="utf-8"))
     assert {"machine", "device", "backend", "rows", "fits", "roofline",
             "reference_check", "repeats", "plan"} <= set(study)  # fmt: skip
-    assert {"sweep", "nodes", "bridges_per_node", "frequency_hz", "threads", "status",
-            "check", "wall_s_per_simulated_s", "ns_per_node_step",
+    assert {"sweep", "nodes", "bridge_ends_per_node", "frequency_hz", "threads",
+            "status", "check", "wall_s_per_simulated_s", "ns_per_node_step",
             "ns_per_event"} <= set(study["rows"][0])  # fmt: skip
     assert all(row["status"] == "timed" for row in study["rows"])
     assert {kernel["name"] for kernel in study["roofline"]["kernels"]} == {

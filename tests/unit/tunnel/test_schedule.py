@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 from engine.backends.protocol import TABLEAUS, Backend, Period
 from engine.backends.reference import ReferenceBackend
 from engine.bridge import BridgeNetwork, build_matchings
-from engine.config import BridgesConfig
+from engine.bridge.base import FOLLOW, Group
+from engine.config import BridgesConfig, TunnelConfig
 from engine.tunnel import TunnelSchedule
 
 DT_S = 0.001
@@ -195,3 +198,24 @@ def test_bridges_count_what_the_schedule_plans(backend: Backend) -> None:
     assert host.attempts.sum() == planned
     assert host.successes.sum() == successes
     assert host.last_ticks.max() == 200
+
+
+def test_windows_of_the_largest_network_stay_within_64_bits() -> None:
+    # 2^30 nodes: a layer of 2^29 bridges, in the longest control period there is.
+    count, steps = 2**29, 100_000
+    network = SimpleNamespace(
+        groups=(Group(0, FOLLOW, 0, count),),
+        frequency_hz=618.03,
+        tunnel=TunnelConfig(),
+    )
+    schedule = TunnelSchedule(network, DT_S, seed=0)  # type: ignore[arg-type]
+    for period in range(3):
+        planned, attempts = schedule.plan_period(steps, EULER)
+        lengths = np.diff(planned.segments, axis=1).ravel()
+        assert lengths.min() > 0
+        assert int(lengths.sum()) == attempts
+        # Exact to a unit of 2^-20 slots per step, and a slot.
+        assert abs(attempts - count * 0.61803 * steps) < steps * 2.0**-20 + 1.0
+        whole = (period + 1) * steps * count * 0.61803
+        gaps = (planned.segments[-2:, 1] - whole) % count
+        assert np.minimum(gaps, count - gaps).min() < 3.0
