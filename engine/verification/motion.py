@@ -17,6 +17,7 @@ from engine.verification.specimen import (
     build_specimen,
     find_angles,
     find_eigenvalue,
+    list_neighbours,
     move,
     project,
     read_radians,
@@ -34,8 +35,9 @@ def measure_lag(backend: SteppingBackend) -> Iterator[Row]:
         geometry = build_geometry(kind, shape)
         mode = (1, 2, 1)[: len(shape)]
         pattern = np.cos(find_angles(geometry, mode))
-        # Where the lag makes a square term of tan(alpha) times the slope, it shifts the
-        # mean by its square: 1e-6 at 1e-3 and 1e-4 at 1e-2, as the cubic term does.
+        # The square and the cubic term of the lagged sine count the square of a slope,
+        # up to (1.7 * amplitude)^2: 3e-6 at 1e-3 and 3e-4 at 1e-2, of which a decaying
+        # wave keeps a third on the average.
         is_reference = backend.name == "reference"
         amplitude, share = (1e-3, 1e-5) if is_reference else (1e-2, 2e-4)
         lattice = build_specimen(
@@ -51,7 +53,7 @@ def measure_lag(backend: SteppingBackend) -> Iterator[Row]:
         phases = read_radians(backend, lattice)
         turn = float(np.angle(np.exp(1j * phases).mean()))
         left = project(wrap(phases - turn), pattern)
-        shift = -COUPLING_RAD_S * len(geometry.offsets) * math.sin(LAG_RAD)
+        shift = -COUPLING_RAD_S * len(list_neighbours(geometry)) * math.sin(LAG_RAD)
         turns = round((shift / rate - turn) / (2.0 * math.pi))
         found = (turn + 2.0 * math.pi * turns) * rate
         # A frequency that is off by a whole turn over 1/rate is found by the rate too.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -185,19 +186,36 @@ def find_wave(geometry: Geometry, mode: tuple[int, ...]) -> F64:
     return wave
 
 
+def list_neighbours(geometry: Geometry) -> npt.NDArray[np.int64]:
+    """List the index steps to the nearest sites, found by their distance in space.
+
+    The engine steps by its table of offsets; that the two agree is part of a check.
+
+    Args:
+        geometry: Lattice.
+
+    Returns:
+        One row per neighbour, shape (z, axes).
+    """
+    axes = len(geometry.shape)
+    steps = np.array(list(itertools.product((-1, 0, 1), repeat=axes)))
+    distances = np.linalg.norm(steps @ geometry.primitive_vectors, axis=1)
+    nearest: npt.NDArray[np.int64] = steps[np.abs(distances - 1.0) < 1e-9]
+    return nearest
+
+
 def find_eigenvalue(geometry: Geometry, mode: tuple[int, ...]) -> float:
-    """Return lambda_k = sum over offset pairs of 2 (1 - cos k . a) [-]."""
-    wave = find_wave(geometry, mode)
-    pairs = (wave @ np.array(offset) for offset in geometry.half_offsets)
-    return float(sum(2.0 * (1.0 - math.cos(turn)) for turn in pairs))
+    """Return lambda_k = sum over pairs of neighbours of 2 (1 - cos k . a) [-]."""
+    turns = list_neighbours(geometry) @ find_wave(geometry, mode)
+    return float((1.0 - np.cos(turns)).sum())
 
 
 def find_spectrum(geometry: Geometry) -> F64:
     """Return lambda_k of every mode, in the order of `numpy.fft.fftn`, flattened."""
     modes = np.indices(geometry.shape).reshape(len(geometry.shape), -1)
     waves = TWO_PI * modes.T / np.array(geometry.shape)
-    turns = waves @ np.array(geometry.half_offsets).T
-    spectrum: F64 = (2.0 - 2.0 * np.cos(turns)).sum(axis=1)
+    turns = waves @ list_neighbours(geometry).T
+    spectrum: F64 = (1.0 - np.cos(turns)).sum(axis=1)
     return spectrum
 
 
