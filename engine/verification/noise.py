@@ -50,8 +50,8 @@ def measure_noisy_field(backend: SteppingBackend) -> Iterator[Row]:
         found = average_coherence(backend, lattice, DT_S, settle_s=10.0, window_s=40.0)
         # A mean of N cosines scatters by N^-1/2 / 2 and the field answers with up to
         # twice that, but the window holds some forty independent ones: five of their
-        # standard errors are 0.8 N^-1/2. Noise and coupling take turns; centred, that
-        # leaves (K dt)^2 / 24 of r.
+        # standard errors are 0.8 N^-1/2. Noise and coupling take turns,
+        # symmetrically, which leaves (K dt)^2 / 24 of r.
         tolerance = 0.8 / math.sqrt(count) + (ratio * DT_S) ** 2 / 24.0
         label = f"K = {ratio:g} T: r"
         yield Row(label, find_noisy_coherence(ratio), found, tolerance)
@@ -133,11 +133,12 @@ def measure_planes(
         exact = (1.8456 * side * side) ** (-temperature / (8.0 * math.pi))
         # Four slowest modes hold T / (N lambda_1) each; |m| scatters by half of
         # sqrt(8) times that, over as many independent samples as the window holds
-        # lifetimes 1 / (2 lambda_1). The plane softens by T / 4 K: 2.5% of 1 - |m|.
+        # lifetimes 1 / (2 lambda_1). Of 1 - |m|, softening by T / 4 K adds 2.5%, and
+        # the time step, T dt^2 <lambda> / 6 of 0.0007, up to 3%.
         slowest = float(np.sort(find_spectrum(geometry))[1])
         scatter = math.sqrt(2.0) * temperature / (side * side * slowest)
         lifetimes = max(window_s * slowest, 1.0)
-        error = 4.0 * scatter / math.sqrt(lifetimes) + 0.04 * (1.0 - exact)
+        error = 4.0 * scatter / math.sqrt(lifetimes) + 0.06 * (1.0 - exact)
         yield Row(f"{side}x{side}, T = 0.1 K: |m|", exact, found, error)
 
 

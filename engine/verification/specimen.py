@@ -137,8 +137,8 @@ def average_coherence(
 ) -> float:
     """Let a lattice settle and average r over a window of time.
 
-    A kick of noise takes exp(-D dt) from r, and r is read after it. Half of that is
-    given back, so that noise and coupling alternate symmetrically about the sample.
+    Every stretch of steps begins and ends with half a kick of noise, so that noise and
+    coupling alternate symmetrically about a sample.
 
     Args:
         backend: Where the lattice lives.
@@ -157,7 +157,7 @@ def average_coherence(
     for _ in range(samples):
         move(backend, lattice, window_s / samples, dt_s, integrator)
         total += abs(backend.order_parameter(lattice))
-    return total / samples * math.exp(0.5 * lattice.motion.diffusion_rad2_s * dt_s)
+    return total / samples
 
 
 def read_radians(backend: SteppingBackend, lattice: LatticeState) -> F64:
