@@ -38,6 +38,31 @@ examples:
   scribble forecast lattice=chain bridges.per_node=8
   scribble forecast --json tunnel.min_coherence=0.95
 """
+_RENDER_EPILOG = """\
+examples:
+  scribble run observe=nodes dynamics.duration_s=4
+  scribble render runs/2026-11-22_18-00-00                    a picture beside it
+  scribble render runs/2026-11-22_18-00-00 --theme dark --to field.svg
+  scribble render runs/2026-11-22_18-00-00 --animate --every 2
+"""
+_EXPORT_EPILOG = """\
+examples:
+  scribble export runs/2026-11-22_18-00-00                    a Zarr store beside it
+  scribble export runs/2026-11-22_18-00-00 --format npz --to field.npz
+In Python: xarray.open_zarr("runs/2026-11-22_18-00-00.zarr").phase
+"""
+_HYSTERESIS_EPILOG = """\
+examples:
+  scribble hysteresis --from 50 --to 400       K of the default run, up and down
+  scribble hysteresis +experiment=hysteresis --from 250 --to 1250
+  scribble hysteresis --parameter bridges.strength_rad_s --from 5 --to 200 --points 15
+"""
+_VERIFY_EPILOG = """\
+examples:
+  scribble verify                              the quick checks, about a minute
+  scribble verify --full backend=cuda          all of them on the GPU
+  scribble verify --only mode-decay --only detuned-pair backend=reference
+"""
 _OVERRIDES_HELP = (
     "a setting such as dynamics.duration_s=5, or a choice such as lattice=bcc"
 )
@@ -60,7 +85,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_sweep(commands)
     _add_forecast(commands)
+    _add_hysteresis(commands)
+    _add_verify(commands)
     _add_replay(commands)
+    _add_render(commands)
+    _add_export(commands)
     _add_monitor(commands)
     _add_doctor(commands)
     return parser
@@ -209,12 +238,107 @@ def _add_forecast(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(command=_forecast)
 
 
+def _add_hysteresis(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "take a coupling up and down, the state carried over, and measure coherence"
+    parser = _add_command(commands, "hysteresis", text, _HYSTERESIS_EPILOG)
+    numbers: tuple[tuple[str, str, type, object, str], ...] = (
+        ("--from", "low_rad_s", float, None, "start of the sweep [rad/s]"),
+        ("--to", "high_rad_s", float, None, "where it turns round [rad/s]"),
+        ("--points", "point_count", int, 21, "points of each way"),
+        ("--settle", "settle_s", float, 0.5, "simulated time before measuring [s]"),
+        ("--measure", "measure_s", float, 0.25, "simulated time of measuring [s]"),
+    )
+    for option, name, kind, default, meaning in numbers:
+        parser.add_argument(
+            option,
+            dest=name,
+            type=kind,
+            default=default,
+            required=default is None,
+            metavar=option[2].upper(),
+            help=meaning if default is None else f"{meaning}; {default} by default",
+        )
+    parser.add_argument(
+        "--parameter",
+        default="lattice.coupling_rad_s",
+        metavar="KEY",
+        help="lattice.coupling_rad_s (default) or bridges.strength_rad_s",
+    )
+    parser.add_argument("--folder", type=Path, help="where to write; a new one if not")
+    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help=_OVERRIDES_HELP
+    )
+    parser.set_defaults(command=_hysteresis)
+
+
+def _add_verify(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "measure known exact results on this machine and show how well they hold"
+    parser = _add_command(commands, "verify", text, _VERIFY_EPILOG)
+    parser.add_argument("--full", action="store_true", help="the long checks too")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this check alone, long or not; may be given again",
+    )
+    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="backend=NAME",
+        help="where to measure: cpu, reference, cuda or auto",
+    )
+    parser.set_defaults(command=_verify)
+
+
 def _add_replay(commands: _Commands[argparse.ArgumentParser]) -> None:
     text = "repeat a recorded run on its own trace and compare the digests"
     parser = _add_command(commands, "replay", text)
     parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
     _add_run_options(parser)
     parser.set_defaults(command=_replay)
+
+
+def _add_render(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "draw the phases, frequencies and phase locking that a run has observed"
+    parser = _add_command(commands, "render", text, _RENDER_EPILOG)
+    _add_target_options(parser, "the file; its ending tells the format")
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="take every N-th snapshot of an animation or a chain",
+    )
+    parser.add_argument(
+        "--theme", default="light", metavar="NAME", help="light (default) or dark"
+    )
+    parser.add_argument(
+        "--animate", action="store_true", help="the phase field as GIF, or .mp4 by --to"
+    )
+    parser.set_defaults(command=_render)
+
+
+def _add_export(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "write the snapshots of a run as a Zarr store for xarray, or as NumPy arrays"
+    parser = _add_command(commands, "export", text, _EXPORT_EPILOG)
+    parser.add_argument(
+        "--format", default="zarr", metavar="NAME", help="zarr (default) or npz"
+    )
+    _add_target_options(parser, "where to write")
+    parser.set_defaults(command=_export)
+
+
+def _add_target_options(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "--to", type=Path, metavar="PATH", help=f"{what}; beside RUN by default"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace what an earlier call wrote"
+    )
 
 
 def _add_monitor(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -327,6 +451,36 @@ def _forecast(arguments: argparse.Namespace) -> int:
     return show_forecast(arguments.overrides, is_json=arguments.json)
 
 
+def _hysteresis(arguments: argparse.Namespace) -> int:
+    from experiments.hysteresis import SweepPlan, run_hysteresis
+
+    plan = SweepPlan(
+        parameter=arguments.parameter,
+        low_rad_s=arguments.low_rad_s,
+        high_rad_s=arguments.high_rad_s,
+        point_count=arguments.point_count,
+        settle_s=arguments.settle_s,
+        measure_s=arguments.measure_s,
+    )
+    return run_hysteresis(
+        arguments.overrides,
+        plan,
+        folder=arguments.folder,
+        is_json=arguments.json,
+    )
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from experiments.verify import show_verification
+
+    return show_verification(
+        arguments.overrides,
+        only=arguments.only,
+        is_full=arguments.full,
+        is_json=arguments.json,
+    )
+
+
 def _replay(arguments: argparse.Namespace) -> int:
     from experiments.replay import replay_run
 
@@ -335,6 +489,30 @@ def _replay(arguments: argparse.Namespace) -> int:
         arguments.overrides,
         is_quiet=arguments.quiet,
         is_recorded=not arguments.no_record,
+    )
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    from experiments.render import render_run
+
+    return render_run(
+        arguments.folder,
+        target=arguments.to,
+        every=arguments.every,
+        theme=arguments.theme,
+        is_animated=arguments.animate,
+        may_replace=arguments.overwrite,
+    )
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from experiments.export import export_run
+
+    return export_run(
+        arguments.folder,
+        format_name=arguments.format,
+        target=arguments.to,
+        may_replace=arguments.overwrite,
     )
 
 

@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 EDGES = "source,target,strength\n0,1,100.0\n"
 
 # A process of the reference back end starts with 130 MB of data; this network takes
-# some 340 MB more. The limit lies between, far from both.
-HUNGRY_SHAPE, LIMIT = "[1536,1536]", "330MiB"
+# some 240 MB more. The limit lies between, far from both.
+HUNGRY_SHAPE, LIMIT = "[1280,1280]", "240MiB"
 # Two seconds, so that it still runs when the signal comes.
 LONG_S = "8.0"
 
@@ -115,7 +115,7 @@ def check_sweep(folder: Path, launcher: list[str], plan: Plan = Plan()) -> None:
     table = parquet.read_table(folder / "sweep" / "sweep.parquet").to_pydict()
     assert table["status"] == ["done"] * count
     assert table["seed"] == table["summary.seed"] == list(range(count))
-    assert table["summary.nodes"][plan.hungry] == 1536**2
+    assert table["summary.nodes"][plan.hungry] == 1280**2
 
 
 def test_small_sweep_survives(tmp_path: Path) -> None:

@@ -179,8 +179,16 @@ struct Code<unsigned long long> {
     static constexpr const char* text = "u8";
 };
 template <>
+struct Code<long long> {
+    static constexpr const char* text = "i8";
+};
+template <>
 struct Code<float> {
     static constexpr const char* text = "f4";
+};
+template <>
+struct Code<double> {
+    static constexpr const char* text = "f8";
 };
 template <class T>
 struct IsPointer {
