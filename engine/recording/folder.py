@@ -24,7 +24,7 @@ RUN_FILES = frozenset(
 ) | {STATUS_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE}
 """All that a run folder may hold; a sweep adds its job's status."""
 JOB_FILES = frozenset((STATUS_FILE, "job.log"))
-"""What a sweep writes beside a run while it goes on; no run touches them."""
+"""What a sweep writes beside a run while it goes on."""
 
 TIMESERIES_COLUMNS = {
     "step": "int64",
@@ -170,9 +170,11 @@ def _claim_folder(folder: Path, overwrite: bool) -> None:
     """Make an empty folder, or empty an old run folder if that is allowed."""
     check_folder(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
-    for entry in folder.iterdir():
-        if entry.name not in JOB_FILES:
-            entry.unlink()
+    entries = list(folder.iterdir())
+    if {entry.name for entry in entries} <= JOB_FILES:
+        return  # a sweep has begun the job that this is
+    for entry in entries:
+        entry.unlink()
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
@@ -195,8 +197,7 @@ def check_folder(folder: Path, overwrite: bool) -> None:
         raise
     except OSError as error:
         raise _cannot_write(folder, error) from error
-    found -= JOB_FILES
-    if not found:
+    if found <= JOB_FILES:
         return
     if not overwrite:
         raise RecordError(

@@ -289,7 +289,7 @@ def _run_plan(folder: Path, only: str, *, is_quiet: bool) -> int:
     if plan.sweeper != "foreign":
         words.append(f"hydra.sweeper.only={only}")
     is_interrupted, trouble = False, ""
-    with _show(folder, plan, is_quiet=is_quiet):
+    with _show(folder, plan, only, is_quiet=is_quiet):
         try:
             _launch(job, words)
         except KeyboardInterrupt:
@@ -304,7 +304,9 @@ def _run_plan(folder: Path, only: str, *, is_quiet: bool) -> int:
 
 
 @contextmanager
-def _show(folder: Path, plan: SweepPlan, *, is_quiet: bool) -> Iterator[None]:
+def _show(
+    folder: Path, plan: SweepPlan, only: str, *, is_quiet: bool
+) -> Iterator[None]:
     """Show the sweep while jobs run elsewhere; here, they show themselves."""
     from experiments.views.terminal import is_redrawable, open_console
 
@@ -312,7 +314,7 @@ def _show(folder: Path, plan: SweepPlan, *, is_quiet: bool) -> Iterator[None]:
         yield
         return
     console = open_console()
-    planned = len(plan.jobs) if plan.sweeper == "grid" else None
+    planned = _count_planned(folder, plan, only) if plan.sweeper == "grid" else None
     size = f"sweep by {plan.sweeper}" if planned is None else f"sweep of {planned} jobs"
     sys.stdout.write(f"{size}: {folder}\n")
     sys.stdout.flush()
@@ -323,6 +325,13 @@ def _show(folder: Path, plan: SweepPlan, *, is_quiet: bool) -> Iterator[None]:
         is_quiet=is_quiet,
     ):
         yield
+
+
+def _count_planned(folder: Path, plan: SweepPlan, only: str) -> int:
+    """Count the jobs that are done already, run elsewhere, or are due."""
+    statuses = {status.job: status for status in read_statuses(folder)}
+    is_kept = [s for s in statuses.values() if s.status == "done" or s.is_open]
+    return len(is_kept) + len(select_jobs(plan, statuses, only))
 
 
 def _settle_interrupted(folder: Path) -> None:

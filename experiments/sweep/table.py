@@ -69,9 +69,12 @@ def _build_row(
     if status is not None:
         row |= {name: getattr(status, name) for name in STATUS_COLUMNS}
     row |= {key_of_word(word): _parse_value(word) for word in overrides}
-    if status is not None:
-        row |= dict(_read_summary(folder / str(number) / SUMMARY_FILE))
-    return row
+    try:
+        return row | _read_summary(folder / str(number) / SUMMARY_FILE)
+    except (OSError, ValueError) as error:
+        # A job that was killed, or a full disk, leaves half a file behind.
+        text = f"{SUMMARY_FILE} cannot be read ({error})"
+        return row | {"message": "; ".join(filter(None, (row["message"], text)))}
 
 
 def _parse_value(word: str) -> Any:
@@ -85,17 +88,13 @@ def _parse_value(word: str) -> Any:
     return {"true": True, "false": False, "null": None}.get(text.lower(), text)
 
 
-def _read_summary(path: Path) -> Iterator[tuple[str, Any]]:
+def _read_summary(path: Path) -> dict[str, Any]:
+    """Read a summary, flattened; empty where there is none yet."""
     try:
         summary = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except (OSError, ValueError) as error:
-        # A job that is being killed leaves half a file behind, and so does a full disk.
-        raise RecordError(
-            f"{path} cannot be read ({error}); remove it, or run the job again."
-        ) from error
-    yield from flatten_summary(summary, SUMMARY_PREFIX)
+    except FileNotFoundError:
+        return {}
+    return dict(flatten_summary(summary, SUMMARY_PREFIX))
 
 
 def flatten_summary(

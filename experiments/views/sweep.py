@@ -38,7 +38,8 @@ class SweepView:
 
     Args:
         read: Reads how the jobs stand.
-        planned: Number of jobs; None where a sweeper makes them up as it goes.
+        planned: Number of jobs, those included that are done already; None where a
+            sweeper makes them up as it goes.
         console: Where to draw a bar; None for plain lines.
         stream: Where plain lines go.
         is_quiet: Without the state of the whole behind every line.
@@ -93,7 +94,12 @@ class SweepView:
 
     def look(self) -> None:
         """Read the files once and tell what has ended since."""
-        statuses = self._read()
+        # What ended badly before this command began is about to be run again.
+        statuses = [
+            status
+            for status in self._read()
+            if status.status == "done" or _mark(status) not in self._earlier
+        ]
         apart = drop_common({status.job: status.overrides for status in statuses})
         state = describe_progress(
             statuses, self._planned, self._earlier, self._clock() - self._begun

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,10 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from engine.errors import RecordError
 from experiments.sweep import build_table, collect_rows, write_table
 from experiments.sweep.plan import PlannedJob, SweepPlan, write_plan
 from experiments.sweep.status import open_status, write_status
-from experiments.views.sweep import describe_progress, list_cells
+from experiments.views.sweep import SweepView, describe_progress, list_cells
 
 SUMMARY = {"coherence": {"mean": 0.9}, "tunnels": {"attempted": 1200}, "notes": ["a"]}
 
@@ -52,10 +52,11 @@ def test_cells_show_what_varies(sweep: Path) -> None:
     assert cells[2][:5] == ["2", "pending", "1", "-", "-"]
 
 
-def test_half_written_summary_says_what_to_do(sweep: Path) -> None:
+def test_half_written_summary_hides_no_other_job(sweep: Path) -> None:
     (sweep / "0" / "summary.json").write_text("{", encoding="utf-8")
-    with pytest.raises(RecordError, match="run the job again"):
-        collect_rows(sweep)
+    rows = collect_rows(sweep)
+    assert len(rows) == 3
+    assert rows[0]["message"].startswith("summary.json cannot be read (Expecting")
 
 
 def test_empty_sweep_is_an_empty_table() -> None:
@@ -77,3 +78,22 @@ def test_progress_counts_and_estimates() -> None:
         "3 of 6 ended, 1 failed, 1 running, 1 waiting for a GPU, about 0:15 left"
     )
     assert describe_progress(jobs[:1], None, frozenset(), 1.0) == "1 ended"
+
+
+def test_view_tells_each_end_once_and_not_what_ended_before() -> None:
+    status = open_status(0, ["seed=1"], 1)
+    jobs = [
+        replace(status, status="done"),
+        replace(status, job=1, overrides=["seed=2"], status="failed", message="why"),
+    ]
+    stream, now = io.StringIO(), [0.0]
+    view = SweepView(lambda: list(jobs), 2, stream=stream, clock=lambda: now[0])
+    view.look()
+    assert stream.getvalue() == ""
+    now[0] = 4.0
+    jobs[1] = replace(jobs[1], attempt=2, seconds=3.0, message="why now")
+    view.look()
+    view.look()
+    assert stream.getvalue() == (
+        "[0:04] job 1 failed in 0:03: seed=2: why now | 2 of 2 ended, 1 failed\n"
+    )
