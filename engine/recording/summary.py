@@ -131,6 +131,8 @@ class RunSummary:
     forecast: dict[str, Any] | None = None
     """coherence_unlimited, coherence (at frequency_hz), outcome, difference [-],
     is_trusted, reason; None where record.forecast is off."""
+    load: dict[str, Any] | None = None
+    """seconds, ended_by, asked against achieved of a real load; None without one."""
     notes: tuple[str, ...] = field(default_factory=tuple)
     """What else a reader must know, such as the reason of a failure."""
 

@@ -23,6 +23,7 @@ LAYERS = {
     "monitor": 3,
     "tunnel": 4,
     "wanda": 4,
+    "load": 4,
     "forecast": 5,
     "recording": 5,
     "system": 6,
