@@ -39,6 +39,9 @@ class LoadConfig:
     trace: str | None = None
     """replay: `trace.parquet` of an earlier run, or its run folder; real with
     profile=trace: the same, or a table of `time_s` and `utilisation`."""
+    judge_anew: bool = False
+    """replay: whether this run's thresholds and ladder judge the recorded samples; else
+    the recorded verdict stands, to the bit."""
     memory: float = 0.0
     """real: share of memory held [-], in [0, 0.95]."""
     gpu: float = 0.0

@@ -219,8 +219,8 @@ class ScribbleSystem:
         """Let the controller decide and pass its frequency on to the bridges."""
         account, parts = self._account, self._parts
         if parts.trace is not None:
-            index = min(account.periods, len(parts.trace.costs) - 1)
-            parts.cost.node_step_s, parts.cost.event_s = parts.trace.costs[index]
+            costs = parts.trace.costs_at(account.simulated_s)
+            parts.cost.node_step_s, parts.cost.event_s = costs
         decision = self.controller.adjust_frequencies(
             account.coherence,
             account.simulated_s,
