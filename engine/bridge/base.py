@@ -52,6 +52,7 @@ class Network(ABC):
         self.tunnel = tunnel or TunnelConfig()
         self.frequency_hz = self.tunnel.maximum_frequency_hz
         """Frequency of every bridge that is not pinned [Hz]."""
+        self._strength_factor = 1.0
 
     @abstractmethod
     def __len__(self) -> int:
@@ -116,6 +117,27 @@ class Network(ABC):
     def apply_requests(self) -> bool:
         """Move bridges whose frequency was set; return whether any slot changed."""
 
+    def scale_strengths(self, factor: float) -> None:
+        """Set every strength to a multiple of what it was built with.
+
+        Args:
+            factor: Multiple [-], > 0.
+
+        Raises:
+            ConfigError: It is not a positive number.
+        """
+        if not 0.0 < factor < math.inf:
+            raise ConfigError(
+                f"The bridges' strengths would be multiplied by {factor:g}; the factor "
+                "must be finite and above 0."
+            )
+        self._multiply_strengths(factor / self._strength_factor)
+        self._strength_factor = factor
+
+    @abstractmethod
+    def _multiply_strengths(self, ratio: float) -> None:
+        """Multiply the strength of every bridge."""
+
     @abstractmethod
     def find_ends(self, bridge_id: int) -> tuple[int, int]:
         """Return source and target of one bridge, node ids."""
@@ -123,6 +145,10 @@ class Network(ABC):
     @abstractmethod
     def find_strength_rad_s(self, bridge_id: int) -> float:
         """Return kappa of one bridge [rad/s]."""
+
+    @abstractmethod
+    def is_directed(self, bridge_id: int) -> bool:
+        """Return whether only the target of one bridge moves."""
 
     @abstractmethod
     def find_probability(self, bridge_id: int) -> float:
@@ -195,8 +221,13 @@ class QuantumBridge:
 
     @property
     def strength_rad_s(self) -> float:
-        """Kappa [rad/s]."""
+        """Kappa [rad/s]; a negative one repels."""
         return self._network.find_strength_rad_s(self.bridge_id)
+
+    @property
+    def is_directed(self) -> bool:
+        """Whether only the target moves."""
+        return self._network.is_directed(self.bridge_id)
 
     @property
     def frequency(self) -> float:
@@ -237,7 +268,8 @@ class QuantumBridge:
 
     def __repr__(self) -> str:
         """Show both ends and the frequency."""
+        join = "->" if self.is_directed else "-"
         return (
-            f"QuantumBridge({self.source} - {self.target}, "
+            f"QuantumBridge({self.source} {join} {self.target}, "
             f"{self.frequency:.4g} Hz, id {self.bridge_id})"
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,12 @@ from engine.forecast import (
     CoherenceForecast,
     Forecaster,
     count_lattice_edges,
+    find_obstacle,
 )
+from engine.system.visits import Visit
+
+MAX_VISITS: Final = 8
+"""Frequencies that are forecast after a run; between them coherence is interpolated."""
 
 
 @dataclass
@@ -109,15 +115,28 @@ class Outlook:
             text += f"; the floor of {floor:g} is out of reach, see scribble forecast"
         return text if found.is_trusted else f"{text} (not trusted: {found.reason})"
 
+    def withdraw(self, reason: str) -> None:
+        """Forget the forecast, because the network is no longer what it was.
+
+        Args:
+            reason: What has changed.
+        """
+        self._forecaster, self._reason = None, reason
+
     def compare(
-        self, late: LateMeans, bridge_count: int, dt_s: float
+        self,
+        late: LateMeans,
+        bridge_count: int,
+        dt_s: float,
+        visits: Sequence[Visit] = (),
     ) -> dict[str, Any]:
-        """Compare the forecast at the mean frequency with what came.
+        """Compare the forecast, averaged over what was visited, with what came.
 
         Args:
             late: Means over the later part of the run.
             bridge_count: Number of bridges.
             dt_s: Lattice time step [s].
+            visits: Frequencies in use then; the mean frequency if there are none.
 
         Returns:
             The entry `forecast` of `summary.json`.
@@ -126,8 +145,35 @@ class Outlook:
             return _to_entry(None, None, None, None, self._reason)
         hz = late.frequency_hz(bridge_count, dt_s)
         unlimited = self._forecaster.unlimited
-        found = self._forecaster.forecast(hz) if hz > 0.0 else unlimited
+        found = unlimited
+        if hz > 0.0:
+            found = average_forecasts(self._forecaster, visits or [Visit(hz, 1.0)])
         return _to_entry(found, unlimited, hz or None, late.coherence, found.reason)
+
+
+def average_forecasts(
+    forecaster: Forecaster, visits: Sequence[Visit]
+) -> CoherenceForecast:
+    """Average forecasts over visited frequencies; r is far from linear in f.
+
+    Args:
+        forecaster: Knows the network.
+        visits: At least one, the lowest frequency first.
+
+    Returns:
+        The forecast at the highest frequency, with the mean coherence of all, trusted
+        if every forecast is.
+    """
+    visited = np.array([visit.frequency_hz for visit in visits])
+    shares = np.array([visit.share for visit in visits])
+    asked = visited
+    if len(visits) > MAX_VISITS:
+        asked = np.geomspace(visited[0], visited[-1], MAX_VISITS)
+    found = [forecaster.forecast(float(hz)) for hz in asked]
+    values = np.array([each.coherence for each in found])
+    mean = float(shares @ np.interp(np.log(visited), np.log(asked), values))
+    doubt = next((each.reason for each in found if each.reason), "")
+    return replace(found[-1], coherence=mean, is_trusted=not doubt, reason=doubt)
 
 
 def _to_entry(
@@ -162,13 +208,18 @@ def build_outlook(
         detunings_hz: Natural frequencies minus a common one [Hz], shape (nodes,).
 
     Returns:
-        The outlook, with a reason where there are no bridges or the network is too
-        large for a forecast in passing; None where `record.forecast` is off.
+        The outlook, with a reason where there are no bridges, or the network is too
+        large for a forecast in passing or beyond its theory; None where
+        `record.forecast` is off.
     """
     if not config.record.forecast:
         return None
     if not len(network):
         return Outlook(None, "without bridges no tunnel frequency changes the outcome")
+    edges = network.edges if isinstance(network, BridgeNetwork) else None
+    obstacle = find_obstacle(config, edges)
+    if obstacle:
+        return Outlook(None, obstacle)
     count = count_lattice_edges(config) + len(network)
     if count > MAX_RUN_EDGES:
         return Outlook(
@@ -176,10 +227,10 @@ def build_outlook(
             f"{count:,} edges are more than the {MAX_RUN_EDGES:,} that are forecast "
             "before a run; scribble forecast takes the time",
         )
-    if not isinstance(network, BridgeNetwork):
+    if edges is None:
         return Outlook(
             None,
             "the ends of procedural bridges are not stored; scribble forecast computes "
             "them",
         )
-    return Outlook(Forecaster(config, network.edges, detunings_hz))
+    return Outlook(Forecaster(config, edges, detunings_hz))

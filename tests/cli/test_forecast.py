@@ -7,7 +7,7 @@ import json
 import pytest
 
 from experiments.cli import main
-from experiments.views.summary import describe_forecast
+from experiments.views.summary import describe_distance, describe_forecast
 
 Capture = pytest.CaptureFixture[str]
 SMALL = ["lattice.shape=[16,16]", "tunnel.rungs=6"]
@@ -54,6 +54,33 @@ def test_without_bridges_there_is_no_ladder(capsys: Capture) -> None:
     assert "Without bridges r is 0.99" in capsys.readouterr().out
 
 
+OUTSIDE = [
+    ("bridges.repulsive_share=1", "512 of 512 bridges repel"),
+    ("bridges.directed=true", "512 of 512 bridges are directed"),
+    ("lattice.phase_lag_rad=0.3", "lattice.phase_lag_rad is 0.3"),
+    ("lattice.coupling_range=all", "lattice.coupling_range is all"),
+    ("dynamics.diffusion_rad2_s=5", "dynamics.diffusion_rad2_s is 5"),
+    ("dynamics=inertial", "dynamics.inertia_s is "),
+]
+
+
+@pytest.mark.parametrize(("word", "reason"), OUTSIDE)
+def test_no_number_beyond_the_theory(word: str, reason: str, capsys: Capture) -> None:
+    assert main(["forecast", *SMALL, word]) == 1
+    out = capsys.readouterr().out
+    assert f"No coherence is forecast: {reason}" in out
+    assert "memory:" in out
+    assert "no limit" not in out
+
+
+def test_json_beyond_the_theory(capsys: Capture) -> None:
+    words = ["bridges=procedural", "bridges.strength_rad_s=-3", "bridges.directed=true"]
+    assert main(["forecast", "--json", *SMALL, *words]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert set(report) == {"memory", "verdict"}
+    assert "all bridges repel and all bridges are directed, but" in report["verdict"]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -78,6 +105,21 @@ def test_closing_line_compares() -> None:
         "difference": -0.002, "is_trusted": False, "reason": "they slip",
     }  # fmt: skip
     assert describe_forecast(entry) == (
-        "r 0.914 expected at 63.0 Hz, 0.912 seen, difference -0.002 (not trusted: they "
-        "slip)"
+        "r 0.914 expected at 63.0 Hz on average, 0.912 seen, difference -0.002 (not "
+        "trusted: they slip)"
     )
+
+
+def test_closing_line_prices_the_run() -> None:
+    entry = {
+        "continuous": 0.9731, "distance_to_continuous": 0.0659,
+        "distance_stderr": 0.0022, "distance_source": "windows", "distance_reason": "",
+    }  # fmt: skip
+    assert describe_distance(entry) == (
+        "r 0.973 with every bridge all the time, 0.0659 +- 0.0022 from this run "
+        "(measured)"
+    )
+    theory = entry | {"distance_stderr": None, "distance_source": "forecast"}
+    assert "0.0659 from this run (theory)" in describe_distance(theory)
+    unknown = entry | {"distance_to_continuous": None, "distance_reason": "no bridges"}
+    assert describe_distance(unknown) == "unknown: no bridges"

@@ -19,7 +19,7 @@ from engine.backends.cuda_tiles import MOST_STEPS, plan_tiles, split_steps
 from engine.backends.kernels import read_source
 from engine.backends.matching import Matching, SuccessLaw
 from engine.backends.protocol import TABLEAUS, Motion
-from engine.bridge import MatchingNetwork
+from engine.bridge import BridgeNetwork, MatchingNetwork, build_matchings
 from engine.config import BridgesConfig, LatticeConfig, TunnelConfig
 from engine.crystal import CrystalLattice
 from engine.errors import BackendUnavailableError, ConfigError, ResourceError
@@ -329,6 +329,28 @@ def test_unsteady_lattices_take_plain_launches(request, fixture, name):
         )
         assert EmulatedStream.waits == before + 1
     assert EmulatedGraph.launched == launched
+
+
+@pytest.mark.parametrize("fixture", ["cuda_backend", "graph_backend"])
+def test_living_networks_change_as_on_the_cpu(request, fixture):
+    """A graph holds the coupling that it was captured with: another needs another."""
+    case = build_case("square", (16, 16), "mixed")
+    edges = build_matchings(256, BridgesConfig(per_node=3), seed=4)
+    digests = []
+    for backend in (request.getfixturevalue(fixture), CpuBackend()):
+        lattice = backend.build_lattice(*case)
+        network = BridgeNetwork(edges, np.full(len(edges), 0.8), backend)
+        schedule = TunnelSchedule(network, DT_S, seed=3)
+        network.follow(0.2 / DT_S)
+        for factor in (1.0, 2.0, 0.5):
+            lattice.coupling_turns = factor * case[3] / (2.0 * np.pi)
+            network.scale_strengths(factor)
+            for _ in range(4):
+                period, _ = schedule.plan_period(8, TABLEAUS["euler"])
+                backend.advance(lattice, network.arrays, period)
+        state = [backend.read_phases(lattice), *network.read_state()]
+        digests.append(digest_state(state))
+    assert digests[0] == digests[1]
 
 
 def test_a_baked_tick_would_be_seen(graph_backend, monkeypatch):
