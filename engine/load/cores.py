@@ -7,7 +7,7 @@ from typing import Final
 
 from engine.load.children import Child, close_all
 from engine.load.pacing import FillLaw
-from engine.load.sample import CoreSample, mean_of
+from engine.load.sample import CoreSample, CoresSample, mean_of
 
 WORKER: Final = "engine.load.cpu_worker"
 
@@ -74,28 +74,28 @@ class CoreLoad:
         if not self._laws:
             self._tell(shares)
 
-    def compare(
-        self, totals: Sequence[float | None]
-    ) -> tuple[float | None, float | None, tuple[CoreSample, ...]]:
+    def compare(self, totals: Sequence[float | None]) -> CoresSample:
         """Compare asked and achieved since the last call.
 
         Args:
             totals: Busy share of each core for anyone [-]; None where unknown.
 
         Returns:
-            Means of asked and achieved over the cores [-], and each core.
+            Means of asked, achieved and their distance, and each core.
         """
         cores = tuple(
             self._compare_core(index, total) for index, total in enumerate(totals)
         )
         asked = mean_of([core.asked for core in cores])
         achieved = mean_of([core.generated for core in cores])
+        gap = mean_of([abs(core.generated - core.asked) for core in cores])
         if self._laws:
             asked = self._asked_sum / max(1, self._asked_count)
             achieved = mean_of(totals)
+            gap = None if achieved is None else abs(achieved - asked)
             self._fill(totals)
         self._asked_sum, self._asked_count = 0.0, 0
-        return asked, achieved, cores
+        return CoresSample(asked, achieved, gap, cores)
 
     def close(self) -> None:
         """End the workers; harmless to repeat."""

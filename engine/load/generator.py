@@ -18,7 +18,7 @@ from engine.load.limits import Limits, Stop
 from engine.load.machine import MachineMeter, list_allowed_cpus
 from engine.load.memory import MemoryLoad
 from engine.load.profile import build_weight
-from engine.load.sample import CoreSample, LoadSample, Tally
+from engine.load.sample import CoresSample, LoadSample, Tally
 
 TICK_S: Final = 0.05
 """Time between two turns of the loop [s]."""
@@ -176,10 +176,8 @@ class LoadGenerator:
 
     def _compare(self, now_s: float, available_bytes: int) -> LoadSample:
         totals = self._meter.read_totals()
-        asked = achieved = utilisation = None
-        cores: tuple[CoreSample, ...] = ()
-        if self._cores is not None:
-            asked, achieved, cores = self._cores.compare(totals)
+        cores = self._cores.compare(totals) if self._cores else CoresSample()
+        utilisation = None
         known = [total for total in totals if total is not None]
         if known:
             utilisation = sum(known) / len(known)
@@ -188,9 +186,10 @@ class LoadGenerator:
         self._temperature_c = max((h for h in heats if h is not None), default=None)
         return LoadSample(
             time_s=now_s,
-            asked=asked,
-            achieved=achieved,
-            cores=cores,
+            asked=cores.asked,
+            achieved=cores.achieved,
+            deviation=cores.deviation,
+            cores=cores.each,
             utilisation=utilisation,
             memory_asked_bytes=self._asked_bytes,
             memory_held_bytes=self._memory.held_bytes if self._memory else 0,

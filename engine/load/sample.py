@@ -25,6 +25,20 @@ class CoreSample:
 
 
 @dataclass(frozen=True)
+class CoresSample:
+    """All loaded cores over one window; None where there are none or unknown."""
+
+    asked: float | None = None
+    """Share of the cores asked for: generated, or of the machine [-]."""
+    achieved: float | None = None
+    """The same figure as measured [-]."""
+    deviation: float | None = None
+    """Mean distance of asked and achieved, core by core where each has its own [-]."""
+    each: tuple[CoreSample, ...] = ()
+    """Each core that is loaded."""
+
+
+@dataclass(frozen=True)
 class GpuSample:
     """The GPU over one window; None for what the device does not tell."""
 
@@ -54,6 +68,8 @@ class LoadSample:
     """Share of the cores asked for: generated, or of the machine [-]; None: none."""
     achieved: float | None
     """The same figure as measured [-]."""
+    deviation: float | None
+    """Mean distance of the two over the cores [-]."""
     cores: tuple[CoreSample, ...]
     """Each core that is loaded."""
     utilisation: float | None
@@ -81,6 +97,7 @@ class LoadSample:
             "time_s": self.time_s,
             "cpu_asked": self.asked,
             "cpu_achieved": self.achieved,
+            "cpu_deviation": self.deviation,
             "cpu_generated": self.generated,
             "utilisation": self.utilisation,
             "memory_asked_bytes": self.memory_asked_bytes,
@@ -110,11 +127,12 @@ class Comparison:
     _deviation: float = 0.0
     _worst: float = 0.0
 
-    def add(self, asked: float | None, achieved: float | None) -> None:
-        """Take in one window; unknown figures do not count."""
-        if asked is None or achieved is None:
+    def add(
+        self, asked: float | None, achieved: float | None, gap: float | None
+    ) -> None:
+        """Take in one window with the distance of the two; unknown does not count."""
+        if asked is None or achieved is None or gap is None:
             return
-        gap = abs(achieved - asked)
         self._count += 1
         self._asked += asked
         self._achieved += achieved
@@ -153,9 +171,10 @@ class Tally:
         self.asked_bytes = sample.memory_asked_bytes
         if sample.time_s < SETTLING_S:
             return
-        self.cpu.add(sample.asked, sample.achieved)
-        if sample.gpu is not None:
-            self.gpu.add(sample.gpu.asked, sample.gpu.achieved)
+        self.cpu.add(sample.asked, sample.achieved, sample.deviation)
+        gpu = sample.gpu
+        if gpu is not None and gpu.achieved is not None:
+            self.gpu.add(gpu.asked, gpu.achieved, abs(gpu.achieved - gpu.asked))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures of `summary.json`."""

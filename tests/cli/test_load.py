@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -195,3 +196,33 @@ def test_list_names_every_setting(capsys: Capture) -> None:
 )
 def test_words_arrive_with_their_types(word: str, key: str, value: object) -> None:
     assert getattr(parse_settings(GeneratorConfig, [word]), key) == value
+
+
+def test_killed_run_takes_its_load_along(tmp_path: Path) -> None:
+    words = ["lattice.shape=[16,16]", "backend=reference", "record.forecast=false"]
+    words += ["load=real", "load.level=0.1", "dynamics.duration_s=1000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments", "run", "record.folder=mine", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+    )
+    deadline_s = time.monotonic() + 60
+    while not (tmp_path / "mine" / "config.yaml").exists():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert workers
+    process.kill()
+    process.wait()
+    # Orphans may stay as zombies where nothing collects them.
+    while any(is_alive(worker) for worker in workers):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def is_alive(worker: psutil.Process) -> bool:
+    try:
+        return worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -42,6 +42,13 @@ def test_what_neighbours_take_shows_as_not_achieved(rig: Any) -> None:
     assert cpu["mean_deviation"] == pytest.approx(0.3)
 
 
+def test_errors_of_two_cores_do_not_cancel(rig: Any) -> None:
+    rig.world.others = [0.5, 0.0]
+    generator = rig.build(GeneratorConfig(cpu=(0.9, 0.1)))
+    rig.run(5.0)
+    assert generator.tally.to_dict()["cpu"]["mean_deviation"] == pytest.approx(0.2)
+
+
 @pytest.mark.parametrize("others", [0.0, 0.25, 0.6])
 def test_machine_is_filled_up_to_the_target(others: float, rig: Any) -> None:
     rig.world.others = [others, others]
