@@ -8,12 +8,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from typing import Final
 
 import psutil
 
 from engine.monitor.cgroup import CgroupReader
 from engine.monitor.host import Ticks, judge_memory, sum_ticks
 from engine.monitor.metrics import MemoryState
+
+CPU_SENSORS: Final = (
+    "coretemp",
+    "k10temp",
+    "zenpower",
+    "cpu_thermal",
+    "soc_thermal",
+)
+"""Names that the drivers of processors give their sensors."""
 
 
 def list_allowed_cpus() -> list[int]:
@@ -55,13 +65,19 @@ class MachineMeter:
         return judge_memory(self._cgroup.read(time.monotonic()), own_bytes=0)
 
     def read_temperature_c(self) -> float | None:
-        """Read the hottest sensor of the host [degree Celsius]; None without any."""
+        """Read the hottest sensor of the processors, or of all where none is known.
+
+        Returns:
+            Temperature [degree Celsius]; None where no sensor answers.
+        """
         read = getattr(psutil, "sensors_temperatures", None)
         try:
             groups = read() if read else {}
         except (OSError, psutil.Error):
             return None
-        values = [sensor.current for group in groups.values() for sensor in group]
+        # A drive or a board may be hot on its own account, or its sensor may lie.
+        names = [name for name in CPU_SENSORS if name in groups] or list(groups)
+        values = [sensor.current for name in names for sensor in groups[name]]
         return max((value for value in values if value is not None), default=None)
 
     def _count(self) -> list[Ticks]:
