@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import RunConfig
+from engine.constants import LOCKING_FILE, NODES_FILE, SNAPSHOTS_FILE
 from engine.errors import RecordError
 from engine.recording.summary import RunSummary
 from engine.recording.trace import TRACE_FILE
@@ -20,7 +21,7 @@ CONFIG_FILE, ENVIRONMENT_FILE = "config.yaml", "environment.json"
 SUMMARY_FILE, STATUS_FILE = "summary.json", "status.json"
 RUN_FILES = frozenset(
     (CONFIG_FILE, ENVIRONMENT_FILE, TIMESERIES_FILE, TRACE_FILE, SUMMARY_FILE)
-) | {STATUS_FILE}
+) | {STATUS_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE}
 """All that a run folder may hold; a sweep adds its job's status."""
 
 TIMESERIES_COLUMNS = {
