@@ -1,7 +1,8 @@
 """Scribble's own sweepers and launcher, as Hydra's configuration sees them.
 
-The classes live in ``hydra_plugins/hydra_scribble``, where Hydra looks for plugins.
-Their names are given out here, so that other programs keep Hydra's own ``basic``.
+Hydra takes plugins under the name ``hydra_plugins`` only, and a package of that name is
+seen by every program that uses Hydra. So the classes stay in this room and are made known
+by that name within this program only: others keep their own ``basic``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-_ROOM: Final = "hydra_plugins.hydra_scribble"
+_ROOM: Final = "hydra_plugins.scribble"
 _PROVIDER: Final = "scribble"
 
 
@@ -19,7 +20,7 @@ _PROVIDER: Final = "scribble"
 class GridSweeperSettings:
     """``hydra/sweeper=basic``: every combination of lists and pairs."""
 
-    _target_: str = f"{_ROOM}.grid_sweeper.GridSweeper"
+    _target_: str = f"{_ROOM}.GridSweeper"
     params: dict[str, Any] | None = None
     """Lists of values by key, for a sweep in YAML."""
     pairs: list[Any] = field(default_factory=list)
@@ -34,7 +35,7 @@ class GridSweeperSettings:
 class OptunaSweeperSettings:
     """``hydra/sweeper=optuna``: look for the values that optimise a figure."""
 
-    _target_: str = f"{_ROOM}.optuna_sweeper.OptunaSweeper"
+    _target_: str = f"{_ROOM}.OptunaSweeper"
     params: dict[str, Any] | None = None
     """Search space by key, for a sweep in YAML."""
     objective: str = "tunnels.attempted"
@@ -59,7 +60,7 @@ class OptunaSweeperSettings:
 class RayLauncherSettings:
     """``hydra/launcher=ray``: a Ray cluster, or one made on this machine."""
 
-    _target_: str = f"{_ROOM}.ray_launcher.RayLauncher"
+    _target_: str = f"{_ROOM}.RayLauncher"
     address: str | None = None
     """Address of a cluster, ``auto`` to find it; null makes one here."""
     workers: int | None = None
@@ -86,7 +87,14 @@ def register_plugins() -> None:
     from hydra.core.config_store import ConfigStore
     from hydra.core.plugins import Plugins
 
-    Plugins.instance()  # Hydra's own names come first, so that ours replace them
+    from experiments.plugins.grid_sweeper import GridSweeper
+    from experiments.plugins.optuna_sweeper import OptunaSweeper
+    from experiments.plugins.ray_launcher import RayLauncher
+
+    known = Plugins.instance().class_name_to_class
+    known[GridSweeperSettings._target_] = GridSweeper
+    known[OptunaSweeperSettings._target_] = OptunaSweeper
+    known[RayLauncherSettings._target_] = RayLauncher
     store = ConfigStore.instance().store
     for group, name, node in (
         ("hydra/sweeper", "basic", GridSweeperSettings),
