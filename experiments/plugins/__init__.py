@@ -1,8 +1,8 @@
 """Scribble's own sweepers and launcher, as Hydra's configuration sees them.
 
 Hydra takes plugins under the name ``hydra_plugins`` only, and a package of that name is
-seen by every program that uses Hydra. So the classes stay in this room and are made known
-by that name within this program only: others keep their own ``basic``.
+seen by every program that uses Hydra. So the classes stay in this room and are made
+known by that name within this program only: others keep their own ``basic``.
 """
 
 from __future__ import annotations
