@@ -33,6 +33,17 @@ examples:
   scribble forecast lattice=chain bridges.per_node=8
   scribble forecast --json tunnel.min_coherence=0.95
 """
+_REPORT_EPILOG = """\
+examples:
+  scribble report runs/2026-11-22_18-00-00     a run, or a sweep with all its jobs
+  scribble report runs/2026-11-22_18-00-00 --to load.html
+The file opens without a network. report.html in the folder itself is the default.
+"""
+_COMPARE_EPILOG = """\
+examples:
+  scribble compare runs/2026-11-22_18-00-00 runs/2026-11-22_18-05-00
+  scribble compare SWEEP OTHER_SWEEP --to comparison.html
+"""
 _OVERRIDES_HELP = (
     "a setting such as dynamics.duration_s=5, or a choice such as lattice=bcc"
 )
@@ -55,6 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_forecast(commands)
     _add_replay(commands)
+    _add_report(commands)
+    _add_compare(commands)
     _add_monitor(commands)
     _add_doctor(commands)
     return parser
@@ -159,6 +172,29 @@ def _add_replay(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(command=_replay)
 
 
+def _add_report(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "write what a run, a sweep or a study found as one HTML file"
+    parser = _add_command(commands, "report", text, _REPORT_EPILOG)
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder of a run, a sweep or a study"
+    )
+    parser.add_argument(
+        "--to", type=Path, metavar="FILE", help="the file; DIR/report.html by default"
+    )
+    parser.set_defaults(command=_report)
+
+
+def _add_compare(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "lay two runs or two sweeps side by side"
+    parser = _add_command(commands, "compare", text, _COMPARE_EPILOG)
+    parser.add_argument("first", type=Path, metavar="A", help="a run or a sweep")
+    parser.add_argument("second", type=Path, metavar="B", help="another one")
+    parser.add_argument(
+        "--to", type=Path, metavar="FILE", help="an HTML file to write as well"
+    )
+    parser.set_defaults(command=_compare)
+
+
 def _add_monitor(commands: _Commands[argparse.ArgumentParser]) -> None:
     text = "show cores, memory and GPUs as a run would see them, until Ctrl-C"
     parser = _add_command(commands, "monitor", text)
@@ -205,6 +241,18 @@ def _replay(arguments: argparse.Namespace) -> int:
         is_quiet=arguments.quiet,
         is_recorded=not arguments.no_record,
     )
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from experiments.report.command import show_report
+
+    return show_report(arguments.folder, arguments.to)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from experiments.report.command import show_comparison
+
+    return show_comparison(arguments.first, arguments.second, arguments.to)
 
 
 def _monitor(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,236 @@
+"""Plots of a sweep: the frontier, r over each key, and heat maps over pairs of keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+
+from experiments.report.document import (
+    Axis,
+    Cell,
+    HeatMap,
+    Plot,
+    Rule,
+    Series,
+    to_number,
+)
+from experiments.report.jobs import Job, SweepRecord
+from experiments.report.run import format_setting
+
+DOTS_SHOWN: Final = 2000
+"""Jobs in the frontier plot at most."""
+PAIRS_SHOWN: Final = 3
+"""Pairs of keys with heat maps at most."""
+GIVEN_FREQUENCY: Final = "controller.fixed_frequency_hz"
+"""A key over which the frequency needs no heat map."""
+CELLS_SHOWN: Final = 40
+"""Values of a key in a heat map at most."""
+
+Measure = Callable[[Job], float | None]
+COHERENCE, FREQUENCY, PACE = "r [-]", "frequency [Hz]", "wall time per simulated s [s]"
+MEASURES: Final[tuple[tuple[str, Measure], ...]] = (
+    (COHERENCE, lambda job: job.coherence),
+    (FREQUENCY, lambda job: job.frequency_hz),
+    (PACE, lambda job: job.pace),
+)
+"""What is compared between jobs."""
+
+
+def average(
+    jobs: Sequence[Job], chosen: dict[str, Cell], measure: Measure
+) -> float | None:
+    """Average a measure over the jobs of given values, None where there are none.
+
+    Args:
+        jobs: Jobs to choose from.
+        chosen: Values by key.
+        measure: What to average.
+    """
+    values = [
+        value
+        for job in jobs
+        if all(job.value(key) == wanted for key, wanted in chosen.items())
+        and (value := measure(job)) is not None
+    ]
+    return float(np.mean(values)) if values else None
+
+
+def draw_frontier(record: SweepRecord) -> tuple[Plot, ...]:
+    """Draw r against the tunnel frequency, the best jobs joined by a line.
+
+    Args:
+        record: What the folder holds.
+    """
+    jobs = [
+        job for job in record.jobs if job.coherence is not None and job.frequency_hz
+    ][:DOTS_SHOWN]
+    if len(jobs) < 2:
+        return ()
+    best = find_frontier([_locate(job) for job in jobs])
+    split = _find_split(record)
+    groups = record.values(split) if split else (None,)
+    series = [Series("best", *_split(best))]
+    for value in groups:
+        own = [job for job in jobs if split is None or job.value(split) == value]
+        if not own:
+            continue
+        name = "jobs" if split is None else f"{split}={format_setting(value)}"
+        hover = tuple(_describe_point(record, job) for job in own)
+        series.append(
+            Series(name, *_split([_locate(job) for job in own]), "dots", hover)
+        )
+    return (
+        Plot(
+            "Frontier: coherence against cost",
+            Axis("average tunnel frequency [Hz]", "log"),
+            Axis(COHERENCE),
+            tuple(series),
+            tuple(Rule(floor, f"floor {floor:g}") for floor in _list_floors(jobs)),
+            caption="The line joins the jobs that no other beats in both.",
+        ),
+    )
+
+
+def _locate(job: Job) -> tuple[float, float]:
+    """Return cost and value of a job that has both."""
+    return job.frequency_hz or 0.0, job.coherence or 0.0
+
+
+def _split(
+    points: Sequence[tuple[float, float]],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return tuple(x for x, _ in points), tuple(y for _, y in points)
+
+
+def find_frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Keep the points that no other beats: cheaper and at least as good.
+
+    Args:
+        points: Cost and value.
+
+    Returns:
+        The frontier, costs ascending.
+    """
+    best: list[tuple[float, float]] = []
+    for cost, value in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not best or value > best[-1][1]:
+            best.append((cost, value))
+    return best
+
+
+def _find_split(record: SweepRecord) -> str | None:
+    """Choose the key whose values get colours of their own."""
+    few = [key for key in record.keys if 2 <= len(record.values(key)) <= 8]
+    return few[0] if few else None
+
+
+def _list_floors(jobs: Sequence[Job]) -> list[float]:
+    floors = {job.record.number("coherence", "floor") for job in jobs}
+    known = sorted(floor for floor in floors if floor is not None)
+    return known if len(known) <= 3 else []
+
+
+def _describe_point(record: SweepRecord, job: Job) -> str:
+    lines = [f"job {job.name}"]
+    lines += [f"{key}  {format_setting(job.value(key))}" for key in record.keys]
+    for label, measure in MEASURES:
+        value = measure(job)
+        if value is not None:
+            lines.append(f"{label}  {value:.4g}")
+    return "\n".join(lines)
+
+
+def draw_keys(record: SweepRecord) -> list[Plot | HeatMap]:
+    """Draw r over each key of numbers, and heat maps over pairs of keys.
+
+    Args:
+        record: What the folder holds.
+    """
+    numeric = [key for key in record.keys if _is_numeric(record, key)]
+    plots: list[Plot | HeatMap] = [
+        _draw_key(record, key) for key in numeric if len(record.values(key)) > 2
+    ]
+    wide = [key for key in record.keys if len(record.values(key)) <= CELLS_SHOWN]
+    pairs = list(combinations(reversed(wide), 2))[:PAIRS_SHOWN]
+    for across, up in pairs:
+        plots += draw_heat_maps(record, across, up)
+    return [plot for plot in plots if _is_drawable(plot)]
+
+
+def _is_drawable(plot: Plot | HeatMap) -> bool:
+    if isinstance(plot, Plot):
+        return any(len(series.x) for series in plot.series)
+    return any(value is not None for row in plot.values for value in row)
+
+
+def _is_numeric(record: SweepRecord, key: str) -> bool:
+    return all(to_number(value) is not None for value in record.values(key))
+
+
+def _draw_key(record: SweepRecord, key: str) -> Plot:
+    """Draw r over a key: every job as a dot, the mean as a line."""
+    means = [
+        (value, mean)
+        for value in record.values(key)
+        if (mean := average(record.done, {key: value}, MEASURES[0][1])) is not None
+    ]
+    jobs = [job for job in record.done if job.coherence is not None][:DOTS_SHOWN]
+    hover = tuple(_describe_point(record, job) for job in jobs)
+    return Plot(
+        f"r over {key}",
+        Axis(key, _choose_scale(record.values(key))),
+        Axis(COHERENCE),
+        (
+            Series("mean", tuple(v for v, _ in means), tuple(m for _, m in means)),
+            Series(
+                "jobs",
+                tuple(job.value(key) for job in jobs),
+                tuple(job.coherence for job in jobs),
+                "dots",
+                hover,
+            ),
+        ),
+        tuple(Rule(floor, f"floor {floor:g}") for floor in _list_floors(jobs)),
+    )
+
+
+def _choose_scale(values: Sequence[Cell]) -> str:
+    """Take a logarithmic axis for values that span more than a factor of ten."""
+    numbers = [number for value in values if (number := to_number(value)) is not None]
+    is_wide = min(numbers) > 0.0 and max(numbers) > 10.0 * min(numbers)
+    return "log" if is_wide else "linear"
+
+
+def draw_heat_maps(record: SweepRecord, across: str, up: str) -> list[HeatMap]:
+    """Draw each measure over two keys, averaged over all others.
+
+    Args:
+        record: What the folder holds.
+        across: Key of the columns.
+        up: Key of the rows.
+    """
+    x_values, y_values = record.values(across), record.values(up)
+    is_averaged = len(record.keys) > 2
+    maps = []
+    is_given = GIVEN_FREQUENCY in (across, up)
+    for label, measure in MEASURES[: 1 if is_given else 2]:
+        values = tuple(
+            tuple(average(record.done, {across: x, up: y}, measure) for x in x_values)
+            for y in y_values
+        )
+        maps.append(
+            HeatMap(
+                f"{label.partition(' [')[0]} over {across} and {up}",
+                Axis(across),
+                Axis(up),
+                x_values,
+                y_values,
+                label,
+                values,
+                "Averaged over the other keys." if is_averaged else "",
+            )
+        )
+    return maps
