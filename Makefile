@@ -33,7 +33,7 @@ INPUTS := pyproject.toml constraints.txt
 QUICK := not validation and not slow
 
 .PHONY: help run test test-gpu test-validation bench bench-check bench-compare \
-	bench-html bench-peers bench-adaptive bench-scaling lint format clean
+	bench-html bench-peers bench-adaptive bench-scaling notebooks lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' \
@@ -81,6 +81,9 @@ bench-adaptive: $(VENV)/.base ## a run that adapts against fixed frequencies
 bench-scaling: $(VENV)/.report ## cost against size, bridges, frequency and threads
 	$(BIN)/python -m experiments.scaling $(ARGS)
 
+notebooks: $(VENV)/.notebook ## execute notebooks/*.py into .ipynb, outputs and all
+	$(BIN)/python -m experiments.notebooks $(ARGS)
+
 lint: $(VENV)/.test ## style, format and types, without changing a file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -118,6 +121,12 @@ $(VENV)/.report: $(VENV)/.created $(INPUTS)
 	@echo "Installing Scribble and Matplotlib into $(VENV) ..."
 	@rm -f $@
 	@$(PIP_INSTALL) -e '.[report]'
+	@touch $(VENV)/.base $@
+
+$(VENV)/.notebook: $(VENV)/.created $(INPUTS)
+	@echo "Installing Scribble and what its notebooks need into $(VENV) ..."
+	@rm -f $@
+	@$(PIP_INSTALL) -e '.[notebook]'
 	@touch $(VENV)/.base $@
 
 # PyTorch brings the CUDA that it was built with, not the one the tests compile with.

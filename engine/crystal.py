@@ -23,6 +23,7 @@ from engine.backends.philox import (
 )
 from engine.backends.protocol import Backend, Motion
 from engine.config import DynamicsConfig, LatticeConfig
+from engine.config.checks import MAX_RATE, check_between
 from engine.constants import FARTHEST_NORMAL, MAX_INCREMENT_TURNS
 from engine.errors import ConfigError, RecordError, ShapeError
 from engine.geometry import build_geometry
@@ -214,6 +215,8 @@ class CrystalLattice:
             build_motion(config, dynamics or DynamicsConfig(), seed),
         )
         self._resonance_frequency_hz = config.mean_frequency_hz
+        self._coupling_rad_s = config.coupling_rad_s
+        self._dt_s = dynamics.dt_s if dynamics else None
 
     @property
     def node_count(self) -> int:
@@ -269,6 +272,27 @@ class CrystalLattice:
             )
         self._resonance_frequency_hz = float(frequency)
 
+    @property
+    def coupling_rad_s(self) -> float:
+        """K of every edge, or of the mean field [rad/s]."""
+        return self._coupling_rad_s
+
+    def adjust_coupling(self, coupling_rad_s: float) -> None:
+        """Change the coupling of the living lattice; its phases go on from there.
+
+        Args:
+            coupling_rad_s: New K [rad/s], >= 0.
+
+        Raises:
+            ConfigError: It is negative or not finite, or too strong for the time step
+                that the lattice was built with.
+        """
+        check_between("lattice.coupling_rad_s", coupling_rad_s, 0.0, MAX_RATE)
+        if self._dt_s is not None:
+            self.check_time_step(self._dt_s, coupling_rad_s)
+        self._coupling_rad_s = float(coupling_rad_s)
+        self.state.coupling_turns = self._coupling_rad_s / (2.0 * np.pi)
+
     def update_tunnel_frequencies(self, controller: FrequencySource) -> None:
         """Pass the controller's frequency on to every bridge that is not pinned.
 
@@ -278,11 +302,12 @@ class CrystalLattice:
         if self.bridges is not None:
             self.bridges.follow(controller.frequency_hz)
 
-    def check_time_step(self, dt_s: float) -> None:
+    def check_time_step(self, dt_s: float, coupling_rad_s: float | None = None) -> None:
         """Check that no phase can move too far within one lattice step.
 
         Args:
             dt_s: Time step [s].
+            coupling_rad_s: Coupling to check for [rad/s]; the present one if absent.
 
         Raises:
             ConfigError: The step is too long; names the longest that fits.
@@ -290,7 +315,8 @@ class CrystalLattice:
         detuning = float(np.abs(self.detunings_hz).max())
         is_global = self.config.coupling_range == "all"
         neighbours = 1 if is_global else len(self.geometry.offsets)
-        pull = neighbours * self.config.coupling_rad_s / (2.0 * np.pi)
+        coupling = self._coupling_rad_s if coupling_rad_s is None else coupling_rad_s
+        pull = neighbours * coupling / (2.0 * np.pi)
         fastest = detuning + pull
         if fastest * dt_s > MAX_INCREMENT_TURNS:
             raise ConfigError(

@@ -44,6 +44,12 @@ examples:
   scribble compare runs/2026-11-22_18-00-00 runs/2026-11-22_18-05-00
   scribble compare SWEEP OTHER_SWEEP --to comparison.html
 """
+_HYSTERESIS_EPILOG = """\
+examples:
+  scribble hysteresis --from 50 --to 400       K of the default run, up and down
+  scribble hysteresis +experiment=hysteresis --from 250 --to 1250
+  scribble hysteresis --parameter bridges.strength_rad_s --from 5 --to 200 --points 15
+"""
 _OVERRIDES_HELP = (
     "a setting such as dynamics.duration_s=5, or a choice such as lattice=bcc"
 )
@@ -65,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     _add_run(commands)
     _add_forecast(commands)
+    _add_hysteresis(commands)
     _add_replay(commands)
     _add_report(commands)
     _add_compare(commands)
@@ -164,6 +171,40 @@ def _add_forecast(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(command=_forecast)
 
 
+def _add_hysteresis(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "take a coupling up and down, the state carried over, and measure coherence"
+    parser = _add_command(commands, "hysteresis", text, _HYSTERESIS_EPILOG)
+    numbers: tuple[tuple[str, str, type, object, str], ...] = (
+        ("--from", "low_rad_s", float, None, "start of the sweep [rad/s]"),
+        ("--to", "high_rad_s", float, None, "where it turns round [rad/s]"),
+        ("--points", "point_count", int, 21, "points of each way"),
+        ("--settle", "settle_s", float, 0.5, "simulated time before measuring [s]"),
+        ("--measure", "measure_s", float, 0.25, "simulated time of measuring [s]"),
+    )
+    for option, name, kind, default, meaning in numbers:
+        parser.add_argument(
+            option,
+            dest=name,
+            type=kind,
+            default=default,
+            required=default is None,
+            metavar=option[2].upper(),
+            help=meaning if default is None else f"{meaning}; {default} by default",
+        )
+    parser.add_argument(
+        "--parameter",
+        default="lattice.coupling_rad_s",
+        metavar="KEY",
+        help="lattice.coupling_rad_s (default) or bridges.strength_rad_s",
+    )
+    parser.add_argument("--folder", type=Path, help="where to write; a new one if not")
+    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help=_OVERRIDES_HELP
+    )
+    parser.set_defaults(command=_hysteresis)
+
+
 def _add_replay(commands: _Commands[argparse.ArgumentParser]) -> None:
     text = "repeat a recorded run on its own trace and compare the digests"
     parser = _add_command(commands, "replay", text)
@@ -230,6 +271,25 @@ def _forecast(arguments: argparse.Namespace) -> int:
     from experiments.forecast import show_forecast
 
     return show_forecast(arguments.overrides, is_json=arguments.json)
+
+
+def _hysteresis(arguments: argparse.Namespace) -> int:
+    from experiments.hysteresis import SweepPlan, run_hysteresis
+
+    plan = SweepPlan(
+        parameter=arguments.parameter,
+        low_rad_s=arguments.low_rad_s,
+        high_rad_s=arguments.high_rad_s,
+        point_count=arguments.point_count,
+        settle_s=arguments.settle_s,
+        measure_s=arguments.measure_s,
+    )
+    return run_hysteresis(
+        arguments.overrides,
+        plan,
+        folder=arguments.folder,
+        is_json=arguments.json,
+    )
 
 
 def _replay(arguments: argparse.Namespace) -> int:

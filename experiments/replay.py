@@ -102,6 +102,8 @@ def build_replay_config(
     stored = _read_config(folder)
     if recorded.get("status") in ("interrupted", "failed"):
         stored["dynamics"]["duration_s"] = _read_duration_s(folder, recorded)
+        # It was stopped before its error windows, or else it cannot be replayed.
+        stored["controller"]["error_windows"] = 0
     with open_hydra():
         config = convert_node(_merge(stored, words), words)
     load = LoadConfig(kind="replay", trace=str(folder))

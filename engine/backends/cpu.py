@@ -235,8 +235,9 @@ class CpuBackend(BinaryBackend):
         bases, out, work = lattice.phases, lattice.work["spare"], lattice.work
         feeds, weights = tableau_arrays(tableau)
         last = len(weights) - 1
-        if "totals" not in work:
-            work["totals"] = np.empty(bases.size if last else 0, np.float32)
+        size = bases.size if last else 0
+        if "totals" not in work or work["totals"].size < size:
+            work["totals"] = np.empty(size, np.float32)
         gains = _find_gains(lattice, dt_s)[:2]
         for k in range(last + 1):
             inputs = (lattice.phases, bases, lattice.detunings)

@@ -1,8 +1,9 @@
 """The `cuda` back end: CuPy arrays and the kernels of `kernels/*.cu`.
 
 Holds the same binary angles as `cpu` and gives the same bits. CuPy is imported when
-a back end is built, never with this module. `cuda_stepping.py` runs the periods; here
-lies what is kept in device memory and measured there.
+a back end is built, never with this module. `cuda_motion.py` moves the oscillators and
+`cuda_stepping.py` runs the periods; here lies what is kept in device memory and
+measured there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.backends.cuda_stepping import CudaStepping, box_scalars, take_formula
+from engine.backends.cuda_motion import box_scalars
+from engine.backends.cuda_stepping import CudaStepping, take_formula
 from engine.backends.layout import box_arguments, build_loops, build_units
 from engine.backends.matching import Matching
 from engine.backends.protocol import (
@@ -77,17 +79,20 @@ class CudaBackend(CudaStepping):
         """
         cupy = self._cupy
         _, _, offsets = box_arguments(geometry)
-        self.load_lattice_kernels(geometry)
-        size = 12 * geometry.node_count
+        self.load_kernels(geometry, motion)
+        nodes = geometry.node_count
+        size = (16 if motion.inertia_s else 12) * nodes
         with self._device.allocating("The lattice", size, "Shrink lattice.shape,"):
             work = {
-                "spare": cupy.empty(geometry.node_count, dtype=np.uint32),
+                "spare": cupy.empty(nodes, dtype=np.uint32),
                 "edges": cupy.asarray(offsets[::2].astype(np.int32)),
                 "units": cupy.asarray(build_units(geometry).astype(np.int32)),
                 "loops": cupy.asarray(build_loops(geometry).astype(np.int32)),
             }
             state = (cupy.asarray(phases), cupy.asarray(detunings_hz))
-        return LatticeState(geometry, coupling_rad_s / (2.0 * np.pi), *state, work)
+            rests = cupy.zeros(nodes, dtype=np.float32) if motion.inertia_s else None
+        turns = coupling_rad_s / (2.0 * np.pi)
+        return LatticeState(geometry, turns, *state, work, motion, rests)
 
     def build_bridges(self, bridges: BridgeArrays) -> BridgeArrays:
         """Copy host columns to the device.
@@ -133,18 +138,6 @@ class CudaBackend(CudaStepping):
         arguments = (*take_formula(lattice, bridges), np.uint64(count))
         # Of two's complement, for a sum of 2^32 bridges takes all 64 bits.
         return self._sum_on_device("sum_thresholds", count, arguments)[0] % 2**64
-
-    def kick(self, lattice: LatticeState, dt_s: float) -> None:
-        """Add the noise of a time step to the phases, and count the kick."""
-        raise NotImplementedError
-
-    def drift(self, lattice: LatticeState, ahead_s: float) -> None:
-        """Move the phases by their velocities for a time [s]."""
-        raise NotImplementedError
-
-    def coast(self, lattice: LatticeState, dt_s: float, ahead_s: float) -> None:
-        """Turn a plain step into one with inertia."""
-        raise NotImplementedError
 
     def read_phases(self, lattice: LatticeState) -> U32Array:
         """Copy the phases to the host, shape (nodes,)."""

@@ -15,7 +15,13 @@ from functools import cache
 from typing import Any
 
 from engine.backends.cuda_tiles import DeviceLimits
-from engine.backends.kernels import COMPILE_OPTIONS, KERNELS, read_source
+from engine.backends.kernels import (
+    COMPILE_OPTIONS,
+    KERNELS,
+    PLAIN,
+    Variant,
+    read_source,
+)
 from engine.errors import BackendUnavailableError, ConfigError, ResourceError
 
 THREADS_PER_BLOCK = 256
@@ -55,7 +61,7 @@ def first_line(error: BaseException) -> str:
 
 
 @cache
-def compile_source(source: str, neighbours: int, capability: str) -> bytes:
+def compile_source(source: str, variant: Variant, capability: str) -> bytes:
     """Compile a kernel file for the current device, once per process.
 
     Not by `cupy.RawModule`: it appends -ftz=true, the last such option wins, and
@@ -63,7 +69,7 @@ def compile_source(source: str, neighbours: int, capability: str) -> bytes:
 
     Args:
         source: File name in `kernels/`.
-        neighbours: Coordination number that the source is specialised for.
+        variant: What the source is specialised for.
         capability: Compute capability of the current device, such as ``90``.
 
     Returns:
@@ -73,7 +79,7 @@ def compile_source(source: str, neighbours: int, capability: str) -> bytes:
         BackendUnavailableError: CuPy is missing.
     """
     compiler = import_cupy().cuda.compiler
-    text = read_source(source, neighbours)
+    text = read_source(source, variant)
     binary, _ = compiler.compile_using_nvrtc(text, COMPILE_OPTIONS, filename=source)
     return bytes(binary)
 
@@ -102,7 +108,7 @@ class CudaDevice:
             int(attributes["MaxSharedMemoryPerBlockOptin"]),
             int(attributes["MaxSharedMemoryPerMultiprocessor"]),
         )
-        self._kernels: dict[tuple[str, int], Any] = {}
+        self._kernels: dict[tuple[str, Variant], Any] = {}
         with self._device:
             self.stream = self.cupy.cuda.Stream(non_blocking=True)
 
@@ -155,27 +161,27 @@ class CudaDevice:
             free, _ = self._device.mem_info
             return int(free) + int(self.cupy.get_default_memory_pool().free_bytes())
 
-    def load(self, source: str, neighbours: int = 0) -> None:
+    def load(self, source: str, variant: Variant = PLAIN) -> None:
         """Load the kernels of a file, unless they are loaded.
 
         Args:
             source: File name in `kernels/`.
-            neighbours: Coordination number, if the file is specialised for one.
+            variant: What the file is specialised for, if it is.
 
         Raises:
             BackendUnavailableError: They do not compile.
         """
         names = [name for name, file in KERNELS.items() if file == source]
-        if (names[0], neighbours) in self._kernels:
+        if (names[0], variant) in self._kernels:
             return
         cuda = self.cupy.cuda
         try:
             with self.working():
                 module = cuda.function.Module()
                 capability = self._device.compute_capability
-                module.load(compile_source(source, neighbours, capability))
+                module.load(compile_source(source, variant, capability))
                 for name in names:
-                    self._kernels[name, neighbours] = module.get_function(name)
+                    self._kernels[name, variant] = module.get_function(name)
         except (cuda.compiler.CompileException, RuntimeError, OSError) as error:
             raise BackendUnavailableError(
                 f"The CUDA kernels cannot be compiled for {self.name} "
@@ -183,14 +189,14 @@ class CudaDevice:
                 '"scribble-engine[cuda12]" (or [cuda13]); or use backend=cpu.'
             ) from error
 
-    def allow_shared(self, kernel: str, neighbours: int) -> None:
+    def allow_shared(self, kernel: str, variant: Variant) -> None:
         """Let a kernel use as much shared memory as a block can have.
 
         Args:
             kernel: Name of a loaded kernel.
-            neighbours: Coordination number that it was loaded for.
+            variant: What it was loaded for.
         """
-        address = self._kernels[kernel, neighbours].ptr
+        address = self._kernels[kernel, variant].ptr
         set_attribute = self.cupy.cuda.driver.funcSetAttribute
         with self.working():
             set_attribute(address, SHARED_SIZE_ATTRIBUTE, self.limits.block_bytes)
@@ -203,7 +209,7 @@ class CudaDevice:
         shape: tuple[int, int],
         arguments: tuple[Any, ...],
         *,
-        neighbours: int = 0,
+        variant: Variant = PLAIN,
         shared_bytes: int = 0,
     ) -> None:
         """Start a kernel on the stream, which must be current.
@@ -212,11 +218,11 @@ class CudaDevice:
             kernel: Name of a loaded kernel.
             shape: Blocks and threads per block.
             arguments: Device arrays and NumPy scalars of the kernel's types.
-            neighbours: Coordination number that it was loaded for.
+            variant: What it was loaded for.
             shared_bytes: Dynamic shared memory of a block.
         """
         blocks, threads = shape
-        function = self._kernels[kernel, neighbours]
+        function = self._kernels[kernel, variant]
         function((blocks,), (threads,), arguments, shared_mem=shared_bytes)
 
     def fill_grid(self, count: int) -> tuple[int, int]:

@@ -2,39 +2,37 @@
 
 A lattice that fits the shared memory of one block runs the whole period in a single
 launch. Larger ones are worked tile by tile; their launches are captured as a graph and
-repeated. Either way the host waits once per period.
+repeated. Lattices with a mean field, noise or inertia take plain launches. In each case
+the host waits once per period.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.backends.binary import BinaryBackend
 from engine.backends.cuda_clock import EventClock, StageShares
-from engine.backends.cuda_device import CudaDevice
 from engine.backends.cuda_graphs import GraphCache
+from engine.backends.cuda_motion import (
+    CudaMotion,
+    box_scalars,
+    find_variant,
+    offset_codes,
+    scale_gains,
+    tile_shape,
+)
 from engine.backends.cuda_plan import (
     LEAST_CAPACITY,
     PeriodPlan,
     plan_launches,
     round_capacity,
 )
-from engine.backends.cuda_tiles import (
-    TILE_THREADS,
-    WHOLE_THREADS,
-    LatticeShape,
-    find_reaches,
-    find_whole_bytes,
-    pack_offsets,
-    plan_steps,
-)
-from engine.backends.layout import box_arguments
+from engine.backends.cuda_tiles import WHOLE_THREADS, find_whole_bytes
 from engine.backends.protocol import (
     BridgeArrays,
     Bridges,
@@ -42,34 +40,7 @@ from engine.backends.protocol import (
     MatchingArrays,
     Period,
     PeriodResult,
-    Tableau,
 )
-from engine.constants import TURN
-from engine.geometry import Geometry
-
-TURN_F = np.float32(TURN)
-"""One turn in units of the binary angle, as the kernels take increments [-]."""
-
-
-@lru_cache(maxsize=16)
-def box_scalars(geometry: Geometry) -> tuple[np.uint32, ...]:
-    """Return (slabs, rows, columns, bit mask of the closed axes) for a launch."""
-    box, periodic, _ = box_arguments(geometry)
-    mask = sum(int(closed) << axis for axis, closed in enumerate(periodic))
-    return (*(np.uint32(cells) for cells in box), np.uint32(mask))
-
-
-@lru_cache(maxsize=16)
-def tile_shape(geometry: Geometry, stages: int) -> LatticeShape:
-    """Return what the plan of the lattice kernel needs."""
-    _, _, table = box_arguments(geometry)
-    return LatticeShape(geometry.box, find_reaches(table.tolist()), stages)
-
-
-@lru_cache(maxsize=16)
-def offset_codes(geometry: Geometry) -> np.uint64:
-    """Return the neighbour offsets as the kernels take them."""
-    return np.uint64(pack_offsets(box_arguments(geometry)[2].tolist()))
 
 
 def take_formula(lattice: LatticeState, bridges: MatchingArrays) -> tuple[Any, ...]:
@@ -80,12 +51,22 @@ def take_formula(lattice: LatticeState, bridges: MatchingArrays) -> tuple[Any, .
     return (bridges.keys, lattice.detunings, *words, *matching.law.words)
 
 
-def scale_gains(lattice: LatticeState, dt_s: float) -> tuple[np.float32, np.float32]:
-    """Return K / 2 pi [1/s] and 2^32 dt [s]; a power of two keeps every bit of dt."""
-    return np.float32(lattice.coupling_turns), np.float32(dt_s) * TURN_F
+def list_stops(
+    lattice: LatticeState, period: Period, plan: PeriodPlan
+) -> Sequence[int]:
+    """List the slices of a period before whose events the lattice steps stop.
+
+    A graph is the same for every period, so a steady lattice stops in each slice. Kicks
+    and drifts are halved at either end of a stretch, which must be the same on every
+    back end: an unsteady lattice stops where something is due.
+    """
+    if lattice.motion.is_steady:
+        return range(period.slice_count if plan.launches_per_slice else 0)
+    stops: list[int] = np.flatnonzero(np.diff(period.segment_bounds)).tolist()
+    return stops
 
 
-class CudaStepping(BinaryBackend):
+class CudaStepping(CudaMotion):
     """Runs periods on a CUDA device; what lies in its memory is another's concern."""
 
     def __init__(self, device: int) -> None:
@@ -99,12 +80,10 @@ class CudaStepping(BinaryBackend):
                 kernels do not compile.
             ConfigError: There is no device of that index.
         """
-        self._device = CudaDevice(device)
-        self._cupy = cupy = self._device.cupy
+        super().__init__(device)
+        cupy = self._cupy
         self._device.load("tunnel.cu")
-        self._device.load("observables.cu")
         self._device.load("matching.cu")
-        self._schemes: dict[Tableau, Any] = {}
         with self._device.working():
             # Successes so far and the cycles of both stages, read in one copy.
             self._totals = cupy.zeros(3, dtype=np.uint64)
@@ -117,27 +96,13 @@ class CudaStepping(BinaryBackend):
         self._owners: tuple[Any, ...] = (None,) * (1 + len(fields(BridgeArrays)))
         self._successes_taken = 0
 
-    def load_lattice_kernels(self, geometry: Geometry) -> None:
-        """Compile and load the kernels for a coordination number, once.
-
-        Args:
-            geometry: The lattice.
-
-        Raises:
-            BackendUnavailableError: They do not compile.
-        """
-        neighbours = len(geometry.offsets)
-        for source, kernel in (
-            ("lattice.cu", "step_lattice"),
-            ("period.cu", "run_period"),
-        ):
-            self._device.load(source, neighbours)
-            self._device.allow_shared(kernel, neighbours)
-
     def advance(
         self, lattice: LatticeState, bridges: Bridges, period: Period
     ) -> PeriodResult:
-        """Run one control period; bridges with computed ends take plain launches.
+        """Run one control period.
+
+        Bridges with computed ends take plain launches, and so do lattices whose motion
+        is not steady: kicks are numbered, and a graph would repeat their numbers.
 
         Args:
             lattice: Oscillators, changed in place.
@@ -160,14 +125,16 @@ class CudaStepping(BinaryBackend):
         whole_bytes = find_whole_bytes(shape, self._device.limits)
         with self._device.working():
             self._upload_plan(plan)
+            issue = partial(self._issue, lattice, bridges, period, plan)
+            if not lattice.motion.is_steady:
+                return self._advance_sampled(lattice, period, plan, issue)
             if whole_bytes:
                 return self._advance_whole(lattice, bridges, period, plan, whole_bytes)
             key, kept = self._name_launches(lattice, bridges, period, plan)
             self._clock.start(0)
             self._clock.mark()
-            issue = partial(self._issue, lattice, bridges, period, plan)
             if not self._graphs.run(key, kept, lattice, issue):
-                return self._advance_sampled(period, plan, issue)
+                return self._advance_sampled(lattice, period, plan, issue)
             whole_s, successes = self._finish()
             shares = self._shares.split(whole_s, period.step_count, plan.events)
             return PeriodResult(*shares, successes)
@@ -187,10 +154,14 @@ class CudaStepping(BinaryBackend):
         return self._clock.measure(0, 1), successes
 
     def _advance_sampled(
-        self, period: Period, plan: PeriodPlan, issue: Callable[..., None]
+        self,
+        lattice: LatticeState,
+        period: Period,
+        plan: PeriodPlan,
+        issue: Callable[..., None],
     ) -> PeriodResult:
         """Run a period launch by launch, with events between some of its stages."""
-        slices = period.slice_count if plan.launches_per_slice else 0
+        slices = len(list_stops(lattice, period, plan))
         self._clock.start(slices)
         issue(self._clock.mark)
         successes = self.take_successes()
@@ -233,7 +204,7 @@ class CudaStepping(BinaryBackend):
             "run_period",
             (1, WHOLE_THREADS),
             arguments,
-            neighbours=len(geometry.offsets),
+            variant=find_variant(geometry, lattice.motion),
             shared_bytes=shared_bytes,
         )
         whole_s, successes = self._finish()
@@ -268,7 +239,7 @@ class CudaStepping(BinaryBackend):
         addresses = tuple(map(id, kept))
         steps = (period.step_count, period.slice_steps, period.tableau, period.dt_s)
         grid = self._device.fill_grid(round_capacity(plan.most_events, 1))
-        lattice_terms = (lattice.geometry, lattice.coupling_turns)
+        lattice_terms = (lattice.geometry, lattice.coupling_turns, lattice.motion)
         launches = (plan.launches_per_slice, grid)
         return (*steps, *lattice_terms, *launches, addresses), kept
 
@@ -282,20 +253,20 @@ class CudaStepping(BinaryBackend):
     ) -> None:
         """Ask for the launches of a period; the same for every period of a key."""
         mark()
-        launches, waiting = plan.launches_per_slice, 0
+        launches, last = plan.launches_per_slice, 0
         grid = self._device.fill_grid(round_capacity(plan.most_events, 1))
-        for index in range(period.slice_count):
-            waiting += period.slice_steps if index else 0
-            if launches:
-                self._step_between(lattice, period, waiting, is_first=index == 0)
-                waiting = 0
-                mark()
-                first = index * launches
-                for launch in range(first, first + launches):
-                    ticks = index * period.slice_steps
-                    self._run_events(lattice, bridges, period, (launch, ticks), grid)
-                mark()
-        self._step_between(lattice, period, waiting, is_first=not launches)
+        stops = list_stops(lattice, period, plan)
+        for index in stops:
+            waiting = (index - last) * period.slice_steps
+            self._step_between(lattice, period, waiting, is_first=index == stops[0])
+            mark()
+            first, ticks = index * launches, index * period.slice_steps
+            for launch in range(first, first + launches):
+                self._run_events(lattice, bridges, period, (launch, ticks), grid)
+            mark()
+            last = index
+        waiting = (period.slice_count - 1 - last) * period.slice_steps
+        self._step_between(lattice, period, waiting, is_first=not stops)
         self._step_half(lattice, period)
         mark()
 
@@ -312,48 +283,6 @@ class CudaStepping(BinaryBackend):
         outputs = (lattice.phases, self._success_total)
         arguments = (*bridges.columns, self._plan_words, *numbers, *outputs)
         self._device.launch("run_tunnel_events", grid, arguments)
-
-    def step_lattice(
-        self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int = 1
-    ) -> None:
-        """Advance all oscillators by `count` equal time steps without bridges.
-
-        Args:
-            lattice: Oscillators, changed in place.
-            tableau: Integrator.
-            dt_s: Time step [s].
-            count: Number of steps, >= 1.
-
-        Raises:
-            ResourceError: A tile does not fit the shared memory of the device.
-        """
-        geometry, stages = lattice.geometry, len(tableau.weights)
-        box, z = box_scalars(geometry), len(geometry.offsets)
-        codes, gains = offset_codes(geometry), scale_gains(lattice, dt_s)
-        shape = tile_shape(geometry, stages)
-        scheme = self._take_scheme(tableau)
-        with self._device.working():
-            for plan in plan_steps(shape, count, self._device.limits):
-                extents = (np.uint32(cells) for cells in (*plan.tile, *plan.halo))
-                inputs = (lattice.phases, lattice.detunings, scheme, *box, codes)
-                counts = (np.int32(stages), np.int32(plan.steps))
-                wide, out = np.int32(shape.is_wide), lattice.work["spare"]
-                self._device.launch(
-                    "step_lattice",
-                    (plan.blocks, TILE_THREADS),
-                    (*inputs, *extents, *counts, *gains, wide, out),
-                    neighbours=z,
-                    shared_bytes=plan.shared_bytes,
-                )
-                lattice.phases, lattice.work["spare"] = out, lattice.phases
-
-    def _take_scheme(self, tableau: Tableau) -> Any:
-        """Return feeds, with a zero for the last stage, and weights on the device."""
-        if tableau not in self._schemes:
-            rows = np.array((*tableau.feeds, 0.0, *tableau.weights), np.float32)
-            with self._device.working():
-                self._schemes[tableau] = self._cupy.asarray(rows)
-        return self._schemes[tableau]
 
     def step_tunnels(
         self,

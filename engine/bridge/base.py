@@ -52,6 +52,7 @@ class Network(ABC):
         self.tunnel = tunnel or TunnelConfig()
         self.frequency_hz = self.tunnel.maximum_frequency_hz
         """Frequency of every bridge that is not pinned [Hz]."""
+        self._strength_factor = 1.0
 
     @abstractmethod
     def __len__(self) -> int:
@@ -115,6 +116,27 @@ class Network(ABC):
     @abstractmethod
     def apply_requests(self) -> bool:
         """Move bridges whose frequency was set; return whether any slot changed."""
+
+    def scale_strengths(self, factor: float) -> None:
+        """Set every strength to a multiple of what it was built with.
+
+        Args:
+            factor: Multiple [-], > 0.
+
+        Raises:
+            ConfigError: It is not a positive number.
+        """
+        if not 0.0 < factor < math.inf:
+            raise ConfigError(
+                f"The bridges' strengths would be multiplied by {factor:g}; the factor "
+                "must be finite and above 0."
+            )
+        self._multiply_strengths(factor / self._strength_factor)
+        self._strength_factor = factor
+
+    @abstractmethod
+    def _multiply_strengths(self, ratio: float) -> None:
+        """Multiply the strength of every bridge."""
 
     @abstractmethod
     def find_ends(self, bridge_id: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ sites already, so that windows of them need no golden-ratio order.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Never
 
 import numpy as np
@@ -166,7 +167,13 @@ class MatchingNetwork(Network):
 
     def find_strength_rad_s(self, bridge_id: int) -> float:
         """Return kappa [rad/s], equal for all bridges."""
-        return self._strength_rad_s
+        return self._strength_factor * self._strength_rad_s
+
+    def _multiply_strengths(self, ratio: float) -> None:
+        """Write another rate into the success law, which all bridges share."""
+        law = self.matching.law
+        law = replace(law, full_rate_rad_s=ratio * law.full_rate_rad_s)
+        self.matching = self._arrays.matching = replace(self.matching, law=law)
 
     def find_probability(self, bridge_id: int) -> float:
         """Return the success probability of an attempt of one bridge [-]."""

@@ -11,7 +11,7 @@ import itertools
 import math
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -200,7 +200,18 @@ class BridgeNetwork(Network):
 
     def find_strength_rad_s(self, bridge_id: int) -> float:
         """Return kappa of one bridge [rad/s]."""
-        return float(self.edges.strengths_rad_s[bridge_id])
+        return self._strength_factor * float(self.edges.strengths_rad_s[bridge_id])
+
+    def _multiply_strengths(self, ratio: float) -> None:
+        """Multiply the dose rates, in a new layout that readers see as a whole."""
+        layout = self._layout
+        columns = {
+            name: self.backend.to_host(column)
+            for name, column in vars(layout.arrays).items()
+        }
+        columns["dose_rates"] = columns["dose_rates"] * np.float32(ratio)
+        arrays = self.backend.build_bridges(BridgeArrays(**columns))
+        self._layout = replace(layout, arrays=arrays)
 
     def find_probability(self, bridge_id: int) -> float:
         """Return the success probability of an attempt of one bridge [-]."""

@@ -36,6 +36,11 @@ class ControllerConfig:
     """Control periods a rung is held before the frequency may fall, >= 0."""
     hold_stale_s: float = 10.0
     """Age of a lost sensor up to which its last offer is held [s], >= 0."""
+    error_windows: int = 0
+    """Pairs of windows that a run goes on for to measure how far its coherence lies
+    from the continuous network's, in 0..1000; 0: none."""
+    error_window_s: float | None = None
+    """Length of such a window [s], > 0; an 8th of dynamics.duration_s if absent."""
 
     def validate(self) -> None:
         """Check ranges.
@@ -57,3 +62,6 @@ class ControllerConfig:
         ):
             check_between(f"controller.{key}", getattr(self, key), 0.0)
         check_positive("controller.descent_rungs_per_s", self.descent_rungs_per_s)
+        check_between("controller.error_windows", self.error_windows, 0, 1000)
+        if self.error_window_s is not None:
+            check_positive("controller.error_window_s", self.error_window_s)

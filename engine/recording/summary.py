@@ -116,8 +116,9 @@ class RunSummary:
     """attempted, successful, failed [-]."""
     average_frequency_hz: float
     """Attempts per bridge and simulated second [Hz]."""
-    coherence: dict[str, float | None]
-    """final, mean, minimum_after_settling, floor, violation_fraction [-]."""
+    coherence: dict[str, Any]
+    """final, mean, minimum_after_settling, floor, violation_fraction; continuous and
+    distance_to_continuous with its distance_stderr [-], source and reason."""
     controller_state: str
     """State at the end."""
     events_saved_factor: float | None
@@ -129,8 +130,9 @@ class RunSummary:
     folder: str | None = None
     """Run folder, if one was written."""
     forecast: dict[str, Any] | None = None
-    """coherence_unlimited, coherence (at frequency_hz), outcome, difference [-],
-    is_trusted, reason; None where record.forecast is off."""
+    """coherence_unlimited, coherence (averaged over the frequencies in use, their mean
+    being frequency_hz), outcome, difference [-], is_trusted, reason; None where
+    record.forecast is off."""
     notes: tuple[str, ...] = field(default_factory=tuple)
     """What else a reader must know, such as the reason of a failure."""
 

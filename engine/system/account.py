@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from engine.backends.protocol import PeriodResult
+from engine.bridge import FOLLOW
 from engine.config import RunConfig
 from engine.crystal import CrystalLattice
 from engine.monitor import ResourceMetrics
 from engine.recording import CoherenceTally, RunSummary, StageTimes, digest_state
 from engine.system.outlook import LateMeans
 from engine.system.parts import Parts
+from engine.system.pricing import MIDDLE_EXPONENT, ErrorWindows, find_price
+from engine.system.visits import LateVisits, average_by_law
 from engine.tunnel import Decision
 
 
@@ -98,6 +101,8 @@ class Account:
         self.wall_s = 0.0
         self.stages = StageTimes()
         self.late = LateMeans()
+        self.visits = LateVisits()
+        self.windows = ErrorWindows(config)
         self.tally = CoherenceTally(config.tunnel.min_coherence)
         self.order = parts.lattice.order_parameter()
         self.topology = measure_topology(parts.lattice)
@@ -121,6 +126,16 @@ class Account:
             return 0.0
         return self.attempts / bridges / self.simulated_s
 
+    @property
+    def has_pins(self) -> bool:
+        """Whether any bridge keeps a frequency of its own."""
+        return any(group.rung != FOLLOW for group in self.parts.network.groups)
+
+    @property
+    def settled_hz(self) -> float:
+        """Frequency whose error is that of the later part of the run [Hz]."""
+        return average_by_law(self.visits.list_visits(), MIDDLE_EXPONENT)
+
     def add_period(self, steps: int, attempts: int, result: PeriodResult) -> None:
         """Count a control period that the back end has finished."""
         self.step += steps
@@ -140,8 +155,12 @@ class Account:
         """
         lattice = self.parts.lattice
         self.order = lattice.order_parameter()
-        self.tally.add(self.coherence, self.simulated_s)
-        self.late.add(self.coherence, attempts, steps)
+        if self.windows.is_open:
+            self.windows.add(self.coherence)
+        else:
+            self.tally.add(self.coherence, self.simulated_s)
+            self.late.add(self.coherence, attempts, steps)
+            self.visits.add(self.parts.network.frequency_hz, steps)
         if self.periods % topology_periods == 0:
             self.topology = measure_topology(lattice)
 
@@ -210,6 +229,8 @@ class Account:
         parts, nodes = self.parts, self.parts.lattice.node_count
         decision = parts.controller.decision
         every_step = len(parts.network) * self.step
+        forecast = self._compare_forecast()
+        price = find_price(self.windows, forecast, len(parts.network))
         return RunSummary(
             status=status,
             backend=parts.backend.name,
@@ -228,13 +249,13 @@ class Account:
                 "failed": self.attempts - self.successes,
             },
             average_frequency_hz=self.average_frequency_hz,
-            coherence=self.tally.to_dict(),
+            coherence=self.tally.to_dict() | price.to_dict(self.late.coherence),
             controller_state=decision.state if decision else "nominal",
             events_saved_factor=every_step / self.attempts if self.attempts else None,
             energy_joules=self._spent_energy_j(),
             state_digest=self.digest(),
             folder=self.config.record.folder,
-            forecast=self._compare_forecast(),
+            forecast=forecast,
             notes=notes,
         )
 
@@ -243,7 +264,8 @@ class Account:
         if self.parts.outlook is None:
             return None
         bridges, dt_s = len(self.parts.network), self.config.dynamics.dt_s
-        return self.parts.outlook.compare(self.late, bridges, dt_s)
+        visits = [] if self.has_pins else self.visits.list_visits()
+        return self.parts.outlook.compare(self.late, bridges, dt_s, visits)
 
     def _read_energy_j(self) -> float | None:
         """Sum the energy counters of the GPUs in use [J]; None where unknown."""

@@ -10,12 +10,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 from engine.backends.protocol import TABLEAUS, PeriodResult
 from engine.config import LoadConfig, RunConfig
+from engine.config.checks import check_positive
 from engine.monitor import ResourceMetrics, ResourceMonitor, SyntheticSource
 from engine.recording import (
     MetricsEncoder,
@@ -77,7 +79,7 @@ class ScribbleSystem:
         self._encoder = MetricsEncoder()
         self._recorder: RunRecorder | None = None
         self._stop = threading.Event()
-        self._has_pins = False
+        self._deeds: set[str] = set()
 
     @property
     def step(self) -> int:
@@ -131,17 +133,91 @@ class ScribbleSystem:
             self._open_recorder(self._serve_metrics())
             with stop_on_signals(self.request_stop):
                 last_step = self.step + self.config.dynamics.step_count
-                self._run_until(last_step, on_progress)
+                windows = self._account.windows if len(self.network) else None
+                ahead = windows.step_count if windows else 0
+                self._run_until(last_step, on_progress, ahead)
+                if ahead:
+                    self._run_windows(on_progress)
             status = self._status()
+            if status != "done" and self._account.windows.has_begun:
+                notes += ("not replayable: it was stopped in its error windows",)
         except BaseException as error:
             notes += (f"{type(error).__name__}: {error}",)
             raise
         finally:
-            if self._has_pins:
-                notes += ("not replayable: bridges were pinned by hand",)
+            notes += tuple(
+                f"not replayable: {deed} by hand" for deed in sorted(self._deeds)
+            )
             summary = self._account.summarise(status, notes)
             self._close_run(summary)
         return summary
+
+    def _run_windows(self, on_progress: Callable[[Progress], None] | None) -> None:
+        """Let two frequencies take turns, to measure the distance they leave."""
+        account, windows = self._account, self._account.windows
+        if account.has_pins:
+            windows.refusal = "bridges were pinned, so no window sets their frequency"
+            return
+        ahead = windows.step_count
+        with closing(windows.open_in_turn(account.settled_hz)) as turns:
+            for frequency_hz in turns:
+                ahead -= windows.window_steps
+                self.controller.hold(frequency_hz)
+                last_step = self.step + windows.window_steps
+                self._run_until(last_step, on_progress, ahead)
+                if self._stop.is_set():
+                    break
+        self.controller.hold(None)
+
+    def advance(
+        self, duration_s: float, on_progress: Callable[[Progress], None] | None = None
+    ) -> None:
+        """Run on for a while; nothing is recorded.
+
+        Args:
+            duration_s: Simulated time [s], > 0.
+            on_progress: Called after every control period.
+
+        Raises:
+            ConfigError: The duration is not positive, or too long.
+        """
+        dynamics = replace(self.config.dynamics, duration_s=duration_s)
+        dynamics.validate()
+        self._run_until(self.step + dynamics.step_count, on_progress)
+
+    def adjust_coupling(self, coupling_rad_s: float) -> None:
+        """Change K of the living lattice, phases and velocities kept.
+
+        Args:
+            coupling_rad_s: New coupling [rad/s], >= 0.
+
+        Raises:
+            ConfigError: It is negative, or too strong for the time step.
+        """
+        self.lattice.adjust_coupling(coupling_rad_s)
+        self._account_for("the coupling was changed")
+
+    def adjust_strength(self, strength_rad_s: float) -> None:
+        """Change the strength of every bridge of the living network.
+
+        Args:
+            strength_rad_s: New kappa [rad/s] in place of bridges.strength_rad_s, > 0;
+                bridges of various strengths keep their proportions.
+
+        Raises:
+            ConfigError: It is not above 0, or the configured strength is 0.
+        """
+        configured = self.config.bridges.strength_rad_s
+        check_positive("bridges.strength_rad_s", strength_rad_s)
+        check_positive("bridges.strength_rad_s", configured)
+        self.network.scale_strengths(strength_rad_s / configured)
+        self._account_for("the bridges' strength was changed")
+
+    def _account_for(self, deed: str) -> None:
+        """Remember what was done beside the configuration."""
+        self._deeds.add(deed)
+        if self._parts.outlook is not None:
+            self._parts.outlook.withdraw(f"{deed} by hand")
 
     def simulate_load(self, level: float, duration_s: float = 2.0) -> RunSummary:
         """Run on while the monitor is told that others use part of the machine.
@@ -158,11 +234,9 @@ class ScribbleSystem:
         """
         load = LoadConfig(kind="synthetic", level=level)
         load.validate()
-        dynamics = replace(self.config.dynamics, duration_s=duration_s)
-        dynamics.validate()
         before = self.monitor.use_source(SyntheticSource(load))
         try:
-            self._run_until(self.step + dynamics.step_count, None)
+            self.advance(duration_s)
         finally:
             self.monitor.use_source(before)
         status = self._status()
@@ -173,8 +247,12 @@ class ScribbleSystem:
         return "interrupted" if self._stop.is_set() else "done"
 
     def _run_until(
-        self, last_step: int, on_progress: Callable[[Progress], None] | None
+        self,
+        last_step: int,
+        on_progress: Callable[[Progress], None] | None,
+        steps_ahead: int = 0,
     ) -> None:
+        """Run to a step; the run is known to go on for some steps after it."""
         account = self._account
         started_s = time.perf_counter() - account.wall_s
         while self.step < last_step and not self._stop.is_set():
@@ -183,7 +261,7 @@ class ScribbleSystem:
             account.wall_s = before_s - started_s
             self._record(decision, result, attempts)
             if on_progress is not None:
-                on_progress(account.report(decision, last_step))
+                on_progress(account.report(decision, last_step + steps_ahead))
             account.stages.record += time.perf_counter() - before_s
             account.wall_s = time.perf_counter() - started_s
 
@@ -191,7 +269,8 @@ class ScribbleSystem:
         """Decide, plan, run and measure one control period."""
         account, parts = self._account, self._parts
         started_s = time.perf_counter()
-        self._has_pins |= self.network.apply_requests()
+        if self.network.apply_requests():
+            self._deeds.add("bridges were pinned")
         decision = self._decide()
         decided_s = time.perf_counter()
         steps = min(self.config.controller.period_steps, steps_left)

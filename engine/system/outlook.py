@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,10 @@ from engine.forecast import (
     Forecaster,
     count_lattice_edges,
 )
+from engine.system.visits import Visit
+
+MAX_VISITS: Final = 8
+"""Frequencies that are forecast after a run; between them coherence is interpolated."""
 
 
 @dataclass
@@ -109,15 +114,28 @@ class Outlook:
             text += f"; the floor of {floor:g} is out of reach, see scribble forecast"
         return text if found.is_trusted else f"{text} (not trusted: {found.reason})"
 
+    def withdraw(self, reason: str) -> None:
+        """Forget the forecast, because the network is no longer what it was.
+
+        Args:
+            reason: What has changed.
+        """
+        self._forecaster, self._reason = None, reason
+
     def compare(
-        self, late: LateMeans, bridge_count: int, dt_s: float
+        self,
+        late: LateMeans,
+        bridge_count: int,
+        dt_s: float,
+        visits: Sequence[Visit] = (),
     ) -> dict[str, Any]:
-        """Compare the forecast at the mean frequency with what came.
+        """Compare the forecast, averaged over what was visited, with what came.
 
         Args:
             late: Means over the later part of the run.
             bridge_count: Number of bridges.
             dt_s: Lattice time step [s].
+            visits: Frequencies in use then; the mean frequency if there are none.
 
         Returns:
             The entry `forecast` of `summary.json`.
@@ -126,8 +144,35 @@ class Outlook:
             return _to_entry(None, None, None, None, self._reason)
         hz = late.frequency_hz(bridge_count, dt_s)
         unlimited = self._forecaster.unlimited
-        found = self._forecaster.forecast(hz) if hz > 0.0 else unlimited
+        found = unlimited
+        if hz > 0.0:
+            found = average_forecasts(self._forecaster, visits or [Visit(hz, 1.0)])
         return _to_entry(found, unlimited, hz or None, late.coherence, found.reason)
+
+
+def average_forecasts(
+    forecaster: Forecaster, visits: Sequence[Visit]
+) -> CoherenceForecast:
+    """Average forecasts over visited frequencies; r is far from linear in f.
+
+    Args:
+        forecaster: Knows the network.
+        visits: At least one, the lowest frequency first.
+
+    Returns:
+        The forecast at the highest frequency, with the mean coherence of all, trusted
+        if every forecast is.
+    """
+    visited = np.array([visit.frequency_hz for visit in visits])
+    shares = np.array([visit.share for visit in visits])
+    asked = visited
+    if len(visits) > MAX_VISITS:
+        asked = np.geomspace(visited[0], visited[-1], MAX_VISITS)
+    found = [forecaster.forecast(float(hz)) for hz in asked]
+    values = np.array([each.coherence for each in found])
+    mean = float(shares @ np.interp(np.log(visited), np.log(asked), values))
+    doubt = next((each.reason for each in found if each.reason), "")
+    return replace(found[-1], coherence=mean, is_trusted=not doubt, reason=doubt)
 
 
 def _to_entry(

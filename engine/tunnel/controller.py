@@ -7,6 +7,7 @@ the law needs and hands its answer on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import overload
 
 from engine.bridge import FOLLOW, Network, QuantumBridge
@@ -119,6 +120,7 @@ class TunnelController:
         self._law = ControlLaw(self.config, self.controller_config)
         self._last_s = 0.0
         self._coherence = self.config.min_coherence
+        self._held_hz: float | None = None
         self.decision: Decision | None = None
         """The last decision; None before the first."""
 
@@ -128,6 +130,14 @@ class TunnelController:
         if self.decision is None:
             return self.config.maximum_frequency_hz
         return self.decision.frequency_hz
+
+    def hold(self, frequency_hz: float | None) -> None:
+        """Hold a frequency from the next decision on; the control law rests meanwhile.
+
+        Args:
+            frequency_hz: Frequency to hold [Hz], > 0; None lets the law decide again.
+        """
+        self._held_hz = frequency_hz
 
     def adjust_frequencies(
         self,
@@ -161,10 +171,20 @@ class TunnelController:
             defect_count=defect_count,
         )
         self._last_s = simulated_s
-        self.decision = self._law.decide(seen)
+        self.decision = self._decide(seen)
         if self.network is not None:
             self.network.follow(self.decision.frequency_hz)
         return self.decision
+
+    def _decide(self, seen: Observation) -> Decision:
+        """Ask the law, unless a frequency is held: its state stays as it was."""
+        if self._held_hz is None or self.decision is None:
+            return self._law.decide(seen)
+        return replace(
+            self.decision,
+            frequency_hz=self._held_hz,
+            reason=f"Held at {self._held_hz:.4g} Hz for a measurement.",
+        )
 
     def _affordable_hz(self) -> float:
         """Return what objective and resources permit [Hz], always above 0."""

@@ -16,6 +16,8 @@ STATUS_STYLES: Final = (
     ("failed", "bold red"),
 )
 """Colours from the terminal's own palette."""
+DISTANCE_MEANS: Final = (("forecast", "theory"), ("windows", "measured"))
+"""Sources of the distance to the continuous network, in a word."""
 
 
 def build_summary_table(summary: Mapping[str, Any], folder: str | None) -> Table:
@@ -68,6 +70,8 @@ def _list_facts(
     yield "coherence", _coherence_text(summary["coherence"])
     if summary.get("forecast") is not None:
         yield "forecast", Text(describe_forecast(summary["forecast"]))
+    if "distance_source" in summary["coherence"]:
+        yield "continuous", Text(describe_distance(summary["coherence"]))
     yield "controller", Text(str(summary["controller_state"]))
     average = _frequency(summary["average_frequency_hz"])
     yield "frequency", Text(f"{average} on average")
@@ -87,6 +91,23 @@ def _coherence_text(coherence: Mapping[str, Any]) -> Text:
     return text.append(f", floor {_number(floor)}")
 
 
+def describe_distance(coherence: Mapping[str, Any]) -> str:
+    """Say how far a run lies from the network whose every bridge acts all the time.
+
+    Args:
+        coherence: Entry `coherence` of `summary.json`.
+    """
+    distance, stderr = coherence["distance_to_continuous"], coherence["distance_stderr"]
+    if distance is None or coherence["continuous"] is None:
+        return f"unknown: {coherence['distance_reason']}"
+    doubt = "" if stderr is None else f" +- {stderr:.4f}"
+    means = dict(DISTANCE_MEANS)[coherence["distance_source"]]
+    return (
+        f"r {_number(coherence['continuous'])} with every bridge all the time, "
+        f"{distance:.4f}{doubt} from this run ({means})"
+    )
+
+
 def describe_forecast(forecast: Mapping[str, Any]) -> str:
     """Compare what was expected with what came, in one line.
 
@@ -96,7 +117,8 @@ def describe_forecast(forecast: Mapping[str, Any]) -> str:
     expected, outcome = forecast["coherence"], forecast["outcome"]
     if expected is None:
         return f"none: {forecast['reason']}"
-    text = f"r {_number(expected)} expected at {_frequency(forecast['frequency_hz'])}"
+    mean_hz = _frequency(forecast["frequency_hz"])
+    text = f"r {_number(expected)} expected at {mean_hz} on average"
     if outcome is not None:
         text += f", {_number(outcome)} seen, difference {forecast['difference']:+.3f}"
     doubt = "" if forecast["is_trusted"] else f" (not trusted: {forecast['reason']})"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from experiments.cli import main
-from experiments.views.summary import describe_forecast
+from experiments.views.summary import describe_distance, describe_forecast
 
 Capture = pytest.CaptureFixture[str]
 SMALL = ["lattice.shape=[16,16]", "tunnel.rungs=6"]
@@ -78,6 +78,21 @@ def test_closing_line_compares() -> None:
         "difference": -0.002, "is_trusted": False, "reason": "they slip",
     }  # fmt: skip
     assert describe_forecast(entry) == (
-        "r 0.914 expected at 63.0 Hz, 0.912 seen, difference -0.002 (not trusted: they "
-        "slip)"
+        "r 0.914 expected at 63.0 Hz on average, 0.912 seen, difference -0.002 (not "
+        "trusted: they slip)"
     )
+
+
+def test_closing_line_prices_the_run() -> None:
+    entry = {
+        "continuous": 0.9731, "distance_to_continuous": 0.0659,
+        "distance_stderr": 0.0022, "distance_source": "windows", "distance_reason": "",
+    }  # fmt: skip
+    assert describe_distance(entry) == (
+        "r 0.973 with every bridge all the time, 0.0659 +- 0.0022 from this run "
+        "(measured)"
+    )
+    theory = entry | {"distance_stderr": None, "distance_source": "forecast"}
+    assert "0.0659 from this run (theory)" in describe_distance(theory)
+    unknown = entry | {"distance_to_continuous": None, "distance_reason": "no bridges"}
+    assert describe_distance(unknown) == "unknown: no bridges"

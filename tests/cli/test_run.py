@@ -202,9 +202,10 @@ def test_replay_of_a_shorter_run_stops_where_it_stopped(
     status: str, stage: Stage, folder: Path
 ) -> None:
     stage.endings[0] = status
-    main(["run", "-q", "record.folder=first"])
+    main(["run", "-q", "record.folder=first", "controller.error_windows=3"])
     assert main(["replay", "first", "-q"]) == 0
     assert stage.configs[-1].dynamics.duration_s == 4.0
+    assert stage.configs[-1].controller.error_windows == 0
 
 
 @pytest.mark.parametrize(

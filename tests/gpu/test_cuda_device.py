@@ -8,8 +8,14 @@ import psutil
 import pytest
 
 from engine.backends.cpu import CpuBackend
-from engine.backends.protocol import TABLEAUS, BridgeArrays
+from engine.backends.protocol import TABLEAUS, BridgeArrays, Motion
 from engine.geometry import build_geometry
+from tests.host_cuda.motion_parity import (
+    UNSTEADY,
+    MotionParity,
+    assert_same_moves,
+    build_moving_case,
+)
 from tests.host_cuda.parity import (
     COUPLING_RAD_S,
     DT_S,
@@ -29,8 +35,8 @@ BYTES_PER_NODE_STEP = 12
 """Floor of an Euler step: read phase and detuning, write phase [bytes]."""
 
 
-class TestDevice(CudaParity):
-    """Everything of `CudaParity`, on the device."""
+class TestDevice(CudaParity, MotionParity):
+    """Everything of `CudaParity` and `MotionParity`, on the device."""
 
 
 def test_grids_stride_over_large_lattices(cuda_backend):
@@ -57,6 +63,20 @@ def test_graphs_of_large_lattices(cuda_backend, tableau, slice_steps):
     """Too large for one block, so that periods are captured and repeated."""
     case = build_case("triangular", (300, 517), "mixed")
     assert_same_periods(cuda_backend, case, tableau, slice_steps, turns=7)
+
+
+@pytest.mark.parametrize("slice_steps", [1, 3])
+def test_graphs_of_large_lagged_lattices(cuda_backend, slice_steps):
+    case = build_moving_case(Motion(lag_rad=0.7), "triangular", shape=(300, 517))
+    assert_same_periods(cuda_backend, case, "rk2", slice_steps, turns=7)
+
+
+@pytest.mark.parametrize("name", UNSTEADY)
+def test_motions_of_large_lattices(cuda_backend, name):
+    """More nodes than the device holds threads; sums of many blocks in any order."""
+    tableau = "leapfrog" if UNSTEADY[name].inertia_s else "rk4"
+    case = build_moving_case(UNSTEADY[name], shape=(2048, 1537))
+    assert_same_moves(cuda_backend, case, tableau, (1, 6))
 
 
 @pytest.mark.parametrize("kind", sorted(SHAPES))

@@ -182,6 +182,10 @@ template <>
 struct Code<float> {
     static constexpr const char* text = "f4";
 };
+template <>
+struct Code<double> {
+    static constexpr const char* text = "f8";
+};
 template <class T>
 struct IsPointer {
     static constexpr bool value = false;

@@ -1,4 +1,4 @@
-// The formulas of formulas.cuh over arrays, to be called through ctypes.
+// The formulas of formulas.cuh and noise.cuh over arrays, to be called through ctypes.
 
 #include <stdint.h>
 
@@ -12,6 +12,35 @@ void sine_cosine_all(const uint32_t* angle, int64_t n, float* sine, float* cosin
         const SineCosine pair = sine_cosine(angle[k]);
         sine[k] = pair.sine;
         cosine[k] = pair.cosine;
+    }
+}
+
+void rotate_all(
+    const float* sine, const float* cosine, const float* lag_sine,
+    const float* lag_cosine, int64_t n, float* turned_sine, float* turned_cosine)
+{
+    for (int64_t k = 0; k < n; ++k) {
+        const SineCosine turned =
+            rotate({sine[k], cosine[k]}, {lag_sine[k], lag_cosine[k]});
+        turned_sine[k] = turned.sine;
+        turned_cosine[k] = turned.cosine;
+    }
+}
+
+void log_all(const float* share, int64_t n, float* logarithm)
+{
+    for (int64_t k = 0; k < n; ++k) {
+        logarithm[k] = log_share(share[k]);
+    }
+}
+
+void pair_all(
+    const uint32_t* first, const uint32_t* second, int64_t n, float* cosine, float* sine)
+{
+    for (int64_t k = 0; k < n; ++k) {
+        const SineCosine pair = normal_pair(first[k], second[k]);
+        cosine[k] = pair.cosine;
+        sine[k] = pair.sine;
     }
 }
 
@@ -59,10 +88,14 @@ void philox_all(
     }
 }
 
-uint32_t philox_first(const uint32_t* counter, const uint32_t* key)
+void philox_known(const uint32_t* counter, const uint32_t* key, uint32_t* word)
 {
-    return philox_word4(
+    const Words words = philox_words4(
         counter[0], counter[1], counter[2], counter[3], key[0], key[1]);
+    word[0] = words.x0;
+    word[1] = words.x1;
+    word[2] = words.x2;
+    word[3] = words.x3;
 }
 
 }  // extern "C"

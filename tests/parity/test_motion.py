@@ -80,6 +80,19 @@ def test_lag_and_mean_field(
     assert_near(binary_backend, reference, motion, integrator)
 
 
+def test_mean_field_changes_integrators(
+    binary_backend: Backend, reference: Backend
+) -> None:
+    motion, phases = Motion(is_global=True), []
+    for backend in (reference, binary_backend):
+        state = build_state(backend, motion)
+        for integrator in ("euler", "rk4", "rk2"):
+            backend.move_lattice(state, TABLEAUS[integrator], DT_S, 5)  # type: ignore[attr-defined]
+        phases.append(backend.read_phases(state))
+    bound = grow(6.0 * step_error(state, DT_S), 15, growth=0.6)
+    assert distance_turns(*phases) < bound
+
+
 @pytest.mark.parametrize("integrator", ["euler", "rk4"])
 def test_noise(binary_backend: Backend, reference: Backend, integrator: str) -> None:
     motion = Motion(diffusion_rad2_s=DIFFUSION, noise_key=NOISE_KEY)

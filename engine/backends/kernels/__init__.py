@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from importlib import resources
-from typing import Final
+from typing import Final, NamedTuple
 
 COMPILE_OPTIONS: Final = (
     "--std=c++17",
@@ -21,6 +21,10 @@ COMPILE_OPTIONS: Final = (
 
 KERNELS: Final = {
     "step_lattice": "lattice.cu",
+    "step_mean_field": "mean.cu",
+    "kick_phases": "motion.cu",
+    "drift_phases": "motion.cu",
+    "coast_phases": "motion.cu",
     "run_period": "period.cu",
     "run_tunnel_events": "tunnel.cu",
     "run_matching_events": "matching.cu",
@@ -33,25 +37,46 @@ KERNELS: Final = {
 
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 
-
 SPECIALISED: Final = frozenset({"lattice.cu", "period.cu"})
 """Files that are compiled for one coordination number, so that its loops unroll."""
 
 
-def read_source(name: str, neighbours: int = 0) -> str:
+class Variant(NamedTuple):
+    """What a specialised file is compiled for."""
+
+    neighbours: int = 0
+    """Coordination number; 0 leaves the file's default."""
+    is_lagged: bool = False
+    """Whether neighbours pull with a phase lag."""
+
+    @property
+    def definitions(self) -> str:
+        """Macros that go before the text; none for a file that is not specialised."""
+        lines = []
+        if self.neighbours:
+            lines.append(f"#define SCRIBBLE_NEIGHBOURS {self.neighbours}\n")
+        if self.is_lagged:
+            lines.append("#define SCRIBBLE_LAGGED\n")
+        return "".join(lines)
+
+
+PLAIN: Final = Variant()
+"""A file as it stands."""
+
+
+def read_source(name: str, variant: Variant = PLAIN) -> str:
     """Read a kernel file with its own headers written out, each of them once.
 
     The result needs no include path, so it compiles from a zipped wheel as well.
 
     Args:
         name: File name in this folder, such as ``lattice.cu``.
-        neighbours: Coordination number of a specialised file; 0 leaves its default.
+        variant: What a specialised file is compiled for.
 
     Returns:
         Source text for NVRTC or a C++ compiler.
     """
-    text = _expand(name, set())
-    return f"#define SCRIBBLE_NEIGHBOURS {neighbours}\n{text}" if neighbours else text
+    return variant.definitions + _expand(name, set())
 
 
 def _expand(name: str, seen: set[str]) -> str:

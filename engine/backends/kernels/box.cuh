@@ -75,13 +75,21 @@ SCRIBBLE_INLINE unsigned int find_node(
     return (slab * box.rows + row) * box.columns + column;
 }
 
-// Add up a value over all threads: shuffles within a warp, then one 64-bit atomic.
-// Integers, so the order does not matter. Every thread of the grid must come here.
-SCRIBBLE_INLINE void add_to_total(long long value, unsigned long long* total)
+// Return the sum of a value over a warp in its first thread. Every thread of the warp
+// must come here.
+SCRIBBLE_INLINE long long add_over_warp(long long value)
 {
     for (int reach = warpSize / 2; reach > 0; reach /= 2) {
         value += __shfl_down_sync(0xFFFFFFFFu, value, reach);
     }
+    return value;
+}
+
+// Add up a value over all threads: shuffles within a warp, then one 64-bit atomic.
+// Integers, so the order does not matter. Every thread of the grid must come here.
+SCRIBBLE_INLINE void add_to_total(long long value, unsigned long long* total)
+{
+    value = add_over_warp(value);
     if (threadIdx.x % warpSize == 0 && value != 0) {
         atomicAdd(total, static_cast<unsigned long long>(value));
     }

@@ -86,6 +86,13 @@ struct alignas(8) SineCosine {  // so that both move in one access
     float cosine;
 };
 
+struct Words {  // of one Philox counter
+    unsigned int x0;
+    unsigned int x1;
+    unsigned int x2;
+    unsigned int x3;
+};
+
 struct Decay {
     float kept;  // exp(-2 dose)
     float lost;  // 1 - exp(-2 dose)
@@ -168,6 +175,13 @@ SCRIBBLE_INLINE int round_to_int(float value)
 #endif
 }
 
+// Return sine and cosine of an angle plus the phase lag.
+SCRIBBLE_INLINE SineCosine rotate(const SineCosine& wave, const SineCosine& lag)
+{
+    return {fused(wave.sine, lag.cosine, wave.cosine * lag.sine),
+            fused(wave.cosine, lag.cosine, -(wave.sine * lag.sine))};
+}
+
 // Return dt (nu + K / 2 pi (c S - s C)); coupling is K / 2 pi, sums are S and C.
 SCRIBBLE_INLINE float rate_increment(
     float detuning, const SineCosine& own, const SineCosine& sums, float coupling,
@@ -224,9 +238,9 @@ SCRIBBLE_INLINE PairShift pair_shift(int difference, float dose)
     return {to_binary_increment(turns), s, c};
 }
 
-// Return the first word of Philox4x32-10 at counter (counter0, counter1, counter2,
-// counter3); Salmon et al. 2011, doi:10.1145/2063384.2063405.
-SCRIBBLE_INLINE unsigned int philox_word4(
+// Return the words of Philox4x32-10 at counter (x0, x1, x2, x3); Salmon et al. 2011,
+// doi:10.1145/2063384.2063405.
+SCRIBBLE_INLINE Words philox_words4(
     unsigned int x0, unsigned int x1, unsigned int x2, unsigned int x3,
     unsigned int key0, unsigned int key1)
 {
@@ -242,14 +256,21 @@ SCRIBBLE_INLINE unsigned int philox_word4(
         key0 += PHILOX_W0;
         key1 += PHILOX_W1;
     }
-    return x0;
+    return {x0, x1, x2, x3};
 }
 
-// Return the first word of Philox4x32-10 at counter (counter0, counter1, 0, 0).
+// Return the words of Philox4x32-10 at counter (counter0, counter1, 0, 0).
+SCRIBBLE_INLINE Words philox_words(
+    unsigned int counter0, unsigned int counter1, unsigned int key0, unsigned int key1)
+{
+    return philox_words4(counter0, counter1, 0u, 0u, key0, key1);
+}
+
+// Return the first of these words.
 SCRIBBLE_INLINE unsigned int philox_word(
     unsigned int counter0, unsigned int counter1, unsigned int key0, unsigned int key1)
 {
-    return philox_word4(counter0, counter1, 0u, 0u, key0, key1);
+    return philox_words(counter0, counter1, key0, key1).x0;
 }
 
 }  // namespace scribble

@@ -127,7 +127,7 @@ SCRIBBLE_INLINE void fill_clipped_tile(
 // scheme: feeds, with a zero for the last stage, then weights, shape (2 stages,)
 // codes: offsets as in `unpack_offsets`; tile_* with the halo; halo_*: on either side
 // stages, steps: of the integrator, of this launch
-// coupling: K / 2 pi [1/s]; gain: 2^32 dt [s]
+// coupling: K / 2 pi [1/s]; gain: 2^32 dt [s]; lag_*: of the phase lag, as compiled for
 // is_wide: whether columns, tiles and halos are multiples of 4, for 16-byte accesses
 // out: result, shape (nodes,); does not alias phases
 extern "C" __global__ void __launch_bounds__(THREADS, 2) step_lattice(
@@ -136,8 +136,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) step_lattice(
     unsigned int columns, unsigned int periodic, unsigned long long codes,
     unsigned int tile_slabs, unsigned int tile_rows, unsigned int tile_columns,
     unsigned int halo_slabs, unsigned int halo_rows, unsigned int halo_columns,
-    int stages, int steps, float coupling, float gain, int is_wide,
-    unsigned int* __restrict__ out)
+    int stages, int steps, float coupling, float gain, float lag_sine,
+    float lag_cosine, int is_wide, unsigned int* __restrict__ out)
 {
     extern __shared__ uint4 shared_words[];
     const Box box = {slabs, rows, columns, periodic};
@@ -158,15 +158,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) step_lattice(
     // The farthest neighbour; a level makes as many places invalid at either end.
     const unsigned int margin =
         (halo_slabs ? plane : 0u) + (halo_rows ? tile_columns : 0u) + 1u;
+    const Gains gains = {coupling, gain, {lag_sine, lag_cosine}};
     unsigned int lo = 0u;
     const int levels = stages * steps;
     for (int level = 0; level < levels; ++level) {
         const Stage stage = read_stage(scheme, level % stages, stages);
         lo += margin;
         if (stages == 1) {
-            advance_euler(fields, reach, {coupling, gain}, lo, count - lo);
+            advance_euler(fields, reach, gains, lo, count - lo);
         } else {
-            advance_stage(fields, reach, {coupling, gain}, stage, lo, count - lo);
+            advance_stage(fields, reach, gains, stage, lo, count - lo);
         }
         __syncthreads();
         if (level + 1 < levels) {

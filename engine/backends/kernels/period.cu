@@ -126,12 +126,12 @@ SCRIBBLE_INLINE void step_half(
     const float* scheme, int stages, int slice_steps)
 {
     step_whole(whole, reach, gains, scheme, stages, slice_steps / 2);
-    const Gains half = {gains.coupling, 0.5f * gains.gain};
+    const Gains half = {gains.coupling, 0.5f * gains.gain, gains.lag};
     step_whole(whole, reach, half, scheme, stages, slice_steps % 2);
 }
 
 // ids .. locking_sin, plan, dt, phases, success_total: as in tunnel.cu
-// detunings .. codes, stages, coupling, gain: as in lattice.cu
+// detunings .. codes, stages, coupling .. lag_cosine: as in lattice.cu
 // pad_slabs, pad_rows: 1 along axes that have neighbours, else 0
 // slices, slice_steps, launches: of the period; launches of the plan per slice
 // clocks: cycles in lattice steps and in tunnel events, shape (2,)
@@ -147,7 +147,7 @@ extern "C" __global__ void __launch_bounds__(1024, 1) run_period(
     unsigned int slabs, unsigned int rows, unsigned int columns, unsigned int periodic,
     unsigned long long codes, unsigned int pad_slabs, unsigned int pad_rows, int stages,
     int slices, int slice_steps, unsigned int launches, float coupling, float gain,
-    unsigned long long* __restrict__ clocks)
+    float lag_sine, float lag_cosine, unsigned long long* __restrict__ clocks)
 {
     extern __shared__ uint4 shared_words[];
     const Box box = {slabs, rows, columns, periodic};
@@ -161,7 +161,7 @@ extern "C" __global__ void __launch_bounds__(1024, 1) run_period(
     const Bridges bridges = {
         ids,        sources,  targets,   dose_rates,  thresholds,
         last_ticks, attempts, successes, locking_cos, locking_sin};
-    const Gains gains = {coupling, gain};
+    const Gains gains = {coupling, gain, {lag_sine, lag_cosine}};
     const long long start = clock64();
     long long tunnel = 0;
     long long count = 0;

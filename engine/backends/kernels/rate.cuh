@@ -3,13 +3,21 @@
 //
 //   increment = gain (nu + K/2pi (c S - s C)),  gain = 2^32 dt     [binary angle]
 //   S, C: sums of sine and cosine over the neighbours, in offset order
+//   s, c: of the own phase, plus the phase lag where the source is compiled for one
 //
 // A missing neighbour counts as sine = cosine = 0, as on the CPU: adding zero changes
-// no bit. Bytes per node: 8 (z + 1) read from shared memory. Operations: 2 z + 5 flops.
+// no bit. Bytes per node: 8 (z + 1) read from shared memory. Operations: 2 z + 5 flops,
+// 4 more for a lag.
 
 #include "box.cuh"
 
 namespace scribble {
+
+#if defined(SCRIBBLE_LAGGED)
+constexpr bool IS_LAGGED = true;
+#else
+constexpr bool IS_LAGGED = false;
+#endif
 
 // A detuning with these bits (a NaN that no arithmetic makes) marks a place outside an
 // open boundary.
@@ -37,10 +45,11 @@ SCRIBBLE_INLINE Reach<Z> unpack_offsets(unsigned long long codes, int plane, int
     return reach;
 }
 
-// coupling: K / 2 pi [1/s]; gain: 2^32 dt [s]
+// coupling: K / 2 pi [1/s]; gain: 2^32 dt [s]; lag: read only if IS_LAGGED
 struct Gains {
     float coupling;
     float gain;
+    SineCosine lag;
 };
 
 SCRIBBLE_INLINE SineCosine read_wave(const SineCosine* own, int bytes)
@@ -60,7 +69,8 @@ SCRIBBLE_INLINE float find_increment(
         const SineCosine term = read_wave(own, reach.bytes[o]);
         sum = {sum.sine + term.sine, sum.cosine + term.cosine};
     }
-    return rate_increment(detuning, *own, sum, gains.coupling, gains.gain);
+    const SineCosine turned = IS_LAGGED ? rotate(*own, gains.lag) : *own;
+    return rate_increment(detuning, turned, sum, gains.coupling, gains.gain);
 }
 
 // One row of a Runge-Kutta scheme in which each stage starts from the last.

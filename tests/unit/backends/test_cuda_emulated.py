@@ -16,9 +16,10 @@ from engine.backends.cuda_clock import SAMPLED_STEPS
 from engine.backends.cuda_device import import_cupy
 from engine.backends.cuda_stepping import CudaStepping
 from engine.backends.cuda_tiles import MOST_STEPS, plan_tiles, split_steps
+from engine.backends.kernels import read_source
 from engine.backends.matching import Matching, SuccessLaw
-from engine.backends.protocol import TABLEAUS
-from engine.bridge import MatchingNetwork
+from engine.backends.protocol import TABLEAUS, Motion
+from engine.bridge import BridgeNetwork, MatchingNetwork, build_matchings
 from engine.config import BridgesConfig, LatticeConfig, TunnelConfig
 from engine.crystal import CrystalLattice
 from engine.errors import BackendUnavailableError, ConfigError, ResourceError
@@ -35,6 +36,7 @@ from tests.host_cuda.emulated_cupy import (
     EmulatedGraph,
     EmulatedStream,
 )
+from tests.host_cuda.motion_parity import UNSTEADY, MotionParity, build_moving_case
 from tests.host_cuda.parity import (
     BOUNDARIES,
     DT_S,
@@ -47,6 +49,12 @@ from tests.host_cuda.parity import (
     build_period,
     run_periods,
 )
+
+FIRST_LINES = {
+    name: read_source(name).splitlines()[0]
+    for name in ("lattice.cu", "period.cu", "mean.cu", "motion.cu")
+}
+"""What tells a source by its text."""
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +79,8 @@ def cuda_backend(emulated_cupy):
     return CudaBackend()
 
 
-class TestHostEmulation(CudaParity):
-    """Everything of `CudaParity`, on the host."""
+class TestHostEmulation(CudaParity, MotionParity):
+    """Everything of `CudaParity` and `MotionParity`, on the host."""
 
 
 @pytest.fixture
@@ -97,6 +105,13 @@ def test_many_tiles(tiny_backend, kind, boundary, tableau):
     )
 
 
+@pytest.mark.parametrize("kind", ["chain", "fcc"])
+def test_many_lagged_tiles(tiny_backend, kind):
+    case = build_moving_case(Motion(lag_rad=0.7), kind)
+    assert_same_steps(tiny_backend, case, "euler", (1, 3))
+    assert_same_steps(tiny_backend, case, "rk2", (1,))
+
+
 @pytest.mark.parametrize("steps", range(1, MOST_STEPS + 1))
 def test_steps_per_launch(tiny_backend, monkeypatch, steps):
     """Whatever the plan would choose, each number of steps gives the same bits."""
@@ -105,7 +120,7 @@ def test_steps_per_launch(tiny_backend, monkeypatch, steps):
         parts = split_steps(count, steps)
         return tuple(plan_tiles(shape, part, limits) for part in parts)
 
-    monkeypatch.setattr("engine.backends.cuda_stepping.plan_steps", plan)
+    monkeypatch.setattr("engine.backends.cuda_motion.plan_steps", plan)
     for shape in ((40, 52), (37, 41)):
         case = build_case("square", shape, "mixed")
         assert_same_steps(tiny_backend, case, "euler", (steps, 2 * steps + 1))
@@ -119,6 +134,28 @@ def test_each_source_is_compiled_once(emulated_cupy):
         assert backend.device == DEVICE_NAME
         backend.build_lattice(*build_case("square", (4, 4), "open"))
     assert len(emulated_cupy.sources) == len(set(emulated_cupy.sources)) == 5
+
+
+@pytest.mark.parametrize(
+    ("motion", "sources"),
+    [
+        (Motion(), {"lattice.cu", "period.cu"}),
+        (Motion(lag_rad=0.1), {"lattice.cu", "period.cu"}),
+        (Motion(is_global=True), {"mean.cu"}),
+        (Motion(inertia_s=1.0), {"lattice.cu", "period.cu", "motion.cu"}),
+        (Motion(0.1, True, 0.0, 1.0), {"mean.cu", "motion.cu"}),
+    ],
+)
+def test_a_lattice_loads_what_it_needs(emulated_cupy, motion, sources):
+    backend = CudaBackend()
+    before = len(emulated_cupy.sources)
+    backend.build_lattice(*build_case("square", (4, 4), "open"), motion)
+    loaded = emulated_cupy.sources[before:]
+    assert {name for name in FIRST_LINES if FIRST_LINES[name] in "".join(loaded)} == (
+        sources
+    )
+    lagged = [text for text in loaded if text.count("#define SCRIBBLE_LAGGED\n")]
+    assert len(lagged) == (2 if motion.lag_rad and not motion.is_global else 0)
 
 
 def test_unknown_device_is_a_config_error(emulated_cupy):
@@ -166,6 +203,16 @@ def test_memory_shortage_says_how_much_and_what_to_shrink(emulated_cupy):
         backend.build_bridges(build_bridges(1000))
     with pytest.raises(ResourceError, match=r"20000 bytes.*Lower bridges\.per_node"):
         backend.build_matchings(Matching(1000, 2, 0, SuccessLaw(0.0, 1.0, 1.0)))
+
+
+def test_shortage_for_stages_names_a_cheaper_integrator(emulated_cupy):
+    backend = CudaBackend()
+    case = build_moving_case(Motion(is_global=True), shape=(10, 100))
+    lattice = backend.build_lattice(*case)
+    emulated_cupy.limit_bytes = emulated_cupy.used_bytes + 3000
+    with pytest.raises(ResourceError, match=r"4000 bytes.*integrator=euler"):
+        backend.step_lattice(lattice, TABLEAUS["rk4"], 1e-3)
+    backend.step_lattice(lattice, TABLEAUS["euler"], 1e-3)
 
 
 @pytest.mark.parametrize("steps", [1, SAMPLED_STEPS, 40, 200])
@@ -243,6 +290,67 @@ def test_graphs_give_the_same_bits(graph_backend, tableau, slice_steps):
     case = build_case("square", (20, 28), "mixed")
     assert_same_periods(graph_backend, case, tableau, slice_steps, turns=7)
     assert EmulatedGraph.launched - before >= 4
+
+
+@pytest.mark.parametrize("slice_steps", [1, 3])
+def test_lagged_lattices_are_captured(graph_backend, slice_steps):
+    before = EmulatedGraph.launched
+    case = build_moving_case(Motion(lag_rad=-2.1), shape=(20, 28))
+    assert_same_periods(graph_backend, case, "rk2", slice_steps, turns=5)
+    assert EmulatedGraph.launched - before >= 3
+
+
+def test_a_graph_is_not_repeated_for_another_lag(graph_backend):
+    case = build_moving_case(Motion(lag_rad=0.7), shape=(8, 8))
+    found = []
+    for backend in (graph_backend, CpuBackend()):
+        lattice, bridges = backend.build_lattice(*case), build_bridges(64)
+        bridges = backend.build_bridges(bridges)
+        period = build_period(bridges.ids.size, 3, 4)
+        for lag in (0.7, 0.7, 0.7, 0.7, -0.7, -0.7, -0.7):
+            lattice.motion = Motion(lag_rad=lag)
+            backend.advance(lattice, bridges, period)
+        found.append(backend.read_phases(lattice))
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("fixture", ["cuda_backend", "graph_backend"])
+@pytest.mark.parametrize("name", UNSTEADY)
+def test_unsteady_lattices_take_plain_launches(request, fixture, name):
+    """Never a graph, whose kicks would repeat; still, the host waits once."""
+    backend = request.getfixturevalue(fixture)
+    launched = EmulatedGraph.launched
+    lattice = backend.build_lattice(*build_moving_case(UNSTEADY[name], shape=(8, 8)))
+    bridges = backend.build_bridges(build_bridges(64))
+    for turn in range(3):
+        before = EmulatedStream.waits
+        backend.advance(
+            lattice, bridges, build_period(bridges.ids.size, 3, 8, turn=turn)
+        )
+        assert EmulatedStream.waits == before + 1
+    assert EmulatedGraph.launched == launched
+
+
+@pytest.mark.parametrize("fixture", ["cuda_backend", "graph_backend"])
+def test_living_networks_change_as_on_the_cpu(request, fixture):
+    """A graph holds the coupling that it was captured with: another needs another."""
+    case = build_case("square", (16, 16), "mixed")
+    edges = build_matchings(256, BridgesConfig(per_node=3), seed=4)
+    digests = []
+    for backend in (request.getfixturevalue(fixture), CpuBackend()):
+        lattice = backend.build_lattice(*case)
+        network = BridgeNetwork(edges, np.full(len(edges), 0.8), backend)
+        schedule = TunnelSchedule(network, DT_S, seed=3)
+        network.follow(0.2 / DT_S)
+        for factor in (1.0, 2.0, 0.5):
+            lattice.coupling_turns = factor * case[3] / (2.0 * np.pi)
+            network.scale_strengths(factor)
+            for _ in range(4):
+                period, _ = schedule.plan_period(8, TABLEAUS["euler"])
+                backend.advance(lattice, network.arrays, period)
+        state = [backend.read_phases(lattice), *network.read_state()]
+        digests.append(digest_state(state))
+    assert digests[0] == digests[1]
 
 
 def test_a_baked_tick_would_be_seen(graph_backend, monkeypatch):

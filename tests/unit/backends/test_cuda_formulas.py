@@ -1,4 +1,4 @@
-"""formulas.cuh, compiled for the host, gives the bits of formulas.py."""
+"""formulas.cuh and noise.cuh, compiled for the host, give the bits of their twins."""
 
 import ctypes
 import re
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from engine.backends import formulas
+from engine.backends import formulas, noise
 from engine.backends.cpu_observables import FIXED_POINT
 from engine.backends.kernels import read_source
 from tests.host_cuda.compiler import build_library
@@ -29,6 +29,26 @@ EDGE_ANGLES = np.array(
 def sine_cosine_all(angle, sine, cosine):
     for k in range(angle.size):
         sine[k], cosine[k] = formulas.sine_cosine(angle[k])
+
+
+@njit
+def rotate_all(sine, cosine, lag_sine, lag_cosine, turned_sine, turned_cosine):
+    for k in range(sine.size):
+        turned_sine[k], turned_cosine[k] = formulas.rotate(
+            sine[k], cosine[k], lag_cosine[k], lag_sine[k]
+        )
+
+
+@njit
+def log_all(share, logarithm):
+    for k in range(share.size):
+        logarithm[k] = noise.log_share(share[k])
+
+
+@njit
+def pair_all(first, second, cosine, sine):
+    for k in range(first.size):
+        cosine[k], sine[k] = noise.normal_pair(first[k], second[k])
 
 
 @njit
@@ -63,7 +83,7 @@ def philox_all(counter0, counter1, key0, key1, word):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    source = read_source("formulas.cuh") + '#include "formulas_host.h"\n'
+    source = read_source("noise.cuh") + '#include "formulas_host.h"\n'
     return build_library(source, tmp_path_factory.mktemp("formulas"), "formulas")
 
 
@@ -82,12 +102,14 @@ def assert_same_bits(library, kernel, inputs, dtypes):
 
 def test_constants_are_the_same_floats():
     pairs = re.findall(
-        r"constexpr float (\w+) = (-?[\d.e-]+)f;", read_source("box.cuh")
+        r"constexpr float (\w+) = (-?[\d.e-]+)f;", read_source("noise.cuh")
     )
     for name, text in pairs:
-        twin = FIXED_POINT if name == "FIXED_POINT" else getattr(formulas, name)
+        home = formulas if hasattr(formulas, name) else noise
+        twin = FIXED_POINT if name == "FIXED_POINT" else getattr(home, name)
         assert np.float32(text) == twin, name
-    assert {name for name, _ in pairs} >= {"S4", "C4", "A8", "E5", "TWO_LOG2_E", "TINY"}
+    names = {name for name, _ in pairs}
+    assert names >= {"S4", "C4", "A8", "E5", "TWO_LOG2_E", "TINY", "L8", "LN_2"}
 
 
 def test_sine_cosine(library):
@@ -95,6 +117,32 @@ def test_sine_cosine(library):
     angles = np.concatenate([angles, EDGE_ANGLES])
     dtypes = (np.float32, np.float32)
     assert_same_bits(library, sine_cosine_all, [angles], dtypes)
+
+
+def test_turning_by_a_lag(library):
+    rng = np.random.default_rng(2)
+    values = rng.uniform(-1.0, 1.0, (4, 10_000)).astype(np.float32)
+    edges = np.array([0.0, -0.0, 1.0, -1.0], np.float32)
+    edges = [axis.ravel() for axis in np.meshgrid(edges, edges, edges, edges)]
+    inputs = [np.concatenate(pair) for pair in zip(edges, values, strict=True)]
+    assert_same_bits(library, rotate_all, inputs, (np.float32, np.float32))
+
+
+def test_logarithm(library):
+    shares = np.geomspace(2.0**-33, 1.0, 200_001).astype(np.float32)
+    near_one = 1.0 - np.arange(2000, dtype=np.float32) * np.float32(2.0**-24)
+    shares = np.concatenate([shares, near_one, 2.0 ** -np.arange(34.0)])
+    inputs = [np.minimum(shares, 1.0).astype(np.float32)]
+    assert_same_bits(library, log_all, inputs, (np.float32,))
+
+
+def test_normal_pair(library):
+    rng = np.random.default_rng(4)
+    words = rng.integers(0, 2**32, (2, 100_000), dtype=np.uint32)
+    few = np.array([0, 1, 127, 2**31, U32_MAX - 128, U32_MAX], np.uint32)
+    edges = [axis.ravel() for axis in np.meshgrid(few, EDGE_ANGLES)]
+    inputs = [np.concatenate(pair) for pair in zip(edges, words, strict=True)]
+    assert_same_bits(library, pair_all, inputs, (np.float32, np.float32))
 
 
 def test_rounding_breaks_ties_to_even(library):
@@ -168,20 +216,23 @@ def test_philox(library):
 
 
 @pytest.mark.parametrize(
-    ("counter", "key", "word"),
+    ("counter", "key", "words"),
     [
         # Known answers of Random123 1.14, kat_vectors, philox4x32 10.
-        ([0] * 4, [0] * 2, 0x6627E8D5),
-        ([U32_MAX] * 4, [U32_MAX] * 2, 0x408F276D),
+        ([0] * 4, [0] * 2, [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
+        (
+            [U32_MAX] * 4,
+            [U32_MAX] * 2,
+            [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD],
+        ),
         (
             [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
             [0xA4093822, 0x299F31D0],
-            0xD16CFE09,
+            [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
         ),
     ],
 )
-def test_philox_known_answers(library, counter, key, word):
-    arrays = [np.array(words, np.uint32) for words in (counter, key)]
-    library.philox_first.restype = ctypes.c_uint32
-    pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in arrays]
-    assert library.philox_first(*pointers) == word
+def test_philox_known_answers(library, counter, key, words):
+    arrays = [np.array(numbers, np.uint32) for numbers in (counter, key, [0] * 4)]
+    library.philox_known(*(array.ctypes.data_as(ctypes.c_void_p) for array in arrays))
+    assert arrays[2].tolist() == words

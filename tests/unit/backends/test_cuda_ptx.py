@@ -7,7 +7,9 @@ import pytest
 from engine.backends.kernels import (
     COMPILE_OPTIONS,
     KERNELS,
+    PLAIN,
     SPECIALISED,
+    Variant,
     read_source,
 )
 from tests.host_cuda.nvrtc import compile_ptx
@@ -17,17 +19,24 @@ CUPY_OPTION = "--device-as-default-execution-space"
 """What `cupy.cuda.compiler.compile_using_nvrtc` adds to the options of a back end."""
 SOURCES = sorted(set(KERNELS.values()))
 COORDINATIONS = (2, 4, 6, 8, 12)
-VARIANTS = [
-    (source, neighbours)
-    for source in SOURCES
-    for neighbours in (COORDINATIONS if source in SPECIALISED else (0,))
+LAGGED = (4, 12)
+"""Coordinations that are compiled for a phase lag too: a lag knows of no neighbour."""
+VARIANTS = [(source, PLAIN) for source in SOURCES if source not in SPECIALISED]
+VARIANTS += [
+    (source, Variant(neighbours, is_lagged))
+    for source in sorted(SPECIALISED)
+    for is_lagged, coordinations in ((False, COORDINATIONS), (True, LAGGED))
+    for neighbours in coordinations
 ]
+DOUBLES = {"mean.cu"}
+"""Files that take a mean in double, by operations of one rounding each."""
 # Contraction, flushed subnormals and approximate units all change bits. A plain
 # `mul.f32` may be contracted later by ptxas; `mul.rn.f32` may not.
 FORBIDDEN = re.compile(
     r"\b(?:fma\.\S+|mad\.\S*f32|\S+\.ftz\S*|\S+\.approx\S*|\S+\.full\S*"
-    r"|(?:add|sub|mul|div)\.f32|\S+\.f64)"
+    r"|(?:add|sub|mul|div)\.f(?:32|64))"
 )
+DOUBLE = re.compile(r"\b\S+\.f64\b")
 # Takes the written fused operations away: what is left is what a compiler contracted.
 UNFUSED = "#define SCRIBBLE_FUSED(a, b, c) ((a) * (b) + (c))\n"
 
@@ -37,25 +46,37 @@ def architecture(request):
     return request.param
 
 
-@pytest.mark.parametrize(("source", "neighbours"), VARIANTS)
-def test_ptx_is_plain_ieee(source, neighbours, architecture):
+@pytest.mark.parametrize(("source", "variant"), VARIANTS)
+def test_ptx_is_plain_ieee(source, variant, architecture):
     options = (*COMPILE_OPTIONS, f"-arch={architecture}", CUPY_OPTION)
-    ptx = compile_ptx(UNFUSED + read_source(source, neighbours), source, options)
+    ptx = compile_ptx(UNFUSED + read_source(source, variant), source, options)
     entries = set(re.findall(r"\.visible \.entry (\w+)\(", ptx))
     assert entries == {name for name, file in KERNELS.items() if file == source}
     assert f".target {architecture}" in ptx
     assert "mul.rn.f32" in ptx
     assert FORBIDDEN.findall(ptx) == []
+    assert bool(DOUBLE.search(ptx)) == (source in DOUBLES)
     # Registers are counted on: no kernel may spill them to memory by arrays.
     assert ".local " not in ptx
 
 
-@pytest.mark.parametrize("source", ["lattice.cu", "tunnel.cu"])
+@pytest.mark.parametrize("source", ["lattice.cu", "mean.cu", "motion.cu", "tunnel.cu"])
 def test_written_fused_operations_stay(source):
     ptx = compile_ptx(
         read_source(source), source, (*COMPILE_OPTIONS, "-arch=sm_90", CUPY_OPTION)
     )
     assert set(FORBIDDEN.findall(ptx)) == {"fma.rn.f32"}
+
+
+def test_a_lag_costs_only_where_it_is_compiled_for():
+    options = (*COMPILE_OPTIONS, "-arch=sm_90")
+    counts = [
+        compile_ptx(read_source("lattice.cu", variant), "lattice.cu", options).count(
+            "fma.rn.f32"
+        )
+        for variant in (PLAIN, Variant(4), Variant(4, is_lagged=True))
+    ]
+    assert counts[0] == counts[1] < counts[2]
 
 
 def test_contraction_and_flushing_would_be_seen():

@@ -137,3 +137,18 @@ def test_active_tunnels_are_views(reference: Backend) -> None:
 def test_probability_is_that_of_the_network(reference: Backend) -> None:
     controller = TunnelController(build_monitor(0.0), network=build_network(reference))
     assert controller.calculate_probability() == pytest.approx(0.75)
+
+
+def test_held_frequency_comes_before_the_law() -> None:
+    with ResourceMonitor(source=SyntheticSource(LoadConfig(kind="synthetic"))) as own:
+        controller = TunnelController(own)
+        before = controller.adjust_frequencies(coherence=0.9)
+        controller.hold(50.0)
+        held = controller.adjust_frequencies(coherence=0.2, simulated_s=0.01)
+        assert (held.frequency_hz, controller.frequency_hz) == (50.0, 50.0)
+        assert (held.state, held.required_hz) == (before.state, before.required_hz)
+        assert held.reason == "Held at 50 Hz for a measurement."
+        controller.hold(None)
+        after = controller.adjust_frequencies(coherence=0.9, simulated_s=0.02)
+    # The law never saw the 0.2, which would have raised what it asks for.
+    assert after.frequency_hz == before.frequency_hz

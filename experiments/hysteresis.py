@@ -1,0 +1,387 @@
+"""Hysteresis: coherence against a coupling that rises and falls, its state kept.
+
+One system lives through the whole sweep. At each value it settles, then its order
+parameter is averaged; where both ways differ, the network remembers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from engine.config import RunConfig
+from engine.errors import ConfigError, RecordError
+from experiments import outcome
+from experiments.overrides import compose_run_config
+
+if TYPE_CHECKING:
+    from engine.system import ScribbleSystem
+
+COUPLING: Final = "lattice.coupling_rad_s"
+STRENGTH: Final = "bridges.strength_rad_s"
+PARAMETERS: Final = (COUPLING, STRENGTH)
+"""Keys that a living network can change [rad/s]."""
+SYMBOLS: Final = types.MappingProxyType({COUPLING: "K", STRENGTH: "kappa"})
+"""What a parameter is called in tables."""
+LEAST_JUMP: Final = 0.1
+"""Smallest change of r between two points that is called a jump [-]."""
+UP, DOWN = "up", "down"
+POINT_COLUMNS: Final = types.MappingProxyType(
+    {
+        "direction": "string",
+        "value_rad_s": "float64",
+        "coherence": "float64",
+        "coherence_deviation": "float64",
+    }
+)
+"""One row of `hysteresis.parquet` per point, in the order of the sweep."""
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What is swept, how finely and how slowly."""
+
+    parameter: str = COUPLING
+    """One of `PARAMETERS`."""
+    low_rad_s: float = 0.0
+    """Where the sweep starts and ends [rad/s], >= 0."""
+    high_rad_s: float = 432.0
+    """Where it turns round [rad/s], above the start."""
+    point_count: int = 21
+    """Points of each way [-], >= 2."""
+    settle_s: float = 0.5
+    """Simulated time at each point before r is measured [s], > 0."""
+    measure_s: float = 0.25
+    """Simulated time over which r is averaged [s], > 0."""
+
+    @property
+    def values(self) -> list[float]:
+        """The points of the way up [rad/s]."""
+        steps = np.linspace(self.low_rad_s, self.high_rad_s, self.point_count)
+        return [float(value) for value in steps]
+
+    def validate(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ConfigError: A value is unknown or out of range.
+        """
+        if self.parameter not in PARAMETERS:
+            raise ConfigError(
+                f"--parameter is {self.parameter!r}; it must be one of "
+                f"{', '.join(PARAMETERS)}."
+            )
+        for option, value in (
+            ("--settle", self.settle_s),
+            ("--measure", self.measure_s),
+        ):
+            if not 0.0 < value < math.inf:
+                raise ConfigError(f"{option} is {value:g} s; it must be above 0.")
+        if self.point_count < 2:
+            raise ConfigError(f"--points is {self.point_count}; it must be at least 2.")
+        if not 0.0 <= self.low_rad_s < self.high_rad_s < math.inf:
+            raise ConfigError(
+                f"--from is {self.low_rad_s:g} and --to {self.high_rad_s:g} rad/s; the "
+                "sweep goes up first, so --to must be above --from, and --from not "
+                "below 0."
+            )
+        if self.parameter == STRENGTH and not self.low_rad_s:
+            raise ConfigError(
+                f"--from is 0, but {STRENGTH} is scaled while the network lives and "
+                "must stay above 0; start at a small strength."
+            )
+
+    def apply(self, config: RunConfig) -> RunConfig:
+        """Return the configuration with the parameter at its start.
+
+        Args:
+            config: Any run configuration.
+
+        Raises:
+            ConfigError: The configuration has no bridges whose strength could change.
+        """
+        if self.parameter == STRENGTH and config.bridges.kind == "none":
+            raise ConfigError(
+                f"--parameter is {STRENGTH}, but bridges=none; choose other bridges."
+            )
+        group, key = self.parameter.split(".")
+        changed = replace(getattr(config, group), **{key: self.low_rad_s})
+        return replace(config, **{group: changed})
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one value of the parameter came to."""
+
+    direction: str
+    """up or down."""
+    value_rad_s: float
+    """The parameter [rad/s]."""
+    coherence: float
+    """Mean order parameter r [-]."""
+    coherence_deviation: float
+    """Standard deviation of r while it was averaged [-]."""
+
+
+@dataclass(frozen=True)
+class Jump:
+    """Where coherence changes most between two points of one way."""
+
+    value_rad_s: float
+    """Middle of both points [rad/s]."""
+    before: float
+    """r before the jump [-]."""
+    after: float
+    """r after it [-]."""
+
+
+@dataclass(frozen=True)
+class HysteresisLoop:
+    """A finished sweep."""
+
+    plan: SweepPlan
+    """What was swept."""
+    points: tuple[Point, ...]
+    """In the order of the sweep."""
+
+    def select(self, direction: str) -> list[Point]:
+        """Return the points of one way, by rising parameter.
+
+        Args:
+            direction: up or down.
+        """
+        points = [point for point in self.points if point.direction == direction]
+        return sorted(points, key=lambda point: point.value_rad_s)
+
+    @property
+    def area_rad_s(self) -> float:
+        """Integral of r on the way down minus r on the way up [rad/s]."""
+        up, down = self.select(UP), self.select(DOWN)
+        gaps = [b.coherence - a.coherence for a, b in zip(up, down, strict=True)]
+        return float(np.trapezoid(gaps, [point.value_rad_s for point in up]))
+
+    def find_jump(self, direction: str) -> Jump | None:
+        """Find the largest rise of the way up, or the largest fall of the way down.
+
+        Args:
+            direction: up or down.
+
+        Returns:
+            The jump; None if r changes by less than `LEAST_JUMP` anywhere.
+        """
+        points = self.select(direction)
+        rises = np.diff([point.coherence for point in points])
+        place = int(np.argmax(rises))
+        if rises[place] < LEAST_JUMP:
+            return None
+        low, high = points[place], points[place + 1]
+        first, last = (low, high) if direction == UP else (high, low)
+        middle = 0.5 * (low.value_rad_s + high.value_rad_s)
+        return Jump(middle, first.coherence, last.coherence)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain figures, ready for JSON."""
+        jumps = {way: self.find_jump(way) for way in (UP, DOWN)}
+        return {
+            "plan": asdict(self.plan),
+            "area_rad_s": self.area_rad_s,
+            "jumps": {way: jump and asdict(jump) for way, jump in jumps.items()},
+            "points": [asdict(point) for point in self.points],
+        }
+
+
+def check_plan(system: ScribbleSystem, plan: SweepPlan) -> None:
+    """Check that a system can be taken all the way up.
+
+    Args:
+        system: What is to be swept.
+        plan: The sweep.
+
+    Raises:
+        ConfigError: The strongest coupling is too strong for the time step.
+    """
+    if plan.parameter == COUPLING:
+        system.lattice.check_time_step(system.config.dynamics.dt_s, plan.high_rad_s)
+
+
+def sweep_system(
+    system: ScribbleSystem, plan: SweepPlan, on_point: Callable[[Point], None]
+) -> HysteresisLoop:
+    """Take a living system up and down.
+
+    Args:
+        system: Built with the parameter at the start of the plan.
+        plan: What to sweep.
+        on_point: Called after every point.
+
+    Returns:
+        The loop.
+
+    Raises:
+        ConfigError: A value does not suit the time step; see `check_plan`.
+    """
+    is_coupling = plan.parameter == COUPLING
+    adjust = system.adjust_coupling if is_coupling else system.adjust_strength
+    points = []
+    ways = [(UP, value) for value in plan.values]
+    ways += [(DOWN, value) for value in reversed(plan.values)]
+    for direction, value_rad_s in ways:
+        adjust(value_rad_s)
+        system.advance(plan.settle_s)
+        values: list[float] = []
+        system.advance(plan.measure_s, lambda at: values.append(at.coherence))  # noqa: B023
+        mean, deviation = float(np.mean(values)), float(np.std(values))
+        points.append(Point(direction, value_rad_s, mean, deviation))
+        on_point(points[-1])
+    return HysteresisLoop(plan, tuple(points))
+
+
+def run_hysteresis(
+    overrides: Sequence[str],
+    plan: SweepPlan,
+    *,
+    folder: Path | None = None,
+    is_json: bool = False,
+) -> int:
+    """Sweep a configuration, print the table and write the folder.
+
+    Args:
+        overrides: Words as typed; the controller is `fixed` unless they choose one.
+        plan: What to sweep.
+        folder: Where to write; a new dated folder by default.
+        is_json: Print the figures as JSON instead of the table.
+
+    Returns:
+        Exit code.
+
+    Raises:
+        EngineError: The plan, the configuration, the machine or the folder does not
+            allow the sweep.
+    """
+    from engine.recording import check_folder
+    from experiments.run import RUNS_FOLDER, build_system, find_free_folder
+
+    plan.validate()
+    config = plan.apply(compose_run_config(["controller=fixed", *overrides]))
+    record = replace(config.record, folder=None, forecast=False)
+    config = replace(config, record=record)
+    chosen = folder or find_free_folder(Path(RUNS_FOLDER))
+    check_folder(chosen, overwrite=False)
+    show = _be_silent if is_json else _write_point
+    with build_system(config) as system:
+        check_plan(system, plan)
+        if not is_json:
+            _write_head(plan)
+        with _claim_folder(chosen):
+            loop = sweep_system(system, plan, show)
+            machine = (system.backend.name, system.backend.device)
+            names = write_folder(chosen, config, loop, machine)
+    if is_json:
+        sys.stdout.write(f"{json.dumps(loop.to_dict(), indent=2)}\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in list_findings(loop)))
+        sys.stdout.write(f"folder: {chosen} ({', '.join(names)})\n")
+        if not any(name.endswith(".svg") for name in names):
+            sys.stdout.write(
+                "no pictures, for Matplotlib is not installed; run: pip install "
+                '"scribble-engine[report]"\n'
+            )
+    return outcome.DONE
+
+
+@contextmanager
+def _claim_folder(folder: Path) -> Iterator[None]:
+    """Make the folder; leave none behind if nothing is written into it.
+
+    Raises:
+        RecordError: It cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise RecordError(
+            f"--folder {folder} cannot be written ({error.strerror or error}); choose "
+            "another folder."
+        ) from error
+    finally:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _be_silent(point: Point) -> None:
+    """Show nothing of a point."""
+
+
+def _write_head(plan: SweepPlan) -> None:
+    symbol = SYMBOLS[plan.parameter]
+    sys.stdout.write(f"way   {symbol:>5} [rad/s]      r  deviation\n")
+
+
+def _write_point(point: Point) -> None:
+    bar = "#" * round(40 * point.coherence)
+    sys.stdout.write(
+        f"{point.direction:4}  {point.value_rad_s:13.6g}  {point.coherence:.3f}  "
+        f"{point.coherence_deviation:9.4f}  {bar}\n"
+    )
+    sys.stdout.flush()
+
+
+def list_findings(loop: HysteresisLoop) -> list[str]:
+    """Say in lines what a sweep has found.
+
+    Args:
+        loop: The finished sweep.
+    """
+    lines = [f"area of the loop: {loop.area_rad_s:.4g} rad/s (r down minus r up)"]
+    for way in (UP, DOWN):
+        jump = loop.find_jump(way)
+        lines.append(
+            f"jump {way}: none"
+            if jump is None
+            else f"jump {way}: at {jump.value_rad_s:.4g} rad/s, r {jump.before:.3f} to "
+            f"{jump.after:.3f}"
+        )
+    return lines
+
+
+def write_folder(
+    folder: Path, config: RunConfig, loop: HysteresisLoop, machine: tuple[str, str]
+) -> list[str]:
+    """Write configuration, figures and, where Matplotlib is there, both pictures.
+
+    Args:
+        folder: Folder that exists.
+        config: Configuration at the start of the sweep.
+        loop: The finished sweep.
+        machine: Name and device of the back end.
+
+    Returns:
+        Names of the files.
+    """
+    from engine.recording import describe_environment, to_yaml
+    from engine.recording.folder import TableWriter
+    from experiments import hysteresis_picture
+
+    texts = {
+        "config.yaml": to_yaml(asdict(config)),
+        "environment.json": json.dumps(describe_environment(*machine), indent=2) + "\n",
+        "hysteresis.json": json.dumps(loop.to_dict(), indent=2) + "\n",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    table = TableWriter(folder / "hysteresis.parquet", POINT_COLUMNS)
+    for point in loop.points:
+        table.add(asdict(point))
+    table.close()
+    pictures = hysteresis_picture.draw_pictures(folder, loop)
+    return [*texts, "hysteresis.parquet", *pictures]

@@ -1,0 +1,89 @@
+"""`scribble hysteresis`: its folder, its table, its refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pyarrow import parquet
+
+from experiments import hysteresis_picture
+from experiments.cli import main
+
+Capture = pytest.CaptureFixture[str]
+SMALL = [
+    "hysteresis", "lattice.shape=[8,8]", "backend=cpu", "--from", "10", "--to", "200",
+    "--points", "3", "--settle", "0.01", "--measure", "0.02",
+]  # fmt: skip
+
+
+def test_folder_holds_figures_and_pictures(folder: Path, capsys: Capture) -> None:
+    assert main([*SMALL, "--folder", "sweep"]) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[0] for line in out.splitlines()[1:7]] == ["up"] * 3 + [
+        "down"
+    ] * 3
+    assert "area of the loop:" in out
+    names = {path.name for path in (folder / "sweep").iterdir()}
+    assert names == {
+        "config.yaml", "environment.json", "hysteresis.json", "hysteresis.parquet",
+        "hysteresis-light.svg", "hysteresis-dark.svg",
+    }  # fmt: skip
+    found = json.loads((folder / "sweep" / "hysteresis.json").read_text("utf-8"))
+    rows = parquet.read_table(folder / "sweep" / "hysteresis.parquet").to_pylist()
+    assert found["points"] == rows
+    assert [row["value_rad_s"] for row in rows] == [10, 105, 200, 200, 105, 10]
+    assert "coupling_rad_s: 10.0" in (folder / "sweep/config.yaml").read_text("utf-8")
+
+
+def test_json_is_all_that_is_printed(folder: Path, capsys: Capture) -> None:
+    words = ["--parameter", "bridges.strength_rad_s", "--folder", "sweep", "--json"]
+    assert main([*SMALL, *words]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["plan"]["parameter"] == "bridges.strength_rad_s"
+    assert len(found["points"]) == 6
+
+
+def test_same_sweep_gives_the_same_figures(folder: Path, capsys: Capture) -> None:
+    texts = []
+    for name in ("first", "second"):
+        assert main([*SMALL, "--folder", name, "--json"]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+
+
+def test_without_matplotlib_the_figures_are_written(
+    folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hysteresis_picture, "draw_pictures", lambda *_: [])
+    assert main([*SMALL, "--folder", "sweep"]) == 0
+    assert 'pip install "scribble-engine[report]"' in capsys.readouterr().out
+    assert (folder / "sweep" / "hysteresis.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--points", "1"], "--points is 1; it must be at least 2."),
+        (["--to", "5"], "--to must be above --from"),
+        (["--to", "1e9"], "too long for the largest detuning"),
+        (["--parameter", "lattice.shape"], "--parameter is 'lattice.shape'"),
+        (["--folder", "taken"], "exists and is not empty"),
+        (["--folder", "taken/file"], "is a file"),
+        (["latice=chain"], "latice is not a configuration key"),
+    ],
+)
+def test_bad_input_leaves_nothing_behind(
+    folder: Path, capsys: Capture, words: list[str], sentence: str
+) -> None:
+    (folder / "taken").mkdir()
+    (folder / "taken" / "file").write_text("mine", encoding="utf-8")
+    assert main([*SMALL, *words]) == 2
+    assert sentence in capsys.readouterr().err
+    assert {path.name for path in folder.rglob("*")} == {"taken", "file"}
+
+
+def test_from_and_to_are_needed(capsys: Capture) -> None:
+    assert main(["hysteresis"]) == 2
+    assert "required: --from, --to" in capsys.readouterr().err
