@@ -40,10 +40,11 @@ def render_page(document: Document) -> str:
     Raises:
         MissingPackageError: Jinja2 is not installed.
     """
-    from markupsafe import Markup
+    template = _load_template()
+    from markupsafe import Markup  # Jinja2's own
 
     plots = document.plots
-    return _load_template().render(
+    return template.render(
         document=document,
         version=__version__,
         style=Markup(_read_asset(STYLE)),

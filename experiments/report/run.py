@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -25,6 +26,7 @@ OWN_KEYS: Final = (
 )  # fmt: skip
 """Entries of the summary that the report shows by itself; others become a table."""
 RECORD_GROUP: Final = "record."
+_PLAIN_TEXT: Final = re.compile(r"[A-Za-z_./][\w./-]*")
 
 
 def build_run_document(record: RunRecord) -> Document:
@@ -72,6 +74,7 @@ def describe_run(record: RunRecord) -> list[str]:
     )
     if final is not None and mean is not None:
         lines.append(f"Coherence r ended at {final:.3f} and was {mean:.3f} on average.")
+    lines += _describe_distance(record)
     saved, hz = (
         record.number("events_saved_factor"),
         record.number("average_frequency_hz"),
@@ -83,13 +86,26 @@ def describe_run(record: RunRecord) -> list[str]:
         )
     states, times = record.series.get("state"), record.series.get("simulated_s")
     if states is not None and times is not None and record.number("bridges"):
-        shares = [
-            f"{name} {share:.1%}" for name, share in list_shares(states.tolist(), times)
-        ]
-        lines += [f"Controller: {', '.join(shares)} of the time."] if shares else []
+        shares = list_shares(states.tolist(), times)
+        told = ", ".join(f"{name} {share:.1%}" for name, share in shares)
+        lines += [f"Controller: {told} of the time."] if shares else []
     joules = record.number("energy_joules")
     lines += [] if joules is None else [f"The GPU took {joules:.4g} J."]
     return [*lines, *list_notes(record)]
+
+
+def _describe_distance(record: RunRecord) -> list[str]:
+    """Say how far the run lies from the network whose every bridge acts always."""
+    distance = record.number("coherence", "distance_to_continuous")
+    continuous = record.number("coherence", "continuous")
+    if distance is None or continuous is None:
+        return []
+    stderr = record.number("coherence", "distance_stderr")
+    doubt = "" if stderr is None else f" ± {stderr:.4f}"
+    return [
+        f"With every bridge acting all the time r would be {continuous:.3f}, "
+        f"{distance:.4f}{doubt} from this run."
+    ]
 
 
 def _describe_size(record: RunRecord) -> str:
@@ -131,6 +147,21 @@ def format_setting(value: Any) -> str:
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def format_override(value: Any) -> str:
+    """Write a setting in the grammar of overrides, quoted where it must be.
+
+    Args:
+        value: A plain value, or a list of these.
+    """
+    if isinstance(value, list):
+        return f"[{','.join(map(format_override, value))}]"
+    text = format_setting(value)
+    if not isinstance(value, str) or _PLAIN_TEXT.fullmatch(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def build_question(record: RunRecord) -> Section:
@@ -230,7 +261,7 @@ def build_reproduction(record: RunRecord) -> Section:
         record: What the folder holds.
     """
     words = [
-        f"{key}={format_setting(value)}"
+        f"{key}={format_override(value)}"
         for key, (value, _) in list_changes(record.config).items()
     ]
     run = shlex.join(["scribble", "run", *words])

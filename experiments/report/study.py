@@ -176,6 +176,11 @@ def _take(entry: Any, key: str, kind: type[Part]) -> Part:
     return value
 
 
+def _take_optional(entry: Any, key: str) -> list[Any]:
+    """Return a list that an entry may leave out."""
+    return _take(entry, key, list) if entry.get(key) is not None else []
+
+
 def _take_choice(entry: Any, key: str, allowed: Sequence[str]) -> str:
     """Return one of some words, the first where none is given."""
     value = entry.get(key, allowed[0]) if isinstance(entry, Mapping) else None
@@ -226,11 +231,12 @@ def _read_rows(
     entry: Any, folder: Path
 ) -> tuple[tuple[str, ...], list[tuple[Cell, ...]]]:
     """Read the rows of a table from a Parquet file."""
-    path, problems = _find_file(entry, folder), []  # type: tuple[Path, list[str]]
+    problems: list[str] = []
+    path = _find_file(entry, folder)
     found = read_columns(path, problems)
     if problems:
         raise _EntryError(problems[0].rstrip("."))
-    wanted = entry.get("columns") or list(found)
+    wanted = _take_optional(entry, "columns") or list(found)
     missing = [str(name) for name in wanted if name not in found]
     if missing:
         raise _EntryError(f"{path.name} has no column {', '.join(missing)}")
@@ -276,7 +282,7 @@ def _build_plot(entry: Any) -> Plot | HeatMap:
         raise _EntryError("series is empty")
     rules = tuple(
         Rule(_need_number(rule, "y"), _take(rule, "label", str))
-        for rule in entry.get("rules") or ()
+        for rule in _take_optional(entry, "rules")
     )
     bands = tuple(
         Band(
@@ -284,7 +290,7 @@ def _build_plot(entry: Any) -> Plot | HeatMap:
             _need_number(band, "end"),
             _take(band, "label", str),
         )
-        for band in entry.get("bands") or ()
+        for band in _take_optional(entry, "bands")
     )
     return Plot(title, x, y, series, rules, bands, caption)
 
@@ -299,7 +305,7 @@ def _need_number(entry: Any, key: str) -> float:
 def _build_series(entry: Any, x_axis: Axis, y_axis: Axis) -> Series:
     name, style = _take(entry, "name", str), _take_choice(entry, "style", STYLES)
     x, y = _take(entry, "x", list), _take(entry, "y", list)
-    hover = entry.get("hover") or []
+    hover = _take_optional(entry, "hover")
     if len(x) != len(y) or len(hover) not in (0, len(x)):
         raise _EntryError(f"x, y and hover of {name} differ in length")
     places = _take_cells(x)

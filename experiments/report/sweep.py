@@ -18,7 +18,7 @@ from experiments.report.document import (
 )
 from experiments.report.jobs import Job, SweepRecord
 from experiments.report.records import UNFINISHED, flatten
-from experiments.report.run import format_setting, list_changes
+from experiments.report.run import format_override, format_setting, list_changes
 from experiments.report.sweep_plots import (
     COHERENCE,
     FREQUENCY,
@@ -216,5 +216,5 @@ def _list_words(job: Job) -> list[str]:
     words = []
     for key, value in job.overrides.items():
         sign = "+" if key == "experiment" else ""
-        words.append(f"{sign}{key}={format_setting(value)}")
+        words.append(f"{sign}{key}={format_override(value)}")
     return words
