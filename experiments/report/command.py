@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from experiments.report.document import Table
 
 OPTION: Final = "--to"
+LEAST_WIDTH: Final = 12
+"""Characters of a column that are kept together on the terminal."""
 RUN, SWEEP, STUDY = "run", "sweep", "study"
 
 
@@ -196,8 +198,10 @@ def _build_text_table(table: Table) -> RichTable:
     drawn = RichTable(
         title=Text(table.title), title_justify="left", box=None, padding=(0, 2, 0, 0)
     )
-    for column in table.columns:
-        drawn.add_column(Text(column), overflow="fold")
+    for index, column in enumerate(table.columns):
+        widest = max((len(format_cell(row[index])) for row in table.rows), default=0)
+        least = min(widest, LEAST_WIDTH)
+        drawn.add_column(Text(column), overflow="fold", min_width=least)
     for row in table.rows:
         drawn.add_row(*(Text(format_cell(cell)) for cell in row))
     return drawn

@@ -40,6 +40,11 @@ FIGURES: Final = (
     ("energy [J]", ("energy_joules",)),
 )
 """Figures of two runs that are laid side by side."""
+RATIOS: Final = (
+    ("tunnelled at", "average_frequency_hz", "Hz"),
+    ("took", "wall_seconds", "s"),
+)
+"""Verb, figure and unit of what is told as a ratio."""
 OVERLAID: Final = (
     ("Coherence", "coherence", "coherence [-]", "linear"),
     ("Tunnel frequency", "frequency_hz", "frequency [Hz]", "log"),
@@ -118,7 +123,7 @@ def _describe_settings(settings: Mapping[str, tuple[Any, Any]]) -> str:
 
 
 def _describe_gap(first: RunRecord, second: RunRecord) -> list[str]:
-    """Say how mean coherence, frequency and speed differ."""
+    """Say how mean coherence, frequency and wall time differ."""
     lines = []
     one, other = (run.number("coherence", "mean") for run in (first, second))
     if one is not None and other is not None:
@@ -126,18 +131,16 @@ def _describe_gap(first: RunRecord, second: RunRecord) -> list[str]:
             f"r was {one:.3f} on average in A and {other:.3f} in B: a difference of "
             f"{other - one:+.3f}."
         )
-    for name, path in (
-        ("tunnelled", "average_frequency_hz"),
-        ("took", "wall_seconds"),
-    ):
+    for verb, path, unit in RATIOS:
         one, other = first.number(path), second.number(path)
-        if one and other:
-            unit = "Hz" if name == "tunnelled" else "s"
-            at = "at " if name == "tunnelled" else ""
-            lines.append(
-                f"A {name} {at}{one:.4g} {unit}, B {at}{other:.4g} {unit}: "
-                f"{other / one:.3g} times as much."
-            )
+        if not one or not other:
+            continue
+        told = f"{one:.4g} {unit}", f"{other:.4g} {unit}"
+        if told[0] == told[1]:
+            lines.append(f"Both {verb} {told[0]}.")
+        else:
+            times = f"{other / one:.3g} times as much"
+            lines.append(f"A {verb} {told[0]}, B {told[1]}: {times}.")
     return lines
 
 
@@ -305,6 +308,8 @@ def _describe_pairs(pairs: list[tuple[Job, Job]]) -> list[str]:
     if not gaps:
         return []
     mean, most = sum(gaps) / len(gaps), max(gaps, key=abs)
+    if most == 0.0:
+        return ["r is the same in every pair."]
     return [f"r in B differs by {mean:+.3f} on average, by {most:+.3f} at most."]
 
 
