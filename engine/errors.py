@@ -34,6 +34,10 @@ class RecordError(EngineError, OSError):
     """A run folder, a trace or an input file cannot be used."""
 
 
+class ForecastError(EngineError, ValueError):
+    """A run is beyond what can be forecast, though it can be run."""
+
+
 def unknown_choice(key: str, got: object, allowed: Iterable[str]) -> ConfigError:
     """Build the error for an unknown choice, the nearest allowed name first.
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.config import RunConfig
-from engine.errors import ResourceError
+from engine.errors import ForecastError, ResourceError
 from experiments import outcome
 from experiments.overrides import compose_run_config
 from experiments.wording import format_bytes, format_count, format_frequency
@@ -32,17 +32,21 @@ class Report:
 
     config: RunConfig
     """The run."""
-    ladder: LadderForecast
-    """Coherence and cost by rung."""
+    ladder: LadderForecast | None
+    """Coherence and cost by rung; None where the theory does not know the network."""
     fixed: CoherenceForecast | None
     """Likewise at the fixed frequency, where one is configured."""
     memory: MemoryEstimate
     """What the run would take."""
     cure: Cure | None
     """What would bring the floor into reach; None where it is."""
+    obstacle: str = ""
+    """Why no coherence is forecast; empty where it is."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain figures, ready for JSON."""
+        if self.ladder is None:
+            return {"memory": asdict(self.memory), "verdict": describe_verdict(self)}
         return {
             **self.ladder.to_dict(),
             "fixed": self.fixed and asdict(self.fixed),
@@ -60,22 +64,24 @@ def show_forecast(overrides: Sequence[str], *, is_json: bool = False) -> int:
         is_json: As JSON, for programs.
 
     Returns:
-        Exit code.
+        Exit code; that of a failure where no coherence can be forecast.
 
     Raises:
         EngineError: The configuration is not allowed, or too large to forecast.
     """
     report = build_report(compose_run_config(overrides))
+    code = outcome.DONE if report.ladder else outcome.FAILED
     if is_json:
         sys.stdout.write(f"{json.dumps(report.to_dict(), indent=2)}\n")
-        return outcome.DONE
+        return code
     from experiments.views.terminal import open_console
 
     console = open_console()
-    console.print(build_rung_table(report))
+    if report.ladder:
+        console.print(build_rung_table(report, report.ladder))
     for line in list_lines(report):
         console.print(line, soft_wrap=True)
-    return outcome.DONE
+    return code
 
 
 def build_report(config: RunConfig) -> Report:
@@ -87,11 +93,22 @@ def build_report(config: RunConfig) -> Report:
     Raises:
         EngineError: An input cannot be used, or the network is too large.
     """
-    from engine.forecast import build_forecaster, estimate_memory, find_cure
+    from engine.forecast import (
+        build_forecaster,
+        estimate_memory,
+        find_cure,
+        find_obstacle,
+    )
 
-    _check_size(config)
     name = "cpu" if config.backend.name == "auto" else config.backend.name
-    forecaster = build_forecaster(config)
+    memory = estimate_memory(config, name)
+    if obstacle := find_obstacle(config):
+        return Report(config, None, None, memory, None, f"{obstacle}.")
+    _check_size(config)
+    try:
+        forecaster = build_forecaster(config)
+    except ForecastError as error:
+        return Report(config, None, None, memory, None, str(error))
     ladder = forecaster.forecast_ladder()
     is_fixed = config.controller.objective == "fixed"
     hz = config.controller.fixed_frequency_hz
@@ -99,7 +116,7 @@ def build_report(config: RunConfig) -> Report:
         config=config,
         ladder=ladder,
         fixed=forecaster.forecast(hz) if is_fixed else None,
-        memory=estimate_memory(config, name),
+        memory=memory,
         cure=None if ladder.is_reachable else find_cure(config),
     )
 
@@ -120,11 +137,12 @@ def _check_size(config: RunConfig) -> None:
         )
 
 
-def build_rung_table(report: Report) -> Table:
+def build_rung_table(report: Report, ladder: LadderForecast) -> Table:
     """Lay the ladder out, the cheapest rung that holds the floor marked.
 
     Args:
         report: The forecast.
+        ladder: Its ladder.
     """
     from rich.table import Table
     from rich.text import Text
@@ -134,7 +152,6 @@ def build_rung_table(report: Report) -> Table:
         table.add_column(justify=justify, no_wrap=True)
     table.add_column()
     table.add_row("frequency", "r", "events/s", "wall s/s", "", style="dim")
-    ladder = report.ladder
     fixed = [report.fixed] if report.fixed else []
     for row in (ladder.unlimited, *fixed, *ladder.rungs):
         is_cheapest = row == ladder.cheapest
@@ -166,9 +183,9 @@ def list_lines(report: Report) -> list[str]:
         report: The forecast.
     """
     lines = [describe_verdict(report)]
-    reasons = {
-        row.reason: row for row in (report.ladder.unlimited, *report.ladder.rungs)
-    }
+    ladder = report.ladder
+    rows = (ladder.unlimited, *ladder.rungs) if ladder else ()
+    reasons = {row.reason: row for row in rows}
     doubtful = [row for reason, row in reasons.items() if reason]
     if doubtful:
         first = max(doubtful, key=lambda row: row.frequency_hz or math.inf)
@@ -182,7 +199,8 @@ def list_lines(report: Report) -> list[str]:
     )
     if report.memory.device_bytes:
         lines[-1] += f", {format_bytes(report.memory.device_bytes)} on the GPU"
-    lines.append("wall s/s: wall time per simulated second on two cores, roughly")
+    if ladder:
+        lines.append("wall s/s: wall time per simulated second on two cores, roughly")
     return lines
 
 
@@ -192,7 +210,10 @@ def describe_verdict(report: Report) -> str:
     Args:
         report: The forecast.
     """
-    floor, cheapest = report.ladder.floor, report.ladder.cheapest
+    ladder = report.ladder
+    if ladder is None:
+        return f"No coherence is forecast: {report.obstacle}"
+    floor, cheapest = ladder.floor, ladder.cheapest
     if cheapest is not None and cheapest.frequency_hz is not None:
         saved = 1.0 / (report.config.dynamics.dt_s * cheapest.frequency_hz)
         return (
@@ -200,22 +221,22 @@ def describe_verdict(report: Report) -> str:
             f"the floor of {floor:g}: r {cheapest.coherence:.3f}, {saved:.3g} times "
             "fewer events than every bridge in every step."
         )
-    best = report.ladder.rungs[0] if report.ladder.rungs else report.ladder.unlimited
-    if report.ladder.is_reachable:
+    best = ladder.rungs[0] if ladder.rungs else ladder.unlimited
+    if ladder.is_reachable:
         return f"Without bridges r is {best.coherence:.3f}; the floor is {floor:g}."
     return (
         f"The floor of {floor:g} is out of reach: r is at most {best.coherence:.3f}. "
-        f"{_describe_cure(report)}"
+        f"{_describe_cure(report, ladder)}"
     )
 
 
-def _describe_cure(report: Report) -> str:
+def _describe_cure(report: Report, ladder: LadderForecast) -> str:
     cure, options = report.cure, []
     if cure is not None and cure.coupling_rad_s is not None:
         options.append(f"lattice.coupling_rad_s={cure.coupling_rad_s:g}")
     if cure is not None and cure.per_node is not None:
         options.append(f"bridges.per_node={cure.per_node}")
-    if not options and not report.ladder.rungs:
+    if not options and not ladder.rungs:
         return "Bridges would help: bridges=matchings."
     if not options:
         return (

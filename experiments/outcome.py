@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NoReturn
 
-from engine.errors import EngineError, NumericalError, RecordError
+from engine.errors import EngineError, ForecastError, NumericalError, RecordError
 
 DONE: Final = 0
 """The command did what was asked."""
@@ -132,7 +132,7 @@ def code_of_error(error: BaseException) -> int:
     """
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
-    if isinstance(error, (NumericalError, MissingPackageError)):
+    if isinstance(error, (NumericalError, ForecastError, MissingPackageError)):
         return FAILED
     return BAD_INPUT if isinstance(error, EngineError) else FAILED
 

@@ -21,8 +21,8 @@ from engine.backends.cpu_pass import Pass, build_scratch, plan_pass, tableau_arr
 from engine.backends.cpu_tunnel import run_tunnel_events
 from engine.backends.formulas import TURN_F
 from engine.backends.layout import box_arguments, build_loops, build_units
-from engine.backends.matching import Matching
-from engine.backends.motion import find_kick_turns, find_relaxation
+from engine.backends.matching import DIRECTED_FLAG, Matching
+from engine.backends.motion import find_kick_turns, find_push, find_relaxation
 from engine.backends.protocol import (
     FOLLOWING,
     STATE_TYPES,
@@ -39,6 +39,8 @@ from engine.constants import TURN
 from engine.errors import ConfigError
 from engine.geometry import Geometry
 
+NO_PUSH = (np.empty(0, np.float32), np.float32(0.0))
+"""Velocities and push where oscillators have no inertia."""
 ROUNDING_CORES = 0.3
 """A core that is idle but for this share counts as idle."""
 
@@ -72,7 +74,15 @@ def _take_formula(bridges: MatchingArrays) -> tuple[Any, ...]:
     """Return what decides ends and success, as the kernels take it."""
     matching = bridges.matching
     bits = (np.uint32(matching.high_bits), np.uint32(matching.low_bits))
-    return (bridges.keys, *bits, *matching.law.words)
+    flag = np.uint32(DIRECTED_FLAG * matching.is_directed)
+    return (bridges.keys, *bits, *matching.law.words, flag)
+
+
+def _take_field(lattice: LatticeState) -> tuple[Any, ...]:
+    """Return what events move, as the kernels take it."""
+    if lattice.velocities is None:
+        return (lattice.phases, *NO_PUSH)
+    return (lattice.phases, lattice.velocities, find_push(lattice.motion))
 
 
 def _find_gains(lattice: LatticeState, dt_s: float) -> tuple[np.float32, ...]:
@@ -310,7 +320,7 @@ class CpuBackend(BinaryBackend):
         """
         numba.set_num_threads(self.threads)
         self._successes += run_tunnel_events(
-            lattice.phases,
+            _take_field(lattice),
             bridges.columns,
             segments,
             np.uint32(tick),
@@ -330,7 +340,7 @@ class CpuBackend(BinaryBackend):
         """Let the bridges in `segments`, whose ends are computed, attempt likewise."""
         numba.set_num_threads(self.threads)
         self._successes += run_matching_events(
-            lattice.phases,
+            _take_field(lattice),
             lattice.detunings,
             (*_take_formula(bridges), *bridges.state_columns),
             segments,

@@ -14,6 +14,7 @@ from numba import njit, prange
 from engine.backends.cpu_tunnel import (
     EVENT_BLOCK,
     PARALLEL_EVENTS,
+    address_field,
     address_five,
     attempt_events,
     move_five,
@@ -72,7 +73,7 @@ def compute_block(detunings, formula, lo, hi, words, reals):
 
     The slots lie in one layer. Returns views in the order of `BridgeArrays`.
     """
-    keys, high_bits, low_bits, per_linewidth, max_probability, full_rate = formula
+    keys, high_bits, low_bits, per_linewidth, max_probability, full_rate, flag = formula
     layout = (high_bits, low_bits)
     node_count = detunings.size
     layer = lo // (node_count // 2)
@@ -94,30 +95,33 @@ def compute_block(detunings, formula, lo, hi, words, reals):
             gaps[k], per_linewidth, max_probability, full_rate
         )
         ids[k] = U32(lo + k)
+    if flag:
+        for k in range(count):
+            source[k] = U32(source[k] | flag)
     return ids, source, target, rates, thresholds
 
 
 @njit(cache=True)
-def run_matching_span(phases, detunings, bridges, lo, hi, tick, dt, key):
+def run_matching_span(field, detunings, bridges, lo, hi, tick, dt, key):
     """Run a contiguous span of slots block by block; return the successes."""
-    formula = bridges[:6]
+    formula = bridges[:7]
     work = np.empty(EVENT_BLOCK, np.int32)
     words = np.empty((5, ENDS_PER_BLOCK), U32)
     reals = np.empty((2, EVENT_BLOCK), F)
-    angles = phases.ctypes.data
-    state = address_five(bridges[6:], lo)
+    moved = address_field(field)
+    state = address_five(bridges[7:], lo)
     successes = I64(0)
     for start in range(lo, hi, EVENT_BLOCK):
         count = min(EVENT_BLOCK, hi - start)
         block = compute_block(detunings, formula, start, start + count, words, reals)
         ends = address_five(block, 0)
-        successes += attempt_events(angles, ends, state, count, tick, dt, key, work)
+        successes += attempt_events(moved, ends, state, count, tick, dt, key, work)
         state = move_five(state, count)
     return successes
 
 
 @njit(parallel=True, cache=True)
-def run_matching_events(phases, detunings, bridges, segments, tick, dt, key, threads):
+def run_matching_events(field, detunings, bridges, segments, tick, dt, key, threads):
     """Run every due bridge of one step, layer after layer; ends are computed.
 
     Bytes per event: 20 read and 20 written on the bridge side, two phases gathered and
@@ -125,11 +129,12 @@ def run_matching_events(phases, detunings, bridges, segments, tick, dt, key, thr
     networks of eight rounds and one division.
 
     Args:
-        phases: Phases, uint32, shape (nodes,), updated in place.
+        field: Phases, velocities and push, as in `run_tunnel_events`.
         detunings: Natural frequency minus frame [Hz], float32, shape (nodes,).
         bridges: Round keys, bits of the high and the low half of a Feistel word, the
-            three numbers of the success law, then the columns that change. All flat:
-            Numba takes no tuple of tuples into a parallel loop.
+            three numbers of the success law, what is added to the sources of directed
+            bridges, then the columns that change. All flat: Numba takes no tuple of
+            tuples into a parallel loop.
         segments: Contiguous slots [lo, hi) that are due, int64, shape (m, 2);
             each lies in one layer.
         tick: Number of this tunnel step, counted from 1.
@@ -144,15 +149,13 @@ def run_matching_events(phases, detunings, bridges, segments, tick, dt, key, thr
     for row in range(segments.shape[0]):
         lo, hi = segments[row, 0], segments[row, 1]
         if hi - lo < PARALLEL_EVENTS or threads == 1:
-            count += run_matching_span(
-                phases, detunings, bridges, lo, hi, tick, dt, key
-            )
+            count += run_matching_span(field, detunings, bridges, lo, hi, tick, dt, key)
         else:
             for part in prange(threads):
                 start = lo + part * (hi - lo) // threads
                 stop = lo + (part + 1) * (hi - lo) // threads
                 count += run_matching_span(
-                    phases, detunings, bridges, start, stop, tick, dt, key
+                    field, detunings, bridges, start, stop, tick, dt, key
                 )
     return count
 
@@ -177,7 +180,7 @@ def sum_thresholds(detunings, formula):
 
     Args:
         detunings: Natural frequency minus frame [Hz], float32, shape (nodes,).
-        formula: The first six entries of `bridges` in `run_matching_events`.
+        formula: The first seven entries of `bridges` in `run_matching_events`.
 
     Returns:
         Sum [2^-32 of a probability], uint64.

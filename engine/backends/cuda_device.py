@@ -217,7 +217,8 @@ class CudaDevice:
         Args:
             kernel: Name of a loaded kernel.
             shape: Blocks and threads per block.
-            arguments: Device arrays and NumPy scalars of the kernel's types.
+            arguments: Device arrays and NumPy scalars of the kernel's types; a uint64
+                of 0 is the null pointer.
             variant: What it was loaded for.
             shared_bytes: Dynamic shared memory of a block.
         """

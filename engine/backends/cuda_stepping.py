@@ -33,6 +33,7 @@ from engine.backends.cuda_plan import (
     round_capacity,
 )
 from engine.backends.cuda_tiles import WHOLE_THREADS, find_whole_bytes
+from engine.backends.motion import find_push
 from engine.backends.protocol import (
     BridgeArrays,
     Bridges,
@@ -48,7 +49,15 @@ def take_formula(lattice: LatticeState, bridges: MatchingArrays) -> tuple[Any, .
     matching = bridges.matching
     layout = (matching.node_count, matching.high_bits, matching.low_bits)
     words = (np.uint32(number) for number in layout)
-    return (bridges.keys, lattice.detunings, *words, *matching.law.words)
+    is_directed = np.uint32(matching.is_directed)
+    return (bridges.keys, lattice.detunings, *words, *matching.law.words, is_directed)
+
+
+def take_movable(lattice: LatticeState) -> tuple[Any, ...]:
+    """Return what events move, for a launch; a null pointer without inertia."""
+    velocities = lattice.velocities
+    pushed = np.uint64(0) if velocities is None else velocities
+    return (lattice.phases, pushed, find_push(lattice.motion))
 
 
 def list_stops(
@@ -280,7 +289,7 @@ class CudaStepping(CudaMotion):
     ) -> None:
         """Ask for one launch of events; `place` is its number and its ticks."""
         numbers = (*(np.uint32(word) for word in place), np.float32(period.dt_s))
-        outputs = (lattice.phases, self._success_total)
+        outputs = (*take_movable(lattice), self._success_total)
         arguments = (*bridges.columns, self._plan_words, *numbers, *outputs)
         self._device.launch("run_tunnel_events", grid, arguments)
 
@@ -328,7 +337,8 @@ class CudaStepping(CudaMotion):
         seed, stream = (np.uint32(word) for word in period.key)
         scalars = (np.uint32(tick), np.float32(period.dt_s), seed, stream)
         formula = take_formula(lattice, bridges)
-        outputs = (lattice.phases, *bridges.state_columns, self._success_total)
+        state = (*bridges.state_columns, self._success_total)
+        outputs = (*take_movable(lattice), *state)
         with self._device.working():
             for lo, hi in segments.tolist():
                 if lo < hi:

@@ -78,6 +78,7 @@ E0, E1, E2, E3, E4, E5 = (
 TWO_LOG2_E = F(2.0 * 1.4426950408889634)
 MAX_EXPONENT = F(126.0)
 ONE = F(1.0)
+SIGN_BIT = I32(-(2**31))
 QUARTER_TURN_F = F(0.25)
 TINY = F(1e-30)
 
@@ -221,6 +222,19 @@ def pair_shift(difference, dose):
     turns = QUARTER_TURN_F - turns if up > right else turns
     turns = turns if s >= F(0.0) else -turns
     return to_binary_increment(turns), s, c
+
+
+@njit(inline="always")
+def split_rate(rate):
+    """Return half a turn where a signed dose rate repels, else 0, and its size.
+
+    A negative dose is a positive one of a gap that is half a turn away, for
+    tan(d/2) -> exp(2 h) tan(d/2) is the attraction of d + pi. Half a turn is the top
+    bit of a binary angle, the sign that of a float.
+    """
+    bits = F(rate).view(np.int32)
+    turn = I32(bits & SIGN_BIT)
+    return turn, I32(bits ^ turn).view(np.float32)
 
 
 @njit(inline="always")

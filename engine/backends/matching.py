@@ -23,6 +23,9 @@ import numpy.typing as npt
 
 from engine.backends.philox import Stream, draw_words
 
+DIRECTED_FLAG = 2**31
+"""Top bit of a source in the columns of bridges, free for node ids are below 2^31."""
+
 U32Array = npt.NDArray[np.uint32]
 F32Array = npt.NDArray[np.float32]
 
@@ -56,7 +59,8 @@ class SuccessLaw:
     max_probability: float
     """p_max [-], in (0, 1]."""
     full_rate_rad_s: float
-    """kappa / p_max, the dose rate at zero detuning [rad/s]."""
+    """kappa / p_max, the dose rate at zero detuning [rad/s]: negative where bridges
+    repel, half of it where they are directed."""
 
     @cached_property
     def words(self) -> tuple[np.float32, np.float32, np.float32]:
@@ -100,6 +104,8 @@ class Matching:
     """First key word, in [0, 2^32)."""
     law: SuccessLaw
     """Dose and success of every bridge."""
+    is_directed: bool = False
+    """Whether only the target of a bridge moves."""
 
     @property
     def layer_size(self) -> int:

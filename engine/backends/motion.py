@@ -13,6 +13,9 @@ D (1 - exp(-2 dt/m)) / m of the exact process.
 
 Either takes the rate from a plain lattice step: `spare` holds the phases before it.
 
+Tunnel events push velocities by shift / m instead of moving phases: the phase has moved
+by the shift once the push has faded, as it would have moved at once without inertia.
+
 References:
     Bussi and Parrinello 2007, doi:10.1103/PhysRevE.75.056707 (splittings of the
     Langevin equation).
@@ -24,7 +27,10 @@ import math
 from abc import abstractmethod
 from typing import NamedTuple
 
+import numpy as np
+
 from engine.backends.protocol import Backend, LatticeState, Motion, Tableau
+from engine.constants import TURN
 
 TWO_PI = 2.0 * math.pi
 
@@ -65,6 +71,14 @@ def find_kick_turns(motion: Motion, dt_s: float) -> float:
         dt_s: Time step [s].
     """
     return math.sqrt(2.0 * motion.diffusion_rad2_s * dt_s) / TWO_PI
+
+
+def find_push(motion: Motion) -> np.float32:
+    """Return the change of velocity per unit of an event's shift [Hz]; 0: it moves.
+
+    A shift is a binary angle, 2^-32 turn a unit.
+    """
+    return np.float32(1.0 / (TURN * motion.inertia_s) if motion.inertia_s else 0.0)
 
 
 class MovingBackend(Backend):

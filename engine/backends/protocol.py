@@ -112,11 +112,12 @@ class BridgeArrays:
     ids: Array
     """Stable bridge id, uint32."""
     sources: Array
-    """First end, uint32 node id."""
+    """First end, uint32 node id; plus `DIRECTED_FLAG` where it stays in an event."""
     targets: Array
     """Second end, uint32 node id."""
     dose_rates: Array
-    """kappa / P [rad/s], float32."""
+    """kappa / P [rad/s], float32, its sign bit set where the bridge repels; half of
+    that where it is directed, for the target then moves by twice the shift."""
     thresholds: Array
     """An attempt succeeds if its random word is at most this, uint32."""
     last_ticks: Array

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.backends.matching import Matching
+from engine.backends.matching import DIRECTED_FLAG, Matching
 from engine.backends.motion import find_kick_turns, find_relaxation
 from engine.backends.philox import draw_attempt_words, draw_kick_words
 from engine.backends.protocol import (
@@ -180,7 +180,7 @@ class ReferenceBackend(SteppingBackend):
             tick: Number of this tunnel step, counted from 1.
         """
         for lo, hi in segments:
-            self._run_segment(lattice.phases, bridges, slice(lo, hi), period, tick)
+            self._run_segment(lattice, bridges, slice(lo, hi), period, tick)
 
     def step_matchings(
         self,
@@ -194,24 +194,29 @@ class ReferenceBackend(SteppingBackend):
         for lo, hi in segments:
             for part in _split_slots(lo, hi):
                 columns = compute_columns(lattice, bridges, part)
-                self._run_segment(lattice.phases, columns, slice(None), period, tick)
+                self._run_segment(lattice, columns, slice(None), period, tick)
 
     def _run_segment(
         self,
-        phases: F64Array,
+        lattice: LatticeState,
         bridges: BridgeArrays,
         due: slice,
         period: Period,
         tick: int,
     ) -> None:
-        source, target = bridges.sources[due], bridges.targets[due]
-        gap = wrap_angle(phases[target] - phases[source])
+        source, target = bridges.sources[due] % DIRECTED_FLAG, bridges.targets[due]
+        is_directed = bridges.sources[due] >= DIRECTED_FLAG
+        gap = wrap_angle(lattice.phases[target] - lattice.phases[source])
         elapsed_s = (tick - bridges.last_ticks[due].astype(np.float64)) * period.dt_s
         shift = pair_shift(gap, bridges.dose_rates[due] * elapsed_s)
         words = draw_attempt_words(period.key, bridges.ids[due], bridges.attempts[due])
         passed = words <= bridges.thresholds[due]
-        phases[source] += np.where(passed, shift, 0.0)
-        phases[target] -= np.where(passed, shift, 0.0)
+        shift = np.where(passed, shift, 0.0)
+        moved, unit = lattice.phases, 1.0
+        if lattice.velocities is not None:
+            moved, unit = lattice.velocities, TWO_PI * lattice.motion.inertia_s
+        moved[source] += np.where(is_directed, 0.0, shift / unit)
+        moved[target] -= np.where(is_directed, 2.0, 1.0) * shift / unit
         bridges.last_ticks[due] = tick
         bridges.attempts[due] += 1
         bridges.successes[due] += passed
@@ -313,10 +318,11 @@ def compute_columns(
         All columns of those slots; changes to the state reach `bridges`.
     """
     ids = np.arange(due.start, due.stop, dtype=np.uint32)
-    sources, targets = bridges.matching.compute_ends(ids)
+    matching = bridges.matching
+    sources, targets = matching.compute_ends(ids)
     detunings = lattice.detunings.astype(np.float32, copy=False)
-    law = bridges.matching.law
-    rates, thresholds = law.apply(detunings[targets] - detunings[sources])
+    rates, thresholds = matching.law.apply(detunings[targets] - detunings[sources])
+    sources |= np.uint32(DIRECTED_FLAG * matching.is_directed)
     state = (column[due] for column in bridges.state_columns)
     return BridgeArrays(ids, sources, targets, rates, thresholds, *state)
 
@@ -325,15 +331,17 @@ def pair_shift(gap: F64Array, dose: F64Array) -> F64Array:
     """Return how far a tunnel event moves the source [rad]; the target loses it.
 
     The exact flow of s' = kappa sin(t - s), t' = kappa sin(s - t) for a dose h:
-    tan(d/2) -> exp(-2h) tan(d/2), with the sum of both phases kept.
+    tan(d/2) -> exp(-2h) tan(d/2), with the sum of both phases kept. A negative dose
+    is a positive one of the gap d + pi: the ends repel each other.
 
     Args:
         gap: theta_target - theta_source [rad], in [-pi, pi).
-        dose: h, dimensionless, >= 0.
+        dose: h, dimensionless.
 
     Returns:
         Shift of the source [rad], shape of `gap`.
     """
+    gap, dose = np.where(dose < 0.0, wrap_angle(gap + np.pi), gap), np.abs(dose)
     sine, cosine, decay = np.sin(gap / 2), np.cos(gap / 2), np.exp(-2.0 * dose)
     shift: F64Array = np.arctan2(
         -np.expm1(-2.0 * dose) * sine * cosine, cosine**2 + decay * sine**2

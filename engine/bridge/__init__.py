@@ -1,20 +1,14 @@
 """Quantum bridges: long-range links that act by tunnel events.
 
-`edges.py` draws and checks edge lists, `readers.py` reads them from files,
-`network.py` holds them in dense arrays; `matching.py` holds matchings whose ends are
-computed, and `base.py` what both kinds of network offer. Imports configuration,
+`edges.py` checks edge lists, `drawing.py` draws them, `readers.py` reads them from
+files, `network.py` holds them in dense arrays; `matching.py` holds matchings whose ends
+are computed, and `base.py` what both kinds of network offer. Imports configuration,
 geometry and back ends.
 """
 
 from engine.bridge.base import FOLLOW, Group, Network, QuantumBridge
-from engine.bridge.edges import (
-    EdgeList,
-    build_empty,
-    build_matchings,
-    build_small_world,
-    colour_edges,
-    take_edges,
-)
+from engine.bridge.drawing import build_matchings, build_small_world
+from engine.bridge.edges import EdgeList, build_empty, colour_edges, take_edges
 from engine.bridge.matching import MatchingNetwork
 from engine.bridge.network import BridgeNetwork
 from engine.bridge.readers import read_edges, take_graph

@@ -147,6 +147,10 @@ class Network(ABC):
         """Return kappa of one bridge [rad/s]."""
 
     @abstractmethod
+    def is_directed(self, bridge_id: int) -> bool:
+        """Return whether only the target of one bridge moves."""
+
+    @abstractmethod
     def find_probability(self, bridge_id: int) -> float:
         """Return the success probability of an attempt of one bridge [-]."""
 
@@ -217,8 +221,13 @@ class QuantumBridge:
 
     @property
     def strength_rad_s(self) -> float:
-        """Kappa [rad/s]."""
+        """Kappa [rad/s]; a negative one repels."""
         return self._network.find_strength_rad_s(self.bridge_id)
+
+    @property
+    def is_directed(self) -> bool:
+        """Whether only the target moves."""
+        return self._network.is_directed(self.bridge_id)
 
     @property
     def frequency(self) -> float:
@@ -259,7 +268,8 @@ class QuantumBridge:
 
     def __repr__(self) -> str:
         """Show both ends and the frequency."""
+        join = "->" if self.is_directed else "-"
         return (
-            f"QuantumBridge({self.source} - {self.target}, "
+            f"QuantumBridge({self.source} {join} {self.target}, "
             f"{self.frequency:.4g} Hz, id {self.bridge_id})"
         )

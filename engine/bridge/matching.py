@@ -14,7 +14,7 @@ from typing import Any, Never
 import numpy as np
 import numpy.typing as npt
 
-from engine.backends.matching import Matching, SuccessLaw
+from engine.backends.matching import DIRECTED_FLAG, Matching, SuccessLaw
 from engine.backends.protocol import Backend, BridgeArrays, LatticeState, MatchingArrays
 from engine.bridge.base import FOLLOW, Group, Network, locking_value
 from engine.config import BridgesConfig, TunnelConfig
@@ -24,17 +24,18 @@ CHUNK = 2**20
 """Bridges copied to the host at a time [-]."""
 
 
-def build_law(strength_rad_s: float, tunnel: TunnelConfig) -> SuccessLaw:
+def build_law(config: BridgesConfig, tunnel: TunnelConfig) -> SuccessLaw:
     """Build the success law of bridges of equal strength.
 
     Args:
-        strength_rad_s: kappa [rad/s], >= 0.
+        config: Strength, and whether half of its dose moves the target twice as far.
         tunnel: p_max and linewidth.
     """
+    share = 0.5 if config.directed else 1.0
     return SuccessLaw(
         per_linewidth=1.0 / tunnel.linewidth_hz,
         max_probability=tunnel.max_probability,
-        full_rate_rad_s=strength_rad_s / tunnel.max_probability,
+        full_rate_rad_s=share * config.strength_rad_s / tunnel.max_probability,
     )
 
 
@@ -45,7 +46,7 @@ def build_matching(
 
     Args:
         node_count: Even number of nodes.
-        config: Layers and strength.
+        config: Layers, strength and direction.
         tunnel: p_max and linewidth.
         seed: Key of the permutations.
 
@@ -60,8 +61,8 @@ def build_matching(
             f"{node_count} nodes is an odd number, so no perfect matching exists; make "
             "one axis of lattice.shape even, or use bridges=small_world."
         )
-    law = build_law(config.strength_rad_s, tunnel)
-    return Matching(node_count, config.per_node, seed, law)
+    law = build_law(config, tunnel)
+    return Matching(node_count, config.per_node, seed, law, config.directed)
 
 
 class MatchingNetwork(Network):
@@ -175,6 +176,10 @@ class MatchingNetwork(Network):
         law = replace(law, full_rate_rad_s=ratio * law.full_rate_rad_s)
         self.matching = self._arrays.matching = replace(self.matching, law=law)
 
+    def is_directed(self, bridge_id: int) -> bool:
+        """Return whether only targets move, equal for all bridges."""
+        return self.matching.is_directed
+
     def find_probability(self, bridge_id: int) -> float:
         """Return the success probability of an attempt of one bridge [-]."""
         detunings = self._lattice.detunings
@@ -225,6 +230,7 @@ class MatchingNetwork(Network):
         rates, thresholds = self.matching.law.apply(
             detunings[targets] - detunings[sources]
         )
+        sources |= np.uint32(DIRECTED_FLAG * self.matching.is_directed)
         columns = (column[lo:hi] for column in self._arrays.state_columns)
         state = (self.backend.to_host(column) for column in columns)
         return BridgeArrays(ids, sources, targets, rates, thresholds, *state)

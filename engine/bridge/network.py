@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.backends.matching import DIRECTED_FLAG
 from engine.backends.philox import PART
 from engine.backends.protocol import Backend, BridgeArrays, U32Array
 from engine.bridge.base import FOLLOW, Group, Network, locking_value
@@ -158,12 +159,13 @@ class BridgeNetwork(Network):
         for low in range(0, count, PART):
             part = slice(low, low + PART)
             probability = self.probabilities[order[part]]
-            dose_rates[part] = edges.strengths_rad_s[order[part]] / probability
+            halves = np.where(edges.directed[order[part]], 0.5, 1.0)
+            dose_rates[part] = edges.strengths_rad_s[order[part]] / probability * halves
             words = np.ceil(probability * 2.0**32)
             thresholds[part] = np.maximum(words - 1.0, 0.0)
         return BridgeArrays(
             ids=order.astype(np.uint32),
-            sources=edges.sources[order],
+            sources=self._flag_sources(order),
             targets=edges.targets[order],
             dose_rates=dose_rates,
             thresholds=thresholds,
@@ -173,6 +175,12 @@ class BridgeNetwork(Network):
             locking_cos=np.zeros(count, np.float32),
             locking_sin=np.zeros(count, np.float32),
         )
+
+    def _flag_sources(self, order: npt.NDArray[np.int64]) -> U32Array:
+        """Return the column of sources; those of directed bridges carry the flag."""
+        sources: U32Array = self.edges.sources[order]
+        sources[self.edges.directed[order]] |= np.uint32(DIRECTED_FLAG)
+        return sources
 
     def __len__(self) -> int:
         """Return the number of bridges."""
@@ -212,6 +220,10 @@ class BridgeNetwork(Network):
         columns["dose_rates"] = columns["dose_rates"] * np.float32(ratio)
         arrays = self.backend.build_bridges(BridgeArrays(**columns))
         self._layout = replace(layout, arrays=arrays)
+
+    def is_directed(self, bridge_id: int) -> bool:
+        """Return whether only the target of one bridge moves."""
+        return bool(self.edges.directed[bridge_id])
 
     def find_probability(self, bridge_id: int) -> float:
         """Return the success probability of an attempt of one bridge [-]."""

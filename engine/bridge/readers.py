@@ -1,4 +1,9 @@
-"""Readers: edge lists from CSV, Parquet, NPZ, GraphML and networkx graphs."""
+"""Readers: edge lists from CSV, Parquet, NPZ, GraphML and networkx graphs.
+
+The edges of a directed graph become directed bridges, whose target alone moves. A
+column or a data attribute that tells of each edge goes before that, and that before
+`bridges.directed`.
+"""
 
 from __future__ import annotations
 
@@ -55,6 +60,10 @@ def _read_graphml(path: Path, config: BridgesConfig) -> Columns:
     values = [(edge or {}).get(key) for edge in graph.edges()]
     if values and all(value is not None for value in values):
         columns[key] = np.array(values, dtype=np.float64)
+    is_directed = isinstance(graph, rustworkx.PyDiGraph) or config.directed
+    key = config.directed_column
+    flags = [(edge or {}).get(key) for edge in graph.edges()]
+    columns[key] = np.array([is_directed if flag is None else flag for flag in flags])
     return columns
 
 
@@ -81,7 +90,7 @@ def read_edges(config: BridgesConfig, node_count: int) -> EdgeList:
     """Read the edge list that a configuration names.
 
     Args:
-        config: Path, column names, and the strength where the file has none.
+        config: Path, column names, and strength and direction where the file has none.
         node_count: Number of nodes of the lattice.
 
     Returns:
@@ -117,28 +126,54 @@ def read_edges(config: BridgesConfig, node_count: int) -> EdgeList:
     sources, targets = columns[config.source_column], columns[config.target_column]
     default = np.full(np.size(sources), config.strength_rad_s)
     strengths = columns.get(config.strength_column, default)
-    return take_edges(sources, targets, strengths, node_count, str(path))
+    directed = columns.get(config.directed_column, np.array(config.directed))
+    return take_edges(
+        sources, targets, strengths, node_count, str(path), directed=directed
+    )
 
 
 def take_graph(
-    graph: Any, config: BridgesConfig, node_count: int, strength: str = "strength"
+    graph: Any,
+    config: BridgesConfig,
+    node_count: int,
+    strength: str = "strength",
+    *,
+    directed: str = "directed",
 ) -> EdgeList:
     """Take the edges of a networkx graph as bridges.
 
     Args:
-        graph: An undirected networkx graph whose nodes are flat lattice indices.
+        graph: A networkx graph whose nodes are flat lattice indices; the edges of a
+            directed one become directed bridges.
         config: Gives the strength of edges that carry none [rad/s].
         node_count: Number of nodes of the lattice.
         strength: Edge attribute with the strength [rad/s].
+        directed: Edge attribute that tells which edges of a directed graph are.
 
     Returns:
         Checked bridges with layers.
 
     Raises:
-        ShapeError: The edges do not fit the lattice.
+        ShapeError: The edges do not fit the lattice, or edges of an undirected graph,
+            which keeps no order of ends, are to be directed.
     """
     rows = list(graph.edges(data=strength, default=config.strength_rad_s))
     sources = [source for source, _, _ in rows]
     targets = [target for _, target, _ in rows]
     strengths = np.array([value for _, _, value in rows])
-    return take_edges(sources, targets, strengths, node_count, "networkx graph")
+    is_directed = bool(graph.is_directed()) or config.directed
+    flags = [flag for _, _, flag in graph.edges(data=directed, default=is_directed)]
+    if any(flags) and not graph.is_directed():
+        raise ShapeError(
+            "networkx graph: an edge of an undirected graph has no first end, so it "
+            "cannot be a directed bridge; use networkx.DiGraph, with directed=False on "
+            "edges that pull both ends."
+        )
+    return take_edges(
+        sources,
+        targets,
+        strengths,
+        node_count,
+        "networkx graph",
+        directed=np.array(flags),
+    )

@@ -2,7 +2,8 @@
 
 `memory.py` estimates bytes, `operator.py` is the Laplacian of lattice plus bridges,
 `response.py` its answer to tunnel events, `locking.py` the locked state that follows,
-`coherence.py` the forecast, `cure.py` what would bring a floor into reach. Imports
+`scope.py` which networks these know, `coherence.py` the forecast, `cure.py` what would
+bring a floor into reach. Imports
 configuration, geometry, oscillators, bridges and the tunnel room's success law.
 """
 
@@ -21,6 +22,7 @@ from engine.forecast.memory import (
     check_memory,
     estimate_memory,
 )
+from engine.forecast.scope import find_obstacle
 
 __all__ = [
     "MAX_EDGES",
@@ -35,4 +37,5 @@ __all__ = [
     "count_lattice_edges",
     "estimate_memory",
     "find_cure",
+    "find_obstacle",
 ]

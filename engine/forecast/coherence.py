@@ -12,10 +12,13 @@ import numpy.typing as npt
 
 from engine.backends.protocol import TABLEAUS
 from engine.bridge import EdgeList, build_edges
+from engine.bridge.edges import spread_flag
 from engine.bridge.matching import CHUNK, build_matching
 from engine.config import BridgesConfig, RunConfig
 from engine.crystal import draw_detunings
+from engine.errors import ForecastError
 from engine.forecast.locking import LockedNetwork, LockedState
+from engine.forecast.scope import find_obstacle
 from engine.geometry import Geometry, build_geometry
 
 MAX_EDGES: Final = 2**24
@@ -116,7 +119,13 @@ class Forecaster:
             config: The run.
             edges: Its bridges.
             detunings_hz: Natural frequencies minus a common one [Hz], shape (nodes,).
+
+        Raises:
+            ForecastError: The theory does not know such a network.
         """
+        obstacle = find_obstacle(config, edges)
+        if obstacle:
+            raise ForecastError(f"{obstacle}.")
         lattice = config.lattice
         self.config = config
         self.network = LockedNetwork(
@@ -224,6 +233,7 @@ def build_forecaster(
 
     Raises:
         ConfigError: The bridges do not fit the lattice.
+        ForecastError: The theory does not know such a network.
         RecordError: An input cannot be read.
         ShapeError: An input does not fit the lattice.
     """
@@ -245,4 +255,6 @@ def _draw_edges(
         ids = np.arange(start, min(start + CHUNK, matching.bridge_count))
         ends[:, ids] = matching.compute_ends(ids)
     strengths = np.full(ends.shape[1], bridges.strength_rad_s, dtype=np.float32)
-    return EdgeList(ends[0], ends[1], strengths, np.zeros(ends.shape[1], np.int32))
+    layers = np.zeros(ends.shape[1], np.int32)
+    directed = spread_flag(bridges.directed, len(layers))
+    return EdgeList(ends[0], ends[1], strengths, layers, directed)

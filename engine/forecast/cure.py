@@ -9,7 +9,7 @@ from typing import Final
 
 from engine.config import RunConfig
 from engine.constants import MAX_INCREMENT_TURNS
-from engine.errors import ConfigError
+from engine.errors import ConfigError, ForecastError
 from engine.forecast.coherence import Forecaster, build_forecaster
 from engine.geometry import build_geometry
 
@@ -98,7 +98,8 @@ def _find_per_node(config: RunConfig) -> int | None:
         trial = replace(bridges, per_node=per_node)
         try:
             return _holds(build_forecaster(config, trial))
-        except ConfigError:  # too many distinct links for the lattice
+        except (ConfigError, ForecastError):
+            # Too many distinct links for the lattice, or one was drawn that repels.
             return False
 
     return _find_least(holds, bridges.per_node, MOST_PER_NODE)

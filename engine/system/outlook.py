@@ -17,6 +17,7 @@ from engine.forecast import (
     CoherenceForecast,
     Forecaster,
     count_lattice_edges,
+    find_obstacle,
 )
 from engine.system.visits import Visit
 
@@ -207,13 +208,18 @@ def build_outlook(
         detunings_hz: Natural frequencies minus a common one [Hz], shape (nodes,).
 
     Returns:
-        The outlook, with a reason where there are no bridges or the network is too
-        large for a forecast in passing; None where `record.forecast` is off.
+        The outlook, with a reason where there are no bridges, or the network is too
+        large for a forecast in passing or beyond its theory; None where
+        `record.forecast` is off.
     """
     if not config.record.forecast:
         return None
     if not len(network):
         return Outlook(None, "without bridges no tunnel frequency changes the outcome")
+    edges = network.edges if isinstance(network, BridgeNetwork) else None
+    obstacle = find_obstacle(config, edges)
+    if obstacle:
+        return Outlook(None, obstacle)
     count = count_lattice_edges(config) + len(network)
     if count > MAX_RUN_EDGES:
         return Outlook(
@@ -221,10 +227,10 @@ def build_outlook(
             f"{count:,} edges are more than the {MAX_RUN_EDGES:,} that are forecast "
             "before a run; scribble forecast takes the time",
         )
-    if not isinstance(network, BridgeNetwork):
+    if edges is None:
         return Outlook(
             None,
             "the ends of procedural bridges are not stored; scribble forecast computes "
             "them",
         )
-    return Outlook(Forecaster(config, network.edges, detunings_hz))
+    return Outlook(Forecaster(config, edges, detunings_hz))

@@ -54,6 +54,33 @@ def test_without_bridges_there_is_no_ladder(capsys: Capture) -> None:
     assert "Without bridges r is 0.99" in capsys.readouterr().out
 
 
+OUTSIDE = [
+    ("bridges.repulsive_share=1", "512 of 512 bridges repel"),
+    ("bridges.directed=true", "512 of 512 bridges are directed"),
+    ("lattice.phase_lag_rad=0.3", "lattice.phase_lag_rad is 0.3"),
+    ("lattice.coupling_range=all", "lattice.coupling_range is all"),
+    ("dynamics.diffusion_rad2_s=5", "dynamics.diffusion_rad2_s is 5"),
+    ("dynamics=inertial", "dynamics.inertia_s is "),
+]
+
+
+@pytest.mark.parametrize(("word", "reason"), OUTSIDE)
+def test_no_number_beyond_the_theory(word: str, reason: str, capsys: Capture) -> None:
+    assert main(["forecast", *SMALL, word]) == 1
+    out = capsys.readouterr().out
+    assert f"No coherence is forecast: {reason}" in out
+    assert "memory:" in out
+    assert "no limit" not in out
+
+
+def test_json_beyond_the_theory(capsys: Capture) -> None:
+    words = ["bridges=procedural", "bridges.strength_rad_s=-3", "bridges.directed=true"]
+    assert main(["forecast", "--json", *SMALL, *words]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert set(report) == {"memory", "verdict"}
+    assert "all bridges repel and all bridges are directed, but" in report["verdict"]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -65,6 +65,15 @@ void pair_shift_all(
     }
 }
 
+void split_rate_all(const float* rate, int64_t n, uint32_t* turn, float* size)
+{
+    for (int64_t k = 0; k < n; ++k) {
+        const SplitRate split = split_rate(rate[k]);
+        turn[k] = split.turn;
+        size[k] = split.size;
+    }
+}
+
 void round_all(const float* turns, int64_t n, int32_t* binary)
 {
     for (int64_t k = 0; k < n; ++k) {

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from engine.backends.cpu import CpuBackend
-from engine.backends.matching import Matching, SuccessLaw
+from engine.backends.matching import DIRECTED_FLAG, Matching, SuccessLaw
 from engine.backends.philox import draw_attempt_words
-from engine.backends.protocol import TABLEAUS, BridgeArrays, Period
+from engine.backends.protocol import TABLEAUS, BridgeArrays, Motion, Period
 from engine.geometry import build_geometry
 
 SHAPES = {
@@ -70,7 +70,10 @@ def build_case(kind, shape, boundary, seed=0):
 
 
 def build_bridges(nodes, layers=3, seed=1):
-    """Draw random matchings with P < 1, one layer after the other, on the host."""
+    """Draw random matchings with P < 1, one layer after the other, on the host.
+
+    Some repel, some are directed, some have no strength at all.
+    """
     rng = np.random.default_rng(seed)
     pairs = [
         rng.permutation(nodes)[: nodes // 2 * 2].reshape(-1, 2) for _ in range(layers)
@@ -81,15 +84,26 @@ def build_bridges(nodes, layers=3, seed=1):
     chance[::7] = 1.0
     integers = [np.zeros(count, np.uint32) for _ in range(3)]
     means = [np.zeros(count, np.float32) for _ in range(2)]
+    ids = rng.permutation(count).astype(np.uint32)
+    flags = np.where(rng.random(count) < 0.3, DIRECTED_FLAG, 0).astype(np.uint32)
+    strengths = rng.choice([108.0, -60.0, 0.0, -0.0], count, p=[0.6, 0.3, 0.05, 0.05])
     return BridgeArrays(
-        rng.permutation(count).astype(np.uint32),
-        np.ascontiguousarray(ends[:, 0]),
+        ids,
+        ends[:, 0] | flags,
         np.ascontiguousarray(ends[:, 1]),
-        (108.0 / chance).astype(np.float32),
+        (strengths / chance).astype(np.float32),
         np.minimum(chance * 2.0**32, 2.0**32 - 1).astype(np.uint32),
         *integers,
         *means,
     )
+
+
+def build_inert(backend, case, velocities_hz):
+    """Take oscillators that have inertia, moving already."""
+    lattice = backend.build_lattice(*case, Motion(inertia_s=0.003))
+    cupy = getattr(backend, "_cupy", np)
+    lattice.velocities = cupy.asarray(velocities_hz.copy())
+    return lattice
 
 
 def build_period(bridge_count, layers, steps, tableau="euler", first_tick=1, turn=0):
@@ -221,13 +235,22 @@ class CudaParity:
                 case = build_case(kind, shape, boundary, seed)
                 assert_same_periods(cuda_backend, case, "rk2", turns=1)
 
-    @pytest.mark.parametrize("shape", [(23, 36), (32, 32), (2, 2)])
-    def test_periods_with_matchings(self, cuda_backend, shape):
+    @pytest.mark.parametrize(
+        ("shape", "rate", "is_directed"),
+        [
+            ((23, 36), 120.0, False),
+            ((32, 32), -120.0, False),
+            ((32, 32), -60.0, True),
+            ((2, 2), 60.0, True),
+        ],
+    )
+    def test_periods_with_matchings(self, cuda_backend, shape, rate, is_directed):
         """Ends are computed; the device may hold more than its share of a layer."""
         case = build_case("square", shape, "open")
         layers, steps = 3, 12
-        law = SuccessLaw(1.0 / 60.0, 0.9, 120.0)
-        matching = Matching(case[0].node_count, layers, 2**32 - 9, law)
+        law = SuccessLaw(1.0 / 60.0, 0.9, rate)
+        nodes = case[0].node_count
+        matching = Matching(nodes, layers, 2**32 - 9, law, is_directed)
         runs = []
         for backend in (cuda_backend, CpuBackend()):
             lattice = backend.build_lattice(*case)
@@ -245,6 +268,35 @@ class CudaParity:
         assert 0 < sum(runs[0][0]) < runs[0][4].sum()
         for ours, theirs in zip(*runs, strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+    @pytest.mark.parametrize("kind", ["stored", "directed", "undirected"])
+    def test_pushes(self, cuda_backend, kind):
+        """With inertia events push velocities, and leave the phases alone."""
+        case = build_case("square", (23, 36), "open")
+        nodes = case[0].node_count
+        start = np.random.default_rng(5).normal(0.0, 30.0, nodes).astype(np.float32)
+        start[::5] = -0.0
+        law = SuccessLaw(1.0 / 60.0, 0.9, -60.0)
+        matching = Matching(nodes, 3, 7, law, kind == "directed")
+        runs = []
+        for backend in (cuda_backend, CpuBackend()):
+            lattice = build_inert(backend, case, start)
+            if kind == "stored":
+                bridges = backend.build_bridges(build_bridges(nodes))
+            else:
+                bridges = backend.build_matchings(matching)
+            period = build_period(3 * (nodes // 2), 3, 12)
+            for tick in range(1, 12):
+                lo, hi = period.segment_bounds[tick - 1 : tick + 1]
+                due = period.segments[lo:hi]
+                backend.step_bridges(lattice, bridges, period, due, tick)
+            velocities = backend.to_host(lattice.velocities).view(np.uint32)
+            phases = backend.read_phases(lattice)
+            runs.append((velocities, phases, backend.to_host(bridges.successes)))
+        for ours, theirs in zip(*runs, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(runs[0][1], case[1])
+        assert (runs[0][0] != start.view(np.uint32)).mean() > 0.5
 
     def test_threshold_is_inclusive(self, cuda_backend):
         """Also one segment of more events than the emulated device has threads."""

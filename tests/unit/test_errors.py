@@ -16,6 +16,7 @@ from engine import errors
         (errors.ResourceError, MemoryError),
         (errors.NumericalError, ArithmeticError),
         (errors.RecordError, OSError),
+        (errors.ForecastError, ValueError),
     ],
 )
 def test_family(kind: type[Exception], builtin: type[Exception]) -> None:

@@ -13,15 +13,17 @@ from engine.geometry import build_geometry
 from engine.tunnel import TunnelSchedule
 
 
+@pytest.mark.parametrize("repulsive_share", [0.0, 0.4])
 def test_a_hundred_thousand_events_conserve_the_sum_to_the_bit(
-    binary_backend: Backend,
+    repulsive_share: float, binary_backend: Backend
 ) -> None:
     nodes = 4096
     geometry = build_geometry("square", (64, 64))
     phases = draw_words(1, 1, nodes)[0]
     zeros = np.zeros(nodes, np.float32)
     lattice = binary_backend.build_lattice(geometry, phases, zeros, 0.0)
-    edges = build_matchings(nodes, BridgesConfig(per_node=4), 0)
+    config = BridgesConfig(per_node=4, repulsive_share=repulsive_share)
+    edges = build_matchings(nodes, config, 0)
     probabilities = np.linspace(0.2, 1.0, len(edges))
     network = BridgeNetwork(edges, probabilities, binary_backend)
     schedule = TunnelSchedule(network, 0.001, seed=0)

@@ -98,6 +98,12 @@ struct Decay {
     float lost;  // 1 - exp(-2 dose)
 };
 
+// A dose rate without its sign.
+struct SplitRate {
+    unsigned int turn;  // half a turn where the bridge repels, as a binary angle
+    float size;
+};
+
 struct PairShift {
     int shift;    // signed binary angle
     float sine;   // of half the difference
@@ -236,6 +242,15 @@ SCRIBBLE_INLINE PairShift pair_shift(int difference, float dose)
     turns = up > right ? QUARTER_TURN_F - turns : turns;
     turns = s >= 0.0f ? turns : -turns;
     return {to_binary_increment(turns), s, c};
+}
+
+// Split a signed dose rate. A negative dose is a positive one of a gap that is half a
+// turn away, for tan(d/2) -> exp(2 h) tan(d/2) is the attraction of d + pi. Half a turn
+// is the top bit of a binary angle, the sign that of a float.
+SCRIBBLE_INLINE SplitRate split_rate(float rate)
+{
+    const unsigned int turn = view_bits(rate) & HALF_TURN;
+    return {turn, flip_sign(rate, turn)};
 }
 
 // Return the words of Philox4x32-10 at counter (x0, x1, x2, x3); Salmon et al. 2011,

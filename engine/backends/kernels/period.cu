@@ -161,6 +161,7 @@ extern "C" __global__ void __launch_bounds__(1024, 1) run_period(
     const Bridges bridges = {
         ids,        sources,  targets,   dose_rates,  thresholds,
         last_ticks, attempts, successes, locking_cos, locking_sin};
+    const Movable field = {whole.phases, nullptr, 0.0f};
     const Gains gains = {coupling, gain, {lag_sine, lag_cosine}};
     const long long start = clock64();
     long long tunnel = 0;
@@ -177,7 +178,7 @@ extern "C" __global__ void __launch_bounds__(1024, 1) run_period(
             const Pieces pieces =
                 find_pieces(plan, static_cast<unsigned int>(slice) * launches + k);
             count += run_pieces(
-                bridges, plan, pieces, now, whole.phases, threadIdx.x, blockDim.x);
+                bridges, plan, pieces, now, field, threadIdx.x, blockDim.x);
             __syncthreads();
         }
         tunnel += clock64() - before;

@@ -33,14 +33,14 @@ SCRIBBLE_INLINE Attempt start_slice(
 // Run every `stride`-th event of a launch from `start` on; return the successes.
 SCRIBBLE_INLINE long long run_pieces(
     const Bridges& bridges, const unsigned long long* plan, const Pieces& pieces,
-    const Attempt& now, unsigned int* phases, unsigned long long start,
+    const Attempt& now, const Movable& field, unsigned long long start,
     unsigned long long stride)
 {
     long long count = 0;
     for (unsigned long long at = pieces.first; at < pieces.last; at += 2) {
         const unsigned long long hi = plan[at + 1];
         for (unsigned long long b = plan[at] + start; b < hi; b += stride) {
-            count += run_event(bridges, b, find_ends(bridges, b), now, phases);
+            count += run_event(bridges, b, find_ends(bridges, b), now, field);
         }
     }
     return count;

@@ -16,7 +16,7 @@ using namespace scribble;
 // plan: as in plan.cuh; launch: number of this launch in it
 // ticks: lattice steps from the first tick of the period to this slice
 // dt: simulated seconds per tick
-// phases: shape (nodes,), updated in place
+// phases, velocities, push: as in `Movable`, updated in place; shape (nodes,)
 // success_total: the number of successes is added to it
 extern "C" __global__ void run_tunnel_events(
     const unsigned int* __restrict__ ids, const unsigned int* __restrict__ sources,
@@ -26,6 +26,7 @@ extern "C" __global__ void run_tunnel_events(
     float* __restrict__ locking_cos, float* __restrict__ locking_sin,
     const unsigned long long* __restrict__ plan, unsigned int launch,
     unsigned int ticks, float dt, unsigned int* __restrict__ phases,
+    float* __restrict__ velocities, float push,
     unsigned long long* __restrict__ success_total)
 {
     const Pieces pieces = find_pieces(plan, launch);
@@ -36,7 +37,8 @@ extern "C" __global__ void run_tunnel_events(
         ids,        sources,  targets,   dose_rates,  thresholds,
         last_ticks, attempts, successes, locking_cos, locking_sin};
     const Attempt now = start_slice(plan, ticks, dt);
+    const Movable field = {phases, velocities, push};
     const long long count =
-        run_pieces(bridges, plan, pieces, now, phases, first_element(), grid_stride());
+        run_pieces(bridges, plan, pieces, now, field, first_element(), grid_stride());
     add_to_total(count, success_total);
 }

@@ -64,6 +64,13 @@ def pair_shift_all(difference, dose, shift, sine, cosine):
 
 
 @njit
+def split_rate_all(rate, turn, size):
+    for k in range(rate.size):
+        half, size[k] = formulas.split_rate(rate[k])
+        turn[k] = np.uint32(half)
+
+
+@njit
 def round_all(turns, binary):
     for k in range(turns.size):
         binary[k] = formulas.to_binary_increment(turns[k])
@@ -183,6 +190,11 @@ def test_pair_shift_on_a_grid(library):
     dtypes = (np.int32, np.float32, np.float32)
     inputs = [np.ascontiguousarray(difference), np.ascontiguousarray(dose)]
     assert_same_bits(library, pair_shift_all, inputs, dtypes)
+
+
+def test_split_rate(library):
+    rates = np.concatenate([list_doses(), -list_doses()])
+    assert_same_bits(library, split_rate_all, [rates], (np.uint32, np.float32))
 
 
 @given(

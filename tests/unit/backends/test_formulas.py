@@ -164,6 +164,29 @@ def test_no_dose_moves_nothing() -> None:
     assert not shift.any()
 
 
+@pytest.mark.parametrize(
+    ("rate", "turn", "size"),
+    [(2.5, 0, 2.5), (-2.5, -(2**31), 2.5), (0.0, 0, 0.0), (-0.0, -(2**31), 0.0)],
+)
+def test_sign_of_a_rate_is_half_a_turn(rate: float, turn: int, size: float) -> None:
+    split = formulas.split_rate(np.float32(rate))
+    assert split == (turn, size)
+    assert not np.signbit(split[1])
+
+
+def test_repulsion_is_the_attraction_of_the_gap_half_a_turn_away() -> None:
+    differences, doses = pair_grid()
+    gap = differences * (2.0 * np.pi / TURN)
+    away = (differences.astype(np.int64) + 2**31).astype(np.int32)
+    exact = exact_shift(gap, -doses.astype(np.float64))
+    same = exact_shift(away * (2.0 * np.pi / TURN), doses.astype(np.float64))
+    assert np.allclose(exact, same, atol=1e-12)
+    # tan(d/2) grows by exp(2 h), away from both fixed points and up to usual doses.
+    usual = (np.abs(gap) > 0.1) & (np.abs(gap) < 3.0) & (doses < 1.0)
+    grown = np.tan(gap[usual] / 2.0) * np.exp(2.0 * doses[usual].astype(np.float64))
+    assert np.tan((gap - 2.0 * exact)[usual] / 2.0) == pytest.approx(grown, rel=1e-9)
+
+
 @given(
     source=st.integers(0, 2**32 - 1),
     target=st.integers(0, 2**32 - 1),

@@ -152,7 +152,7 @@ def test_three_twins_agree(nodes: int, library: ctypes.CDLL) -> None:
     detunings = rng.normal(0.0, 80.0, nodes).astype(np.float32)
     rates, thresholds = LAW.apply(detunings[targets] - detunings[sources])
     bits = (np.uint32(built.high_bits), np.uint32(built.low_bits))
-    formula = (built.keys, *bits, *LAW.words)
+    formula = (built.keys, *bits, *LAW.words, np.uint32(0))
     words = np.empty((5, cpu_matching.ENDS_PER_BLOCK), np.uint32)
     reals = np.empty((2, cpu_matching.EVENT_BLOCK), np.float32)
     for layer in range(layers):
@@ -177,7 +177,13 @@ def test_three_twins_agree(nodes: int, library: ctypes.CDLL) -> None:
 
 @pytest.mark.parametrize(
     "law",
-    [LAW, SuccessLaw(0.0, 1.0, 108.0), SuccessLaw(1e3, 1e-3, 0.0), SuccessLaw(1, 1, 1)],
+    [
+        LAW,
+        SuccessLaw(0.0, 1.0, 108.0),
+        SuccessLaw(1e3, 1e-3, 0.0),
+        SuccessLaw(1, 1, 1),
+        SuccessLaw(1.0 / 60.0, 0.9, -120.0),
+    ],
 )
 def test_success_law_of_three_twins(law: SuccessLaw, library: ctypes.CDLL) -> None:
     gaps = np.concatenate([[0.0, 1e-40, 1e30, -1e30], np.geomspace(1e-6, 1e12, 5000)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import networkx
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from engine.bridge import (
     EdgeList,
@@ -179,7 +181,7 @@ BAD_EDGES: dict[str, tuple[Any, Any, Any, str]] = {
     "boolean": (np.array([True]), [3], [1], "whole numbers"),
     "lengths": ([0, 1], [2], [1], "2 sources, 1 targets and 1 strengths"),
     "strengths": ([0], [2], [1, 2], "1 sources, 1 targets and 2 strengths"),
-    "negative strength": ([0], [2], [-1.0], "strength of row 0 is -1 rad/s"),
+    "negative strength": ([0], [2], [-2e12], "strength of row 0 is -2e+12 rad/s"),
     "nan strength": ([0], [2], [np.nan], "strength of row 0 is nan"),
     "infinite strength": ([0], [2], [np.inf], "strength of row 0 is inf"),
     "text strength": ([0], [2], np.array(["strong"]), "strength"),
@@ -197,6 +199,119 @@ def test_bad_edges(name: str) -> None:
     assert message.startswith("links.csv: ")
     assert words in message
     assert message.endswith(".")
+
+
+BAD_FLAGS: dict[str, tuple[Any, str]] = {
+    "numbers": ([0, 2], "column of 2 times true or false, or 1 or 0"),
+    "text": (["yes", "no"], "type <U3"),
+    "nan": ([0.0, np.nan], "type float64"),
+    "one": ([True], r"shape (1,)"),
+    "number": (1, "type int64"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FLAGS)
+def test_bad_flags(name: str) -> None:
+    flags, words = BAD_FLAGS[name]
+    with pytest.raises(ShapeError) as caught:
+        take_edges(
+            [0, 1], [2, 3], np.ones(2), 16, "links.csv", directed=np.array(flags)
+        )
+    assert str(caught.value).startswith("links.csv: the flags of directed bridges")
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_good"),
+    [
+        ("1>2 2>1", True),
+        ("2>1 1>2 3>1 1>3", True),
+        ("1>2 1>2", False),
+        ("1>2 2>1 1>2", False),
+        ("1>2 2-1", False),
+        ("2>1 1-2", False),
+        ("1-2 2>1 1>2", False),
+        ("1-2 2-1", False),
+    ],
+)
+def test_only_directed_bridges_go_back_and_forth(rows: str, is_good: bool) -> None:
+    words = rows.split()
+    sources, targets = ([int(word[at]) for word in words] for at in (0, 2))
+    flags = np.array([">" in word for word in words])
+
+    def take() -> EdgeList:
+        strengths = np.ones(len(words))
+        return take_edges(sources, targets, strengths, 16, directed=flags)
+
+    if is_good:
+        edges = take()
+        assert edges.sources.tolist() == sources
+        assert edges.directed.all()
+        assert_layers_are_matchings(edges)
+        return
+    with pytest.raises(ShapeError, match="join the same nodes") as caught:
+        take()
+    assert "only directed bridges may go back and forth" in str(caught.value)
+
+
+def test_strengths_may_be_negative_and_flags_numbers() -> None:
+    edges = take_edges(
+        [0, 1], [2, 3], np.array([-2.5, 1.0]), 16, directed=np.array([0.0, 1.0])
+    )
+    assert edges.strengths_rad_s.tolist() == [-2.5, 1.0]
+    assert edges.directed.tolist() == [False, True]
+    everywhere = take_edges([0, 1], [2, 3], np.ones(2), 16, directed=True)
+    assert everywhere.directed.tolist() == [True, True]
+
+
+def test_strengths_are_drawn_by_their_law() -> None:
+    config = BridgesConfig(per_node=4, strength_rad_s=30.0, strength_spread_rad_s=10.0)
+    first, again, other = (
+        build_matchings(10_000, config, seed).strengths_rad_s for seed in (0, 0, 1)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    # Kolmogorov and Smirnov; a correct law fails once in a million choices of seeds.
+    assert stats.kstest(first, stats.norm(30.0, 10.0).cdf).pvalue > 1e-6
+    flipped = replace(config, repulsive_share=0.25)
+    drawn = build_matchings(10_000, flipped, 0).strengths_rad_s
+    assert np.array_equal(np.abs(drawn), np.abs(first))
+    is_flipped = drawn != first
+    # Five standard errors of a share.
+    assert is_flipped.mean() == pytest.approx(0.25, abs=5 * 0.433 / 20_000**0.5)
+    assert abs(np.corrcoef(is_flipped, first)[0, 1]) < 5 / 20_000**0.5
+
+
+def test_equal_strengths_are_exact() -> None:
+    for share, strength in ((0.0, 0.1), (1.0, -0.1)):
+        config = BridgesConfig(strength_rad_s=0.1, repulsive_share=share)
+        strengths = build_matchings(64, config, 0).strengths_rad_s
+        assert (strengths == np.float32(strength)).all()
+
+
+def test_strengths_beyond_all_bounds() -> None:
+    config = BridgesConfig(strength_rad_s=1e12, strength_spread_rad_s=1e11)
+    with pytest.raises(ConfigError, match=r"strength_spread_rad_s\.$"):
+        build_matchings(64, config, 0)
+
+
+@pytest.mark.parametrize("directed", [False, True])
+def test_small_world_has_strengths_and_directions(directed: bool) -> None:
+    geometry = build_geometry("square", (20, 20))
+    config = BridgesConfig(
+        "small_world", directed=directed, strength_rad_s=0.0, strength_spread_rad_s=3.0
+    )
+    edges = build_small_world(geometry, config, 2)
+    assert (edges.directed == directed).all()
+    assert 2.5 < edges.strengths_rad_s.std() < 3.5
+    upwards = (edges.sources < edges.targets).mean()
+    # Keys put the lower node first; directions are drawn anew, five standard errors.
+    assert upwards == 1.0 if not directed else abs(upwards - 0.5) < 2.5 / 800**0.5
+    plain = build_small_world(geometry, replace(config, directed=False), 2)
+    assert np.array_equal(
+        np.minimum(edges.sources, edges.targets),
+        np.minimum(plain.sources, plain.targets),
+    )
 
 
 def test_good_edges_keep_their_order_and_orientation() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,13 +26,16 @@ NODES = 600
 TUNNEL = TunnelConfig(linewidth_hz=50.0, max_probability=0.9)
 
 
-def build(backend: Backend) -> tuple[LatticeState, MatchingNetwork]:
+def build(
+    backend: Backend, spread_hz: float = 34.4, **more: Any
+) -> tuple[LatticeState, MatchingNetwork]:
     rng = np.random.default_rng(4)
     phases = rng.integers(0, 2**32, NODES, dtype=np.uint32)
-    detunings = rng.normal(0.0, 34.4, NODES).astype(np.float32)
+    detunings = rng.normal(0.0, spread_hz, NODES).astype(np.float32)
     geometry = build_geometry("square", (20, 30))
     lattice = backend.build_lattice(geometry, phases, detunings, 0.0)
     config = BridgesConfig("procedural", per_node=3, strength_rad_s=5.0)
+    config = replace(config, **more)
     return lattice, MatchingNetwork(config, lattice, backend, TUNNEL, seed=3)
 
 
@@ -60,6 +65,25 @@ def test_views_tell_what_the_columns_hold(backend: Backend) -> None:
     assert np.array_equal(network.coherences(), everything)
     with pytest.raises(IndexError, match="bridge 900 of 900"):
         network[900]
+
+
+def test_directed_and_repulsive_bridges_are_seen(backend: Backend) -> None:
+    lattice, network = build(backend, 0.0, strength_rad_s=-5.0, directed=True)
+    before = backend.read_phases(lattice)
+    advance(network, lattice)
+    sources, _ = network.matching.compute_ends(np.arange(900))
+    bridge = network[301]
+    assert (bridge.source, bridge.strength_rad_s) == (sources[301], -5.0)
+    assert bridge.is_directed
+    assert repr(bridge).startswith(f"QuantumBridge({sources[301]} -> ")
+    assert 301 in network.touching(bridge.source)
+    # A node that is the target of no bridge stays.
+    targets = network.columns_by_id().targets
+    leaders = np.setdiff1d(np.arange(NODES), targets)
+    moved = backend.read_phases(lattice) != before
+    assert len(leaders) > 20
+    assert not moved[leaders].any()
+    assert moved[targets].all()
 
 
 def test_bridges_that_touch_a_node(reference: Backend) -> None:
@@ -94,16 +118,21 @@ def test_mean_probability_is_exact(backend: Backend) -> None:
     assert mean_probability(network) == pytest.approx(words / 900 / 2**32, rel=1e-15)
 
 
-def test_events_are_those_of_the_same_bridges_stored(binary_backend: Backend) -> None:
+@pytest.mark.parametrize(("strength", "directed"), [(5.0, False), (-5.0, True)])
+def test_events_are_those_of_the_same_bridges_stored(
+    strength: float, directed: bool, binary_backend: Backend
+) -> None:
     # Slots of a stored network lie in another order; with every bridge in every step
     # the order counts for nothing.
-    lattice, network = build(binary_backend)
+    lattice, network = build(binary_backend, strength_rad_s=strength, directed=directed)
     host = network.columns_by_id()
+    sources, targets = network.matching.compute_ends(host.ids)
     edges = EdgeList(
-        host.sources,
-        host.targets,
-        np.full(900, 5.0, np.float32),
+        sources,
+        targets,
+        np.full(900, strength, np.float32),
         np.repeat(np.arange(3, dtype=np.int32), NODES // 2),
+        np.full(1, directed),
     )
     chances = (host.thresholds + 1.0) / 2**32
     stored = BridgeNetwork(edges, chances, binary_backend, TUNNEL)

@@ -6,10 +6,12 @@ import itertools
 import math
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from engine.backends.matching import DIRECTED_FLAG
 from engine.backends.protocol import TABLEAUS, Backend
 from engine.bridge import FOLLOW, BridgeNetwork, build_matchings
 from engine.bridge.base import locking_value
@@ -147,6 +149,46 @@ def test_dose_rate_is_strength_over_probability(backend: Backend) -> None:
     network = build_network(backend)
     host = network.columns_by_id()
     assert host.dose_rates * network.probabilities == pytest.approx(108.0, rel=1e-6)
+
+
+def build_mixed(backend: Backend, nodes: int = 40) -> BridgeNetwork:
+    """Every third bridge is directed, every fourth repels."""
+    edges = build_matchings(nodes, BridgesConfig(per_node=2), 0)
+    edges.strengths_rad_s[::4] *= -1.0
+    edges = replace(edges, directed=np.arange(len(edges)) % 3 == 0)
+    return BridgeNetwork(edges, np.linspace(0.3, 1.0, len(edges)), backend)
+
+
+def test_direction_and_sign_lie_in_bits_and_are_never_seen(backend: Backend) -> None:
+    network = build_mixed(backend)
+    host, edges = network.columns_by_id(), network.edges
+    assert np.array_equal(host.sources % DIRECTED_FLAG, edges.sources)
+    assert np.array_equal(host.sources >= DIRECTED_FLAG, edges.directed)
+    halves = np.where(edges.directed, 0.5, 1.0)
+    rates = edges.strengths_rad_s / network.probabilities * halves
+    assert host.dose_rates == pytest.approx(rates, rel=1e-6)
+    for bridge in network:
+        assert bridge.source == edges.sources[bridge.bridge_id] < 40
+        assert bridge.target == edges.targets[bridge.bridge_id]
+        assert bridge.is_directed == (bridge.bridge_id % 3 == 0)
+        assert bridge.strength_rad_s == (-108.0 if bridge.bridge_id % 4 == 0 else 108.0)
+    assert repr(network[3]).startswith(f"QuantumBridge({network[3].source} -> ")
+    assert repr(network[4]).startswith(f"QuantumBridge({network[4].source} - ")
+    touched = [bridge for bridge in network if 11 in (bridge.source, bridge.target)]
+    assert [bridge.bridge_id for bridge in touched] == network.touching(11).tolist()
+
+
+def test_pinning_keeps_direction_and_sign(backend: Backend) -> None:
+    network = build_mixed(backend)
+    before = network.columns_by_id()
+    for bridge_id in (0, 3, 4, 12):
+        network.pin(bridge_id, 100.0)
+    assert network.apply_requests()
+    after = network.columns_by_id()
+    assert np.array_equal(after.sources, before.sources)
+    assert np.array_equal(after.dose_rates, before.dose_rates)
+    assert network[12].is_directed
+    assert network[12].strength_rad_s == -108.0
 
 
 @pytest.mark.parametrize("probability", [1e-12, 0.25, 0.5, 1.0])

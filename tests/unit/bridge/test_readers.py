@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,9 @@ def write_graphml(path: Path, columns: dict[str, Any]) -> None:
 
 def build_graph(columns: dict[str, Any]) -> networkx.Graph:
     graph = networkx.Graph()
-    extra = columns.get("strength", [None] * len(columns["source"]))
-    for source, target, strength in zip(
-        columns["source"], columns["target"], extra, strict=True
-    ):
-        values = {} if strength is None else {"strength": strength}
-        graph.add_edge(source, target, **values)
+    names = [name for name in columns if name not in ("source", "target")]
+    for row, ends in enumerate(zip(columns["source"], columns["target"], strict=True)):
+        graph.add_edge(*ends, **{name: columns[name][row] for name in names})
     return graph
 
 
@@ -209,13 +207,69 @@ def test_networkx_graph() -> None:
         networkx.path_graph(17),
         networkx.MultiGraph([(0, 1), (0, 1)]),
         networkx.Graph([(0, 1, {"strength": "strong"})]),
-        networkx.Graph([(0, 1, {"strength": -1.0})]),
+        networkx.Graph([(0, 1, {"strength": math.inf})]),
+        networkx.DiGraph([(0, 1, {"directed": "yes"})]),
+        networkx.DiGraph([(0, 1), (1, 0, {"directed": False})]),
     ],
-    ids=["tuples", "loop", "large", "multiple", "text", "negative"],
+    ids=["tuples", "loop", "large", "multiple", "text", "infinite", "flag", "both"],
 )
 def test_bad_networkx_graph(graph: networkx.Graph) -> None:
     with pytest.raises(ShapeError, match="networkx graph: "):
         take_graph(graph, BridgesConfig(), NODES)
+
+
+FLAGS = [True, False, False, True]
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_signs_and_directions_of_each_bridge(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"links.{kind}"
+    strengths = [1.5, -2.0, 0.0, -108.25]
+    # GraphML as networkx writes it knows True, which other readers do not.
+    flags = [int(flag) for flag in FLAGS] if kind in ("csv", "graphml") else FLAGS
+    columns = {"source": SOURCES, "target": TARGETS, "strength": strengths}
+    WRITERS[kind](path, {**columns, "way": flags})
+    for default in (False, True):
+        edges = read(path, directed_column="way", directed=default)
+        assert list_bridges(edges) == expected(strengths)
+        found = dict(zip(edges.sources.tolist(), edges.directed.tolist(), strict=True))
+        assert found == dict(zip(SOURCES, FLAGS, strict=True))
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_direction_defaults_to_the_configuration(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"links.{kind}"
+    WRITERS[kind](path, {"source": SOURCES, "target": TARGETS})
+    for default in (False, True):
+        assert (read(path, directed=default).directed == default).all()
+
+
+def test_words_of_a_table_are_flags(tmp_path: Path) -> None:
+    path = tmp_path / "links.csv"
+    path.write_text("source,target,directed\n1,2,true\n3,4,false\n", encoding="utf-8")
+    assert read(path).directed.tolist() == [True, False]
+    path.write_text("source,target,directed\n1,2,both\n3,4,no\n", encoding="utf-8")
+    with pytest.raises(ShapeError, match=r"links\.csv: the flags of directed bridges"):
+        read(path)
+
+
+def test_directed_graphs_make_directed_bridges(tmp_path: Path) -> None:
+    graph = networkx.DiGraph([(0, 1), (1, 0), (5, 2)])
+    graph.add_edge(7, 3, directed=0)
+    path = tmp_path / "links.graphml"
+    networkx.write_graphml(graph, path)
+    for edges in (read(path), take_graph(graph, BridgesConfig(), NODES)):
+        columns = (edges.sources, edges.targets, edges.directed)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        assert set(rows) == {(0, 1, True), (1, 0, True), (5, 2, True), (7, 3, False)}
+
+
+def test_undirected_networkx_graphs_have_no_first_end() -> None:
+    graph = networkx.Graph([(0, 1), (2, 3)])
+    for config in (BridgesConfig(directed=True), BridgesConfig()):
+        with pytest.raises(ShapeError, match=r"no first end.*networkx\.DiGraph"):
+            take_graph(graph, config, NODES)
+        graph.add_edge(4, 5, directed=True)
 
 
 def test_configuration_leads_to_the_file(tmp_path: Path) -> None:

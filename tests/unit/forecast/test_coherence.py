@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from engine.config import RunConfig
+from engine.errors import ForecastError
 from engine.forecast import build_forecaster, find_cure
 from engine.system import ScribbleSystem
 
@@ -109,6 +110,17 @@ def test_doubt_is_said(
     assert not found.is_trusted
     assert words in found.reason
     assert 0.0 <= found.coherence <= 1.0
+
+
+def test_a_network_beyond_the_theory_is_refused(build_config: BuildConfig) -> None:
+    for bridges in ({"strength_spread_rad_s": 200.0}, {"directed": True}):
+        with pytest.raises(ForecastError, match=r"of 512 bridges .* bridges on a latt"):
+            build_forecaster(build_config(bridges=bridges))
+    with pytest.raises(ForecastError, match="512 of 512 bridges are directed"):
+        build_forecaster(build_config(bridges={"kind": "procedural", "directed": True}))
+    # Weights alone do no harm.
+    spread = build_config(lattice=SQUARE, bridges={"strength_spread_rad_s": 20.0})
+    assert build_forecaster(spread).forecast(102.0).is_trusted
 
 
 def test_cures_work(build_config: BuildConfig) -> None:

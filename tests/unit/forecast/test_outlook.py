@@ -70,6 +70,14 @@ def test_no_forecast_has_a_reason(
     assert set(entry) == KEYS
     assert (entry["coherence"], entry["is_trusted"]) == (None, False)
     assert entry["reason"].startswith("without bridges")
+    with ScribbleSystem(build_config(bridges={"strength_rad_s": -9.0})) as system:
+        text = system.description["forecast"]
+        assert system.run().to_dict()["forecast"]["coherence"] is None
+    assert text.startswith("none: 512 of 512 bridges repel, but coherence is forecast")
+    directed = {"kind": "procedural", "directed": True}
+    with ScribbleSystem(build_config(bridges=directed)) as system:
+        text = system.description["forecast"]
+    assert text.startswith("none: all bridges are directed, but")
     monkeypatch.setattr(outlook, "MAX_RUN_EDGES", 1000)
     with ScribbleSystem(build_config()) as system:
         text = system.description["forecast"]
