@@ -24,6 +24,7 @@ from experiments.report.records import RunRecord, flatten
 from experiments.report.resources import read_resources
 from experiments.report.run import RECORD_GROUP, format_setting
 from experiments.report.sweep import judge_sweep
+from experiments.report.sweep_plots import draw_both
 from experiments.report.verdicts import judge_run
 
 FIGURES: Final = (
@@ -252,6 +253,7 @@ def compare_sweeps(first: SweepRecord, second: SweepRecord) -> Document:
         "Hz B",
         "same bits",
     )
+    jobs = (Table("", columns, rows),)
     verdicts = zip(judge_sweep(first), judge_sweep(second), strict=True)
     judged = tuple(
         (one.question, f"{one.answer}: {one.text}", f"{other.answer}: {other.text}")
@@ -271,7 +273,7 @@ def compare_sweeps(first: SweepRecord, second: SweepRecord) -> Document:
         sections=(
             Section("Configuration", tables=(_tabulate_settings(settings),)),
             Section("Verdicts", tables=(Table("", ("question", "A", "B"), judged),)),
-            Section("Jobs", tables=(Table("", columns, rows),)),
+            Section("Jobs", plots=draw_both(first, second), tables=jobs),
         ),
         problems=_join_problems(first.problems, second.problems),
     )

@@ -24,6 +24,8 @@ ASSETS: Final = "experiments.report.assets"
 TEMPLATE, STYLE = "report.html", "report.css"
 SCRIPTS: Final = ("d3.min.js", "plot.umd.min.js", "report.js")
 """In the order in which they must run."""
+LONG_TEXT: Final = 30
+"""Characters from which on a cell asks for a wide column."""
 HEAD: Final = "<!DOCTYPE html>\n<!-- scribble report -->\n"
 """How every report begins; only such a file is ever replaced."""
 
@@ -104,15 +106,18 @@ def encode_plots(plots: tuple[Plot | HeatMap, ...]) -> str:
     return text
 
 
-def _align_column(table: Table, index: int) -> str:
-    """Return the attribute of a column's cells: numbers stand to the right."""
+def _align_column(table: Table, index: int, cell: Cell = None) -> str:
+    """Return a cell's attribute: numbers stand to the right, long texts get room."""
     from markupsafe import Markup
 
     cells = [row[index] for row in table.rows if row[index] is not None]
     is_number = all(
         isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells
     )
-    return Markup(' class="number"') if cells and is_number else ""
+    if cells and is_number:
+        return Markup(' class="number"')
+    is_long = isinstance(cell, str) and len(cell) > LONG_TEXT
+    return Markup(' class="long"') if is_long else ""
 
 
 def format_cell(cell: Cell) -> str:

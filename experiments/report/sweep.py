@@ -24,6 +24,7 @@ from experiments.report.sweep_plots import (
     FREQUENCY,
     MEASURES,
     PACE,
+    REPEATING_KEY,
     average,
     draw_frontier,
     draw_keys,
@@ -102,6 +103,8 @@ def _describe_effect(record: SweepRecord, key: str) -> str:
     low, high = (pick(means, key=lambda pair: pair[1]) for pick in (min, max))
     if high[1] - low[1] < 5e-4:
         return f"{key} changes r by less than 0.0005 on average."
+    if key == REPEATING_KEY:
+        return f"Between seeds, r is {low[1]:.3f} to {high[1]:.3f} on average."
     return (
         f"Over {key}, r is {low[1]:.3f} on average at {format_setting(low[0])} and "
         f"{high[1]:.3f} at {format_setting(high[0])}."
@@ -165,16 +168,16 @@ def build_job_section(record: SweepRecord) -> Section:
         )
     has_reasons = any(job.message for job in jobs)
     columns = (
-        "job", "status", *record.keys, COHERENCE, "least r [-]", "floor held",
-        FREQUENCY, "saved [times]", PACE, *(("reason",) if has_reasons else ()),
+        "job", "status", *(("reason",) if has_reasons else ()), *record.keys,
+        COHERENCE, "least r [-]", "floor held", FREQUENCY, "saved [times]", PACE,
     )  # fmt: skip
     rows = tuple(
         (
-            job.name, job.status, *map(job.value, record.keys), job.coherence,
+            job.name, job.status, *((job.message,) if has_reasons else ()),
+            *map(job.value, record.keys), job.coherence,
             job.record.number("coherence", "minimum_after_settling"),
             job.has_held_floor, job.frequency_hz,
             job.record.number("events_saved_factor"), job.pace,
-            *((job.message,) if has_reasons else ()),
         )
         for job in jobs
     )  # fmt: skip

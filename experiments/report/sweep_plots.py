@@ -17,17 +17,21 @@ from experiments.report.document import (
     Series,
     to_number,
 )
-from experiments.report.jobs import Job, SweepRecord
+from experiments.report.jobs import Job, SweepRecord, sort_values
 from experiments.report.run import format_setting
 
 DOTS_SHOWN: Final = 2000
 """Jobs in the frontier plot at most."""
 PAIRS_SHOWN: Final = 3
 """Pairs of keys with heat maps at most."""
+REPEATING_KEY: Final = "seed"
+"""A key that repeats a job rather than changing it; it is averaged over."""
 GIVEN_FREQUENCY: Final = "controller.fixed_frequency_hz"
 """A key over which the frequency needs no heat map."""
 CELLS_SHOWN: Final = 40
 """Values of a key in a heat map at most."""
+
+FREQUENCY_AXIS: Final = Axis("average tunnel frequency [Hz]", "log")
 
 Measure = Callable[[Job], float | None]
 COHERENCE, FREQUENCY, PACE = "r [-]", "frequency [Hz]", "wall time per simulated s [s]"
@@ -64,9 +68,7 @@ def draw_frontier(record: SweepRecord) -> tuple[Plot, ...]:
     Args:
         record: What the folder holds.
     """
-    jobs = [
-        job for job in record.jobs if job.coherence is not None and job.frequency_hz
-    ][:DOTS_SHOWN]
+    jobs = _list_located(record)
     if len(jobs) < 2:
         return ()
     best = find_frontier([_locate(job) for job in jobs])
@@ -85,13 +87,20 @@ def draw_frontier(record: SweepRecord) -> tuple[Plot, ...]:
     return (
         Plot(
             "Frontier: coherence against cost",
-            Axis("average tunnel frequency [Hz]", "log"),
+            FREQUENCY_AXIS,
             Axis(COHERENCE),
             tuple(series),
             tuple(Rule(floor, f"floor {floor:g}") for floor in _list_floors(jobs)),
             caption="The line joins the jobs that no other beats in both.",
         ),
     )
+
+
+def _list_located(record: SweepRecord) -> list[Job]:
+    """List the jobs that have both a coherence and a frequency."""
+    jobs = record.jobs
+    both = [job for job in jobs if job.coherence is not None and job.frequency_hz]
+    return both[:DOTS_SHOWN]
 
 
 def _locate(job: Job) -> tuple[float, float]:
@@ -103,6 +112,25 @@ def _split(
     points: Sequence[tuple[float, float]],
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(x for x, _ in points), tuple(y for _, y in points)
+
+
+def draw_both(first: SweepRecord, second: SweepRecord) -> tuple[Plot, ...]:
+    """Draw r against the tunnel frequency for the jobs of two sweeps.
+
+    Args:
+        first: Called A.
+        second: Called B.
+    """
+    series = []
+    for name, record in (("A", first), ("B", second)):
+        jobs = _list_located(record)
+        hover = tuple(f"{name}\n{_describe_point(record, job)}" for job in jobs)
+        points = _split([_locate(job) for job in jobs])
+        series += [Series(name, *points, "dots", hover)] if jobs else []
+    title = "Coherence against cost"
+    if not series:
+        return ()
+    return (Plot(title, FREQUENCY_AXIS, Axis(COHERENCE), tuple(series)),)
 
 
 def find_frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -123,7 +151,8 @@ def find_frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, fl
 
 def _find_split(record: SweepRecord) -> str | None:
     """Choose the key whose values get colours of their own."""
-    few = [key for key in record.keys if 2 <= len(record.values(key)) <= 8]
+    keys = [key for key in record.keys if key != REPEATING_KEY]
+    few = [key for key in keys if 2 <= len(record.values(key)) <= 8]
     return few[0] if few else None
 
 
@@ -149,21 +178,20 @@ def draw_keys(record: SweepRecord) -> list[Plot | HeatMap]:
     Args:
         record: What the folder holds.
     """
-    numeric = [key for key in record.keys if _is_numeric(record, key)]
+    keys = [key for key in record.keys if key != REPEATING_KEY]
+    numeric = [key for key in keys if _is_numeric(record, key)]
     plots: list[Plot | HeatMap] = [
         _draw_key(record, key) for key in numeric if len(record.values(key)) > 2
     ]
-    wide = [key for key in record.keys if len(record.values(key)) <= CELLS_SHOWN]
+    wide = [key for key in keys if len(record.values(key)) <= CELLS_SHOWN]
     pairs = list(combinations(reversed(wide), 2))[:PAIRS_SHOWN]
     for across, up in pairs:
         plots += draw_heat_maps(record, across, up)
-    return [plot for plot in plots if _is_drawable(plot)]
-
-
-def _is_drawable(plot: Plot | HeatMap) -> bool:
-    if isinstance(plot, Plot):
-        return any(len(series.x) for series in plot.series)
-    return any(value is not None for row in plot.values for value in row)
+    return [
+        plot
+        for plot in plots
+        if isinstance(plot, HeatMap) or any(series.x for series in plot.series)
+    ]
 
 
 def _is_numeric(record: SweepRecord, key: str) -> bool:
@@ -212,7 +240,10 @@ def draw_heat_maps(record: SweepRecord, across: str, up: str) -> list[HeatMap]:
         across: Key of the columns.
         up: Key of the rows.
     """
-    x_values, y_values = record.values(across), record.values(up)
+    x_values = sort_values(job.value(across) for job in record.done)
+    y_values = sort_values(job.value(up) for job in record.done)
+    if min(len(x_values), len(y_values)) < 2:
+        return []
     is_averaged = len(record.keys) > 2
     maps = []
     is_given = GIVEN_FREQUENCY in (across, up)

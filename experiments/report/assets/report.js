@@ -5,8 +5,7 @@
   const plots = JSON.parse(document.getElementById("plots").textContent);
   const number = (value) => {
     if (typeof value !== "number") return value === null ? "-" : String(value);
-    const size = Math.abs(value);
-    return size !== 0 && (size < 1e-3 || size >= 1e6) ? value.toPrecision(4) : String(+value.toPrecision(5));
+    return String(+value.toPrecision(5));
   };
   const colour = (index) => `var(--series-${index % COLOURS})`;
   const bandColours = (plot) => new Map([...new Set(plot.bands.map((band) => band.label))]
@@ -96,7 +95,10 @@
       cell.title = `${plot.value_label}  ${number(cell.value)}\n${plot.x.label}  ${number(cell.x)}\n${plot.y.label}  ${number(cell.y)}`;
     }
     const [low, high] = d3.extent(cells, (cell) => cell.value);
-    const scale = d3.scaleSequential([low, low === high ? low + 1 : high], d3.interpolateViridis);
+    // Colours tell values apart, not their last digits: at least 2% are one span.
+    const least = 0.02 * Math.max(Math.abs(low), Math.abs(high)) || 1;
+    const spare = Math.max(0, least - (high - low)) / 2, domain = [low - spare, high + spare];
+    const scale = d3.scaleSequential(domain, d3.interpolateViridis);
     const ink = (value) => d3.lab(scale(value)).l > 58 ? "#111" : "#fff";
     const isWide = (width - 80) / plot.x_values.length > 38;
     const marks = [Plot.cell(cells, { x: "x", y: "y", fill: "value", inset: 0.5 })];
@@ -108,7 +110,7 @@
       style: { background: "none", color: "var(--ink)", fontSize: "12px" },
       x: { label: plot.x.label, domain: plot.x_values, type: "band", tickFormat: number },
       y: { label: plot.y.label, labelAnchor: "top", labelArrow: "none", domain: [...plot.y_values].reverse(), type: "band", tickFormat: number },
-      color: { type: "linear", domain: [low, low === high ? low + 1 : high], interpolate: d3.interpolateViridis },
+      color: { type: "linear", domain, interpolate: d3.interpolateViridis },
       marks,
     });
     return { svg: figure, targets: cells };
