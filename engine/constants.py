@@ -36,3 +36,12 @@ MAX_NODES: Final = 2**31
 
 MAX_BRIDGES: Final = 2**32
 """Bridge ids are 32-bit: each is a counter word of its random numbers."""
+
+SNAPSHOTS_FILE: Final = "snapshots.arrow"
+"""Phase fields in a run folder."""
+
+NODES_FILE: Final = "nodes.parquet"
+"""A row per node in a run folder."""
+
+LOCKING_FILE: Final = "locking.npz"
+"""Phase-locking matrix in a run folder."""

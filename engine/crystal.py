@@ -292,6 +292,8 @@ class CrystalLattice:
             self.check_time_step(self._dt_s, coupling_rad_s)
         self._coupling_rad_s = float(coupling_rad_s)
         self.state.coupling_turns = self._coupling_rad_s / (2.0 * np.pi)
+        if self.state.turn_count is not None:
+            self.state.turn_count.fastest_hz = self.fastest_rate_hz
 
     def update_tunnel_frequencies(self, controller: FrequencySource) -> None:
         """Pass the controller's frequency on to every bridge that is not pinned.
@@ -301,6 +303,18 @@ class CrystalLattice:
         """
         if self.bridges is not None:
             self.bridges.follow(controller.frequency_hz)
+
+    def _largest_pull_hz(self, coupling_rad_s: float) -> float:
+        """Return the largest rate that a coupling can give a phase [Hz]."""
+        is_global = self.config.coupling_range == "all"
+        neighbours = 1 if is_global else len(self.geometry.offsets)
+        return neighbours * coupling_rad_s / (2.0 * np.pi)
+
+    @property
+    def fastest_rate_hz(self) -> float:
+        """Largest rate of a phase in the rotating frame, without bridges [Hz]."""
+        detuning = float(np.abs(self.detunings_hz).max())
+        return detuning + self._largest_pull_hz(self._coupling_rad_s)
 
     def check_time_step(self, dt_s: float, coupling_rad_s: float | None = None) -> None:
         """Check that no phase can move too far within one lattice step.
@@ -313,10 +327,8 @@ class CrystalLattice:
             ConfigError: The step is too long; names the longest that fits.
         """
         detuning = float(np.abs(self.detunings_hz).max())
-        is_global = self.config.coupling_range == "all"
-        neighbours = 1 if is_global else len(self.geometry.offsets)
         coupling = self._coupling_rad_s if coupling_rad_s is None else coupling_rad_s
-        pull = neighbours * coupling / (2.0 * np.pi)
+        pull = self._largest_pull_hz(coupling)
         fastest = detuning + pull
         if fastest * dt_s > MAX_INCREMENT_TURNS:
             raise ConfigError(

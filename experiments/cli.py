@@ -44,6 +44,19 @@ examples:
   scribble compare runs/2026-11-22_18-00-00 runs/2026-11-22_18-05-00
   scribble compare SWEEP OTHER_SWEEP --to comparison.html
 """
+_RENDER_EPILOG = """\
+examples:
+  scribble run observe=nodes dynamics.duration_s=4
+  scribble render runs/2026-11-22_18-00-00                    a picture beside it
+  scribble render runs/2026-11-22_18-00-00 --theme dark --to field.svg
+  scribble render runs/2026-11-22_18-00-00 --animate --every 2
+"""
+_EXPORT_EPILOG = """\
+examples:
+  scribble export runs/2026-11-22_18-00-00                    a Zarr store beside it
+  scribble export runs/2026-11-22_18-00-00 --format npz --to field.npz
+In Python: xarray.open_zarr("runs/2026-11-22_18-00-00.zarr").phase
+"""
 _HYSTERESIS_EPILOG = """\
 examples:
   scribble hysteresis --from 50 --to 400       K of the default run, up and down
@@ -75,6 +88,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_replay(commands)
     _add_report(commands)
     _add_compare(commands)
+    _add_render(commands)
+    _add_export(commands)
     _add_monitor(commands)
     _add_doctor(commands)
     return parser
@@ -236,6 +251,46 @@ def _add_compare(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(command=_compare)
 
 
+def _add_render(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "draw the phases, frequencies and phase locking that a run has observed"
+    parser = _add_command(commands, "render", text, _RENDER_EPILOG)
+    _add_target_options(parser, "the file; its ending tells the format")
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="take every N-th snapshot of an animation or a chain",
+    )
+    parser.add_argument(
+        "--theme", default="light", metavar="NAME", help="light (default) or dark"
+    )
+    parser.add_argument(
+        "--animate", action="store_true", help="the phase field as GIF, or .mp4 by --to"
+    )
+    parser.set_defaults(command=_render)
+
+
+def _add_export(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "write the snapshots of a run as a Zarr store for xarray, or as NumPy arrays"
+    parser = _add_command(commands, "export", text, _EXPORT_EPILOG)
+    parser.add_argument(
+        "--format", default="zarr", metavar="NAME", help="zarr (default) or npz"
+    )
+    _add_target_options(parser, "where to write")
+    parser.set_defaults(command=_export)
+
+
+def _add_target_options(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "--to", type=Path, metavar="PATH", help=f"{what}; beside RUN by default"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace what an earlier call wrote"
+    )
+
+
 def _add_monitor(commands: _Commands[argparse.ArgumentParser]) -> None:
     text = "show cores, memory and GPUs as a run would see them, until Ctrl-C"
     parser = _add_command(commands, "monitor", text)
@@ -313,6 +368,30 @@ def _compare(arguments: argparse.Namespace) -> int:
     from experiments.report.command import show_comparison
 
     return show_comparison(arguments.first, arguments.second, arguments.to)
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    from experiments.render import render_run
+
+    return render_run(
+        arguments.folder,
+        target=arguments.to,
+        every=arguments.every,
+        theme=arguments.theme,
+        is_animated=arguments.animate,
+        may_replace=arguments.overwrite,
+    )
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from experiments.export import export_run
+
+    return export_run(
+        arguments.folder,
+        format_name=arguments.format,
+        target=arguments.to,
+        may_replace=arguments.overwrite,
+    )
 
 
 def _monitor(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Pictures of studies: one style, a light and a dark theme, SVG files.
+"""Pictures of studies and runs: one style, a light and a dark theme.
 
 Matplotlib (extra `report`) is imported when a picture is drawn, never with this module.
 """
@@ -29,6 +29,10 @@ THEMES = {
     },
 }
 """Colours by theme and part."""
+GROUNDS = {"light": "#ffffff", "dark": "#0d1117"}
+"""Ground of pictures that are not transparent, by theme."""
+MARGIN_INCHES = 0.12
+"""Air around each panel of a figure [inch]."""
 
 
 def require_matplotlib() -> None:
@@ -41,7 +45,7 @@ def require_matplotlib() -> None:
         import matplotlib  # noqa: F401 - the import is the check
     except ModuleNotFoundError as error:
         raise outcome.MissingPackageError(
-            "The study draws its picture with Matplotlib, which is not installed; "
+            "Pictures are drawn with Matplotlib, which is not installed; "
             'run: pip install "scribble-engine[report]".'
         ) from error
 
@@ -89,5 +93,36 @@ def open_picture(
             yield axes, colours
             figure.tight_layout()
             figure.savefig(path, transparent=True, metadata={"Date": None})
+        finally:
+            plt.close(figure)
+
+
+@contextmanager
+def open_figure(
+    theme: str, *, inches: tuple[float, float]
+) -> Iterator[tuple[Any, dict[str, str]]]:
+    """Open an empty figure on the theme's own ground; saving it is up to the caller.
+
+    Args:
+        theme: A key of `THEMES`.
+        inches: Width and height [inch].
+
+    Yields:
+        The figure, which arranges its axes by itself, and the theme's colours.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    colours, ground = THEMES[theme], GROUNDS[theme]
+    places = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+    style = {**_build_style(colours), **dict.fromkeys(places, ground)}
+    with plt.rc_context(style):
+        engine = ConstrainedLayoutEngine(w_pad=MARGIN_INCHES, h_pad=MARGIN_INCHES)
+        figure = plt.figure(figsize=inches, layout=engine)
+        try:
+            yield figure, colours
         finally:
             plt.close(figure)

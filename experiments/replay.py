@@ -101,7 +101,7 @@ def build_replay_config(
     _refuse_contradictions(words)
     stored = _read_config(folder)
     if recorded.get("status") in ("interrupted", "failed"):
-        stored["dynamics"]["duration_s"] = _read_duration_s(folder, recorded)
+        _shorten(stored, _read_duration_s(folder, recorded))
         # It was stopped before its error windows, or else it cannot be replayed.
         stored["controller"]["error_windows"] = 0
     with open_hydra():
@@ -123,6 +123,15 @@ def find_unreplayable_note(recorded: Mapping[str, Any]) -> str | None:
     """
     notes = map(str, recorded.get("notes") or ())
     return next((note for note in notes if note.startswith(UNREPLAYABLE)), None)
+
+
+def _shorten(stored: dict[str, Any], duration_s: float) -> None:
+    """Let a stored run end early, without what it was too short to observe."""
+    stored["dynamics"]["duration_s"] = duration_s
+    observe = stored.get("observe") or {}
+    for key in ("snapshot_every_s", "frequency_window_s"):
+        if (observe.get(key) or 0.0) > duration_s:
+            observe[key] = None
 
 
 def _read_duration_s(folder: Path, recorded: Mapping[str, Any]) -> float:

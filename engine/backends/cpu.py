@@ -360,6 +360,21 @@ class CpuBackend(BinaryBackend):
         phases: U32Array = lattice.phases.copy()
         return phases
 
+    def read_probe(
+        self, lattice: LatticeState, nodes: npt.NDArray[np.int64]
+    ) -> U32Array:
+        """Copy the phases of some nodes, shape of `nodes`."""
+        probe: U32Array = lattice.phases[nodes]
+        return probe
+
+    def count_turns(self, lattice: LatticeState) -> None:
+        """Add the way since the last look to the sums, and mark where nodes stand."""
+        count = lattice.turn_count
+        assert count is not None
+        numba.set_num_threads(self.threads)
+        observables.count_turns(lattice.phases, count.marks, count.sums)
+        count.moved_turns = 0.0
+
     def write_phases(self, lattice: LatticeState, phases: U32Array) -> None:
         """Replace the phases by binary angles, shape (nodes,)."""
         lattice.phases[:] = phases

@@ -1,4 +1,4 @@
-"""Numba kernels that measure the phases: order, edges, vortices, winding.
+"""Numba kernels that measure the phases: order, edges, vortices, winding, turns.
 
 All sums are integers (cosines in 2^-30 fixed point, angles in binary units), so
 their order does not matter. Edges and plaquettes are walked line by line, a line
@@ -45,6 +45,17 @@ def find_line(box, periodic, line, offset):
 def subtract_angles(minuend, subtrahend):
     """Return the wrapped difference as a signed binary angle in 64 bits."""
     return I64(I32(U32(minuend - subtrahend)))
+
+
+@njit(parallel=True, cache=True)
+def count_turns(phases, marks, sums):
+    """Add the wrapped way since `marks` to 64-bit sums; marks become phases.
+
+    Bytes per node: 16 read, 12 written. Operations: one subtraction, one addition.
+    """
+    for i in prange(phases.size):
+        sums[i] += subtract_angles(phases[i], marks[i])
+        marks[i] = phases[i]
 
 
 @njit(cache=True)

@@ -25,6 +25,7 @@ from engine.backends.protocol import (
     LatticeState,
     MatchingArrays,
     Motion,
+    TurnCount,
     U32Array,
 )
 from engine.geometry import Geometry
@@ -144,6 +145,44 @@ class CudaBackend(CudaStepping):
         with self._device.working():
             phases: U32Array = lattice.phases.get()
         return phases
+
+    def read_probe(
+        self, lattice: LatticeState, nodes: npt.NDArray[np.int64]
+    ) -> U32Array:
+        """Copy the phases of some nodes to the host, shape of `nodes`."""
+        with self._device.working():
+            places = self._cupy.asarray(nodes)
+            probe: U32Array = lattice.phases[places].get()
+        return probe
+
+    def start_counting(
+        self, lattice: LatticeState, fastest_hz: float, event_turns: float
+    ) -> None:
+        """Count every node's turns from here on, in device memory.
+
+        Args:
+            lattice: Oscillators.
+            fastest_hz: Largest rate of a phase, bridges and noise apart [Hz].
+            event_turns: Longest way that one tunnel event moves a node [turn].
+
+        Raises:
+            ResourceError: The device has too little free memory.
+        """
+        nodes = lattice.geometry.node_count
+        cure = "Set observe.frequency_window_s=null,"
+        with self._device.allocating("Counting turns", 12 * nodes, cure):
+            sums = self._cupy.zeros(nodes, dtype=np.int64)
+            marks = lattice.phases.copy()
+        lattice.turn_count = TurnCount(sums, marks, fastest_hz, event_turns)
+
+    def count_turns(self, lattice: LatticeState) -> None:
+        """Add the way since the last look to the sums; the host does not wait."""
+        count, nodes = lattice.turn_count, lattice.geometry.node_count
+        assert count is not None
+        arguments = (lattice.phases, np.uint64(nodes), count.marks, count.sums)
+        with self._device.working():
+            self._device.launch("count_turns", self._device.fill_grid(nodes), arguments)
+        count.moved_turns = 0.0
 
     def write_phases(self, lattice: LatticeState, phases: U32Array) -> None:
         """Replace the phases by binary angles from the host, shape (nodes,)."""

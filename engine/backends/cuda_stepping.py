@@ -111,7 +111,8 @@ class CudaStepping(CudaMotion):
         """Run one control period.
 
         Bridges with computed ends take plain launches, and so do lattices whose motion
-        is not steady: kicks are numbered, and a graph would repeat their numbers.
+        is not steady: kicks are numbered, and a graph would repeat their numbers. So
+        does everything while turns are counted, which happens between launches.
 
         Args:
             lattice: Oscillators, changed in place.
@@ -125,7 +126,7 @@ class CudaStepping(CudaMotion):
         Raises:
             ResourceError: A tile does not fit the shared memory of the device.
         """
-        if isinstance(bridges, MatchingArrays):
+        if isinstance(bridges, MatchingArrays) or lattice.turn_count is not None:
             with self._device.working():
                 self._clock.start(int(np.count_nonzero(np.diff(period.segment_bounds))))
                 return self._clock.complete(super().advance(lattice, bridges, period))

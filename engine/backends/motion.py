@@ -29,8 +29,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.backends.protocol import Backend, LatticeState, Motion, Tableau
-from engine.constants import TURN
+from engine.backends.counting import CountingBackend
+from engine.backends.protocol import LatticeState, Motion, Tableau
+from engine.constants import FARTHEST_NORMAL, TURN
 
 TWO_PI = 2.0 * math.pi
 
@@ -81,7 +82,24 @@ def find_push(motion: Motion) -> np.float32:
     return np.float32(1.0 / (TURN * motion.inertia_s) if motion.inertia_s else 0.0)
 
 
-class MovingBackend(Backend):
+def bound_step_turns(motion: Motion, fastest_hz: float, dt_s: float) -> float:
+    """Return the longest way of a node in one lattice step [turn].
+
+    Kicked velocities have no bound; they are taken to stay within `FARTHEST_NORMAL`
+    standard deviations sqrt(D/m) of their stationary law.
+
+    Args:
+        motion: Inertia and noise.
+        fastest_hz: Largest rate of a phase [Hz].
+        dt_s: Time step [s].
+    """
+    if not motion.inertia_s:
+        return fastest_hz * dt_s + FARTHEST_NORMAL * find_kick_turns(motion, dt_s)
+    spread_hz = math.sqrt(motion.diffusion_rad2_s / motion.inertia_s) / TWO_PI
+    return (fastest_hz + FARTHEST_NORMAL * spread_hz) * dt_s
+
+
+class MovingBackend(CountingBackend):
     """Puts drifts, kicks and relaxations around plain lattice steps."""
 
     @abstractmethod
@@ -120,17 +138,37 @@ class MovingBackend(Backend):
         if lattice.motion.inertia_s:
             self._move_inertly(lattice, tableau, dt_s, count)
         elif lattice.motion.diffusion_rad2_s:
+            self._reserve(lattice, 0.5 * dt_s)
             self.kick(lattice, 0.5 * dt_s)
             for left in reversed(range(count)):
+                self._reserve(lattice, dt_s)
                 self.step_lattice(lattice, tableau, dt_s)
                 self.kick(lattice, dt_s if left else 0.5 * dt_s)
         else:
-            self.step_lattice(lattice, tableau, dt_s, count)
+            while count:
+                steps = self._reserve(lattice, dt_s, count)
+                self.step_lattice(lattice, tableau, dt_s, steps)
+                count -= steps
+
+    def _reserve(self, lattice: LatticeState, dt_s: float, count: int = 1) -> int:
+        """Return how many of the next steps may run before turns are counted."""
+        turns = lattice.turn_count
+        if turns is None:
+            return count
+        fastest_hz = turns.fastest_hz + turns.pushed_hz
+        step_turns = bound_step_turns(lattice.motion, fastest_hz, dt_s)
+        return self.reserve_steps(lattice, step_turns, count)
 
     def _move_inertly(
         self, lattice: LatticeState, tableau: Tableau, dt_s: float, count: int
     ) -> None:
+        self._reserve(lattice, 0.5 * dt_s)
         self.drift(lattice, 0.5 * dt_s)
         for left in reversed(range(count)):
+            self._reserve(lattice, dt_s)
             self.step_lattice(lattice, tableau, dt_s)
             self.coast(lattice, dt_s, dt_s if left else 0.5 * dt_s)
+            if lattice.turn_count is not None:
+                lattice.turn_count.pushed_hz *= math.exp(
+                    -dt_s / lattice.motion.inertia_s
+                )

@@ -78,6 +78,25 @@ FOLLOWING = Motion()
 
 
 @dataclass
+class TurnCount:
+    """How far every node has turned since a count began (counting.py)."""
+
+    sums: Array
+    """Turns up to the last look [2^-32 turn], int64 (float64 in `reference`), shape
+    (nodes,)."""
+    marks: Array
+    """Phases at the last look, as in `LatticeState`."""
+    fastest_hz: float
+    """Largest rate of a phase, bridges and noise apart [Hz]."""
+    event_turns: float
+    """Longest way that one tunnel event moves a node [turn]."""
+    moved_turns: float = 0.0
+    """Longest way that a node can have gone since the last look [turn]."""
+    pushed_hz: float = 0.0
+    """Largest velocity that events can have left in a node with inertia [Hz]."""
+
+
+@dataclass
 class LatticeState:
     """The oscillators in the memory of a back end."""
 
@@ -99,6 +118,8 @@ class LatticeState:
     shape (nodes,); None without inertia."""
     kicks: int = 0
     """Kicks of noise so far: the counter of the next one's random words."""
+    turn_count: TurnCount | None = None
+    """The turns of every node, while somebody wants them."""
 
 
 @dataclass
@@ -268,6 +289,19 @@ class Backend(Protocol):
 
     def read_phases(self, lattice: LatticeState) -> U32Array:
         """Copy the phases to the host as binary angles, shape (nodes,)."""
+
+    def read_probe(
+        self, lattice: LatticeState, nodes: npt.NDArray[np.int64]
+    ) -> U32Array:
+        """Copy the phases of some nodes to the host as binary angles."""
+
+    def start_counting(
+        self, lattice: LatticeState, fastest_hz: float, event_turns: float
+    ) -> None:
+        """Count every node's turns from here on."""
+
+    def read_turns(self, lattice: LatticeState) -> npt.NDArray[np.float64]:
+        """Return the turns of each node since the count began [turn]."""
 
     def write_phases(self, lattice: LatticeState, phases: U32Array) -> None:
         """Replace the phases by binary angles from the host, shape (nodes,)."""

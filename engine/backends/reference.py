@@ -25,6 +25,7 @@ from engine.backends.protocol import (
     Motion,
     Period,
     Tableau,
+    TurnCount,
     U32Array,
 )
 from engine.backends.stepping import SteppingBackend
@@ -245,6 +246,22 @@ class ReferenceBackend(SteppingBackend):
     def to_host(self, array: Any) -> npt.NDArray[Any]:
         """Copy an array."""
         return np.array(array)
+
+    def start_counting(
+        self, lattice: LatticeState, fastest_hz: float, event_turns: float
+    ) -> None:
+        """Count every node's turns from here on; radians that never wrap tell all."""
+        sums = np.zeros_like(lattice.phases)
+        marks = lattice.phases.copy()
+        lattice.turn_count = TurnCount(sums, marks, fastest_hz, event_turns)
+
+    def count_turns(self, lattice: LatticeState) -> None:
+        """Add the way since the last look, exactly, however long it is."""
+        count = lattice.turn_count
+        assert count is not None
+        count.sums += (lattice.phases - count.marks) * (TURN / TWO_PI)
+        count.marks = lattice.phases.copy()
+        count.moved_turns = 0.0
 
     def order_parameter(self, lattice: LatticeState) -> complex:
         """Return mean exp(i theta) [-]."""

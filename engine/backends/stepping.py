@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.backends.counting import split_layers
 from engine.backends.matching import Matching, SuccessLaw
 from engine.backends.motion import MovingBackend
 from engine.backends.protocol import (
@@ -29,6 +30,7 @@ from engine.backends.protocol import (
     Motion,
     Period,
     PeriodResult,
+    U32Array,
 )
 from engine.geometry import build_geometry
 
@@ -116,9 +118,37 @@ class SteppingBackend(MovingBackend):
         else:
             self.step_tunnels(lattice, bridges, period, segments, tick)
 
+    def _step_slice(
+        self, lattice: LatticeState, bridges: Bridges, period: Period, index: int
+    ) -> None:
+        """Run the events of a slice, layer by layer while turns are counted."""
+        tick = period.first_tick + index * period.slice_steps
+        if lattice.turn_count is None:
+            low, high = period.segment_bounds[index : index + 2]
+            due = period.segments[low:high]
+            self.step_bridges(lattice, bridges, period, due, tick)
+            return
+        for due in split_layers(period, index):
+            self.reserve_event(lattice)
+            self.step_bridges(lattice, bridges, period, due, tick)
+
     @abstractmethod
     def take_successes(self) -> int:
         """Return the successes since the last call; waits for the device."""
+
+    def read_probe(
+        self, lattice: LatticeState, nodes: npt.NDArray[np.int64]
+    ) -> U32Array:
+        """Copy the phases of some nodes to the host as binary angles.
+
+        Args:
+            lattice: Oscillators.
+            nodes: Node ids, shape (m,).
+
+        Returns:
+            Their phases, shape (m,).
+        """
+        return self.read_phases(lattice)[nodes]
 
     def share_cores(self, idle_cores: float) -> None:
         """Hear how many cores others leave; a back end may use fewer threads.
@@ -153,13 +183,11 @@ class SteppingBackend(MovingBackend):
         waiting = 0
         for index in range(period.slice_count):
             waiting += period.slice_steps if index else 0
-            due = period.segments[bounds[index] : bounds[index + 1]]
-            if not len(due):
+            if bounds[index] == bounds[index + 1]:
                 continue
             self._step_between(lattice, period, waiting, is_first=len(marks) == 1)
             marks.append(self.mark())
-            tick = period.first_tick + index * period.slice_steps
-            self.step_bridges(lattice, bridges, period, due, tick)
+            self._step_slice(lattice, bridges, period, index)
             marks.append(self.mark())
             waiting = 0
         self._step_between(lattice, period, waiting, is_first=len(marks) == 1)

@@ -61,6 +61,12 @@ class ObserveConfig:
     probe_count: int = 0
     """Nodes of the probe set of the phase-locking matrix, in 0..1024."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing of single nodes is asked for."""
+        spans = (self.snapshot_every_s, self.frequency_window_s)
+        return spans == (None, None) and not self.probe_count
+
     def validate(self) -> None:
         """Check ranges.
 

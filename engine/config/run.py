@@ -15,6 +15,9 @@ from engine.config.tunnel import TunnelConfig
 from engine.constants import MAX_BRIDGES
 from engine.errors import ConfigError
 
+MAX_SNAPSHOT_NODES = 2**31 - 1
+"""Phases of a snapshot: the length of an Arrow list is a signed 32-bit number."""
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -46,6 +49,7 @@ class RunConfig:
                 getattr(self, group.name).validate()
         self._validate_attempts_per_step()
         self._validate_matchings()
+        self._validate_observation()
 
     def _validate_attempts_per_step(self) -> None:
         """Hold every bridge to at most one attempt per step."""
@@ -74,4 +78,28 @@ class RunConfig:
                 f"bridges.per_node is {self.bridges.per_node}, which makes {bridges} "
                 f"bridges; ids are 32-bit, so at most {MAX_BRIDGES} fit. Lower "
                 "bridges.per_node or shrink lattice.shape."
+            )
+
+    def _validate_observation(self) -> None:
+        """Hold what is observed to what there is."""
+        observe, duration_s = self.observe, self.dynamics.duration_s
+        for key in ("snapshot_every_s", "frequency_window_s"):
+            value = getattr(observe, key)
+            if value is not None and value > duration_s:
+                raise ConfigError(
+                    f"observe.{key} is {value:g} s, longer than the run "
+                    f"(dynamics.duration_s is {duration_s:g} s); use at most that, or "
+                    "a longer run."
+                )
+        nodes = self.lattice.node_count
+        if observe.probe_count > nodes:
+            raise ConfigError(
+                f"observe.probe_count is {observe.probe_count}, but lattice.shape has "
+                f"only {nodes} nodes; use at most that."
+            )
+        if observe.snapshot_every_s is not None and nodes > MAX_SNAPSHOT_NODES:
+            raise ConfigError(
+                f"observe.snapshot_every_s is set, but a snapshot holds at most "
+                f"{MAX_SNAPSHOT_NODES} phases and lattice.shape has {nodes}; set it to "
+                "null, or shrink lattice.shape."
             )

@@ -43,6 +43,15 @@ _LIST_BYTES_PER_BRIDGE = 29
 """On the host: edge list, probability, rung and slot where ends are stored."""
 _BUILD_BYTES_PER_BRIDGE = 24
 """Orders and host columns on their way while a network is laid out."""
+_COUNT_BYTES_PER_NODE = {"reference": 16, "cpu": 12, "cuda": 12}
+"""Turns so far and phases at the last look, where frequencies are measured."""
+_LARGEST_COUNT_BYTES = 16
+_END_BYTES_PER_NODE = 36
+"""On the host at the end of an observed run: phases, frequencies, sorted copies."""
+_ROW_BYTES = 80
+"""Rows of `nodes.parquet` that are written at a time."""
+_PAIR_BYTES = 64
+"""Two sums, a sample and a matrix for every pair of the probe set."""
 
 MAX_RUN_EDGES = 2**21
 """Lattice edges plus bridges up to which coherence is forecast in passing."""
@@ -82,6 +91,8 @@ def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
         per_node += 8 * len(build_geometry(*_lattice_words(config)).offsets)
     per_bridge = _COLUMN_BYTES_PER_BRIDGE if is_stored else _STATE_BYTES_PER_BRIDGE
     state = nodes * per_node + bridges * per_bridge
+    if config.observe.frequency_window_s is not None:
+        state += nodes * _COUNT_BYTES_PER_NODE.get(backend, _LARGEST_COUNT_BYTES)
     build = nodes * _WORK_BYTES_PER_NODE.get(backend, _LARGEST_WORK_BYTES)
     build += min(nodes, PART) * _DRAW_BYTES_PER_NODE
     if is_stored:
@@ -93,10 +104,21 @@ def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
         build += steps * _LAW_BYTES_PER_NODE + bridges * _COLOUR_BYTES_PER_BRIDGE
     if config.bridges.kind == "file":
         build += bridges * _COLOUR_BYTES_PER_BRIDGE
+    build = max(build, _estimate_observation(config))
     if backend != "cuda":
         return MemoryEstimate(state + build, 0)
     passing = bridges * per_bridge if is_stored else 0  # columns pass through the host
     return MemoryEstimate(build + passing, state)
+
+
+def _estimate_observation(config: RunConfig) -> int:
+    """Return the bytes that observing takes on the host, the count of turns apart."""
+    observe, nodes = config.observe, config.lattice.node_count
+    if observe.is_idle:
+        return 0
+    pairs = observe.probe_count**2
+    rows = min(nodes, PART) * _ROW_BYTES
+    return nodes * _END_BYTES_PER_NODE + rows + pairs * _PAIR_BYTES
 
 
 def _estimate_forecast(config: RunConfig, bridges: int) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import RunConfig
+from engine.constants import LOCKING_FILE, NODES_FILE, SNAPSHOTS_FILE
 from engine.errors import RecordError
 from engine.recording.summary import RunSummary
 from engine.recording.trace import TRACE_FILE
@@ -21,7 +22,7 @@ SUMMARY_FILE, STATUS_FILE = "summary.json", "status.json"
 REPORT_FILE = "report.html"
 RUN_FILES = frozenset(
     (CONFIG_FILE, ENVIRONMENT_FILE, TIMESERIES_FILE, TRACE_FILE, SUMMARY_FILE)
-) | {STATUS_FILE, REPORT_FILE}
+) | {STATUS_FILE, REPORT_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE}
 """All that a run folder may hold; a sweep adds its job's status, a report itself."""
 
 TIMESERIES_COLUMNS = {

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.late import LatePart, Spread
+
 
 def digest_state(arrays: Iterable[npt.NDArray[Any]]) -> str:
     """Return the SHA-256 of arrays, little-endian, in order, as hex digits.
@@ -30,7 +32,9 @@ class CoherenceTally:
     """Running account of the order parameter against its floor.
 
     A run has settled when coherence first reaches the floor; only then can it be
-    violated.
+    violated. Metastability is the standard deviation of r in time (Shanahan 2010,
+    doi:10.1063/1.3305451, takes the variance) over the later part of the run, whether
+    it has reached the floor or not: between its first quarter and half is left out.
     """
 
     floor: float
@@ -45,12 +49,14 @@ class CoherenceTally:
     _count: int = 0
     _settled_count: int = 0
     _violations: int = 0
+    _late: LatePart[Spread] = field(default_factory=lambda: LatePart(Spread))
 
     def add(self, value: float, simulated_s: float) -> None:
         """Take the coherence at the end of a control period."""
         self.final = value
         self._sum += value
         self._count += 1
+        self._late.add(value)
         if self.settled_at_s is None and value >= self.floor:
             self.settled_at_s = simulated_s
         if self.settled_at_s is not None:
@@ -63,6 +69,7 @@ class CoherenceTally:
         return {
             "final": self.final,
             "mean": self._sum / max(self._count, 1),
+            "metastability": self._late.sums.deviation,
             "minimum_after_settling": self.minimum,
             "settled_at_seconds": self.settled_at_s,
             "floor": self.floor,
@@ -117,8 +124,9 @@ class RunSummary:
     average_frequency_hz: float
     """Attempts per bridge and simulated second [Hz]."""
     coherence: dict[str, Any]
-    """final, mean, minimum_after_settling, floor, violation_fraction; continuous and
-    distance_to_continuous with its distance_stderr [-], source and reason."""
+    """final, mean, metastability (standard deviation of r), minimum_after_settling,
+    floor, violation_fraction; continuous and distance_to_continuous with its
+    distance_stderr [-], source and reason."""
     controller_state: str
     """State at the end."""
     events_saved_factor: float | None
@@ -133,6 +141,9 @@ class RunSummary:
     """coherence_unlimited, coherence (averaged over the frequencies in use, their mean
     being frequency_hz), outcome, difference [-], is_trusted, reason; None where
     record.forecast is off."""
+    observation: dict[str, Any] | None = None
+    """snapshots, frequency, locking: what was seen of single nodes; None where the
+    group observe asks for nothing."""
     notes: tuple[str, ...] = field(default_factory=tuple)
     """What else a reader must know, such as the reason of a failure."""
 

@@ -256,6 +256,7 @@ class Account:
             state_digest=self.digest(),
             folder=self.config.record.folder,
             forecast=forecast,
+            observation=parts.observer.to_dict(),
             notes=notes,
         )
 

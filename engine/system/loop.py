@@ -73,6 +73,7 @@ class ScribbleSystem:
         self.monitor = parts.monitor
         self.controller = parts.controller
         self.metrics = parts.metrics
+        self.observer = parts.observer
         self.description = describe_parts(self.config, parts)
         """Lines for people: back end and why, device, lattice, bridges, forecast."""
         self._account = Account(self.config, parts)
@@ -135,7 +136,9 @@ class ScribbleSystem:
                 last_step = self.step + self.config.dynamics.step_count
                 windows = self._account.windows if len(self.network) else None
                 ahead = windows.step_count if windows else 0
+                self.observer.begin(self.step, last_step, self.coherence)
                 self._run_until(last_step, on_progress, ahead)
+                self.observer.finish()
                 if ahead:
                     self._run_windows(on_progress)
             status = self._status()
@@ -260,6 +263,7 @@ class ScribbleSystem:
             before_s = time.perf_counter()
             account.wall_s = before_s - started_s
             self._record(decision, result, attempts)
+            self.observer.observe(self.step, self.coherence)
             if on_progress is not None:
                 on_progress(account.report(decision, last_step + steps_ahead))
             account.stages.record += time.perf_counter() - before_s
@@ -368,6 +372,7 @@ class ScribbleSystem:
                 recorder.finish(summary)
         finally:
             self.metrics.close()
+            self.observer.close()
 
     def state_digest(self) -> str:
         """Return the SHA-256 of phases and bridge state, equal on `cpu` and `cuda`."""

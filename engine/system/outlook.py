@@ -19,6 +19,7 @@ from engine.forecast import (
     count_lattice_edges,
     find_obstacle,
 )
+from engine.late import LatePart
 from engine.system.visits import Visit
 
 MAX_VISITS: Final = 8
@@ -34,18 +35,20 @@ class _Sums:
     attempts: int = 0
     steps: int = 0
 
+    def add(self, coherence: float, attempts: int, steps: int) -> None:
+        """Take in a control period."""
+        self.coherence += coherence
+        self.periods += 1
+        self.attempts += attempts
+        self.steps += steps
+
 
 class LateMeans:
-    """Means over a run without its first part, where phases still settle.
-
-    Sums are kept from each power of two of the control periods on, so that between a
-    quarter and half of the run is left out whenever it is asked.
-    """
+    """Means over a run without its first part, where phases still settle."""
 
     def __init__(self) -> None:
         """Start before the first control period."""
-        self._sums = _Sums()
-        self._older = self._newer = _Sums()
+        self._part = LatePart(_Sums)
 
     def add(self, coherence: float, attempts: int, steps: int) -> None:
         """Take in a control period.
@@ -55,21 +58,13 @@ class LateMeans:
             attempts: Tunnel attempts in it.
             steps: Lattice steps in it.
         """
-        sums = self._sums
-        self._sums = sums = _Sums(
-            sums.coherence + coherence,
-            sums.periods + 1,
-            sums.attempts + attempts,
-            sums.steps + steps,
-        )
-        if sums.periods & (sums.periods - 1) == 0:
-            self._older, self._newer = self._newer, sums
+        self._part.add(coherence, attempts, steps)
 
     @property
     def coherence(self) -> float | None:
         """Mean order parameter r [-]; None before the first period."""
-        count = self._sums.periods - self._older.periods
-        return (self._sums.coherence - self._older.coherence) / count if count else None
+        sums = self._part.sums
+        return sums.coherence / sums.periods if sums.periods else None
 
     def frequency_hz(self, bridge_count: int, dt_s: float) -> float:
         """Return the attempts per bridge and simulated second [Hz]; 0 for none.
@@ -78,9 +73,10 @@ class LateMeans:
             bridge_count: Number of bridges.
             dt_s: Lattice time step [s].
         """
-        attempts = self._sums.attempts - self._older.attempts
-        steps = self._sums.steps - self._older.steps
-        return attempts / (bridge_count * steps * dt_s) if attempts else 0.0
+        sums = self._part.sums
+        if not sums.attempts:
+            return 0.0
+        return sums.attempts / (bridge_count * sums.steps * dt_s)
 
 
 class Outlook:

@@ -16,6 +16,7 @@ from engine.crystal import CrystalLattice
 from engine.forecast import check_memory, estimate_memory
 from engine.monitor import ReplaySource, ResourceMonitor, Source, SyntheticSource
 from engine.monitor.host import HostSampler
+from engine.observation import Observer
 from engine.recording import Trace, check_folder, read_trace
 from engine.system.outlook import Outlook, build_outlook
 from engine.tunnel import (
@@ -56,6 +57,8 @@ class Parts:
     """The recorded run to replay, if there is one."""
     outlook: Outlook | None
     """What is expected of the run, if that is asked for."""
+    observer: Observer
+    """What is seen of single nodes."""
 
 
 def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Parts:
@@ -120,6 +123,7 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
         metrics=TunnelMetrics(),
         trace=trace,
         outlook=build_outlook(config, network, lattice.detunings_hz),
+        observer=Observer(config, lattice),
     )
 
 

@@ -72,6 +72,8 @@ def _list_facts(
         yield "forecast", Text(describe_forecast(summary["forecast"]))
     if "distance_source" in summary["coherence"]:
         yield "continuous", Text(describe_distance(summary["coherence"]))
+    if summary.get("observation") is not None:
+        yield "observed", Text(describe_observation(summary["observation"]))
     yield "controller", Text(str(summary["controller_state"]))
     average = _frequency(summary["average_frequency_hz"])
     yield "frequency", Text(f"{average} on average")
@@ -123,6 +125,27 @@ def describe_forecast(forecast: Mapping[str, Any]) -> str:
         text += f", {_number(outcome)} seen, difference {forecast['difference']:+.3f}"
     doubt = "" if forecast["is_trusted"] else f" (not trusted: {forecast['reason']})"
     return text + doubt
+
+
+def describe_observation(observation: Mapping[str, Any]) -> str:
+    """Say what was seen of single nodes, in one line.
+
+    Args:
+        observation: Entry ``observation`` of ``summary.json``.
+    """
+    parts = []
+    if observation["snapshots"]:
+        parts.append(f"{observation['snapshots']} snapshots")
+    frequency, locking = observation["frequency"], observation["locking"]
+    if frequency is not None:
+        cluster = frequency["cluster"]
+        parts.append(
+            f"{cluster['share']:.1%} of the nodes at {cluster['frequency_hz']:.2f} Hz "
+            f"over {frequency['window_s']:.3g} s"
+        )
+    if locking is not None and locking["mean"] is not None:
+        parts.append(f"mean phase locking {locking['mean']:.3f}")
+    return ", ".join(parts) or "nothing yet"
 
 
 def _describe_events(summary: Mapping[str, Any]) -> str:

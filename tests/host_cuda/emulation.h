@@ -179,6 +179,10 @@ struct Code<unsigned long long> {
     static constexpr const char* text = "u8";
 };
 template <>
+struct Code<long long> {
+    static constexpr const char* text = "i8";
+};
+template <>
 struct Code<float> {
     static constexpr const char* text = "f4";
 };

@@ -14,7 +14,7 @@ import pytest
 from engine.backends.cpu import CpuBackend
 from engine.backends.matching import DIRECTED_FLAG, Matching, SuccessLaw
 from engine.backends.philox import draw_attempt_words
-from engine.backends.protocol import TABLEAUS, BridgeArrays, Motion, Period
+from engine.backends.protocol import FOLLOWING, TABLEAUS, BridgeArrays, Motion, Period
 from engine.geometry import build_geometry
 
 SHAPES = {
@@ -337,6 +337,42 @@ class CudaParity:
         lattice = cuda_backend.build_lattice(*case)
         result = cuda_backend.advance(lattice, cuda_backend.build_bridges(none), empty)
         assert result.successes == 0
+
+    @pytest.mark.parametrize(
+        "motion",
+        [
+            FOLLOWING,
+            Motion(diffusion_rad2_s=20.0, noise_key=(1, 2)),
+            Motion(inertia_s=0.01, diffusion_rad2_s=1.0, noise_key=(1, 2)),
+        ],
+        ids=["following", "noise", "inertia"],
+    )
+    def test_turns_are_counted_without_a_trace(self, cuda_backend, motion):
+        """Equal turns on both back ends, and the phases of a run that nobody counts."""
+        case = build_case("square", SHAPES["square"], "mixed")
+        seen = []
+        for backend, is_counted in (
+            (cuda_backend, True),
+            (CpuBackend(), True),
+            (CpuBackend(), False),
+        ):
+            lattice = backend.build_lattice(*case, motion)
+            bridges = backend.build_bridges(build_bridges(case[0].node_count))
+            if is_counted:
+                backend.start_counting(lattice, 400.0, 0.25)
+            for turn in range(3):
+                period = build_period(
+                    bridges.ids.size, 3, 12, first_tick=1 + 12 * turn, turn=turn
+                )
+                backend.advance(lattice, bridges, period)
+            turns = backend.read_turns(lattice) if is_counted else None
+            probe = backend.read_probe(lattice, np.array([3, 0, 700]))
+            seen.append((backend.read_phases(lattice), turns))
+            np.testing.assert_array_equal(probe, seen[-1][0][[3, 0, 700]])
+        np.testing.assert_array_equal(seen[0][0], seen[1][0])
+        np.testing.assert_array_equal(seen[0][0], seen[2][0])
+        np.testing.assert_array_equal(seen[0][1], seen[1][1])
+        assert np.abs(seen[0][1]).max() > 0.5
 
     @pytest.mark.parametrize("steps", [1, 2, 7, 8, 9, 40])
     def test_stage_times_add_up(self, cuda_backend, steps):

@@ -19,6 +19,9 @@ from engine.config import (
     OBJECTIVES,
     PROFILES,
     SAMPLINGS,
+    BridgesConfig,
+    LatticeConfig,
+    ObserveConfig,
     RunConfig,
     TunnelConfig,
 )
@@ -196,6 +199,12 @@ def test_large_numbers_are_written_out() -> None:
         ("bridges.kind", "file", "bridges.path is not set"),
         ("load.kind", "replay", "load.trace is not set"),
         ("lattice.shape", (63, 63), "3969 nodes, an odd number"),
+        ("observe.snapshot_every_s", 60.5, "longer than the run (dynamics.duration_s "),
+        (
+            "observe.frequency_window_s",
+            61.0,
+            "longer than the run (dynamics.duration_s ",
+        ),
     ],
 )
 def test_rule(key: str, value: Any, words: str) -> None:
@@ -292,3 +301,22 @@ def test_strengths_that_are_not_drawn(kind: str, key: str) -> None:
     bridges = replace(RunConfig().bridges, kind=kind, path="edges.csv", **{key: 0.5})
     message = complain(replace(RunConfig(), bridges=bridges))
     assert_is_one_sentence(message, f"bridges.{key}")
+
+
+def test_observation_needs_nodes_enough_and_not_too_many() -> None:
+    few = LatticeConfig(shape=(8, 8))
+    config = RunConfig(lattice=few, observe=ObserveConfig(probe_count=65))
+    assert "lattice.shape has only 64 nodes" in complain(config)
+    RunConfig(lattice=few, observe=ObserveConfig(probe_count=64)).validate()
+    most = LatticeConfig(shape=(2**16, 2**15))
+    bridges = BridgesConfig(kind="none")
+    config = RunConfig(
+        lattice=most, bridges=bridges, observe=ObserveConfig(snapshot_every_s=1.0)
+    )
+    assert "a snapshot holds at most 2147483647 phases" in complain(config)
+
+
+def test_window_may_be_the_whole_run() -> None:
+    RunConfig(
+        observe=ObserveConfig(snapshot_every_s=60.0, frequency_window_s=60.0)
+    ).validate()

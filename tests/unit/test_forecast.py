@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,46 @@ def test_gpu_memory_counts_too(build_config: BuildConfig) -> None:
     with pytest.raises(ResourceError, match="of GPU memory"):
         check_memory(config, "cuda", 2**50, need - 1)
     assert estimate_memory(config, "cpu").device_bytes == 0
+
+
+def test_counting_turns_needs_more(build_config: BuildConfig) -> None:
+    shape = {"shape": (512, 512)}
+    alone = build_config(lattice=shape)
+    seen = build_config(lattice=shape, observe={"frequency_window_s": 0.05})
+    for name, width in (("cpu", 12), ("cuda", 12), ("reference", 16)):
+        place = "device_bytes" if name == "cuda" else "host_bytes"
+        more, less = (
+            getattr(estimate_memory(config, name), place) for config in (seen, alone)
+        )
+        assert more - less >= width * 512 * 512
+
+
+@pytest.mark.parametrize("name", ["reference", "cpu"])
+def test_estimate_covers_what_an_observed_run_takes(
+    name: str, build_config: BuildConfig, tmp_path: Path
+) -> None:
+    config = build_config(
+        lattice={"shape": (256, 256)},
+        bridges={"kind": "none"},
+        dynamics={"duration_s": 0.001},
+        backend={"name": name},
+        observe={
+            "snapshot_every_s": 0.001, "frequency_window_s": 0.001, "probe_count": 64,
+        },
+        record={"folder": str(tmp_path / "run"), "overwrite": True},
+    )  # fmt: skip
+    small = replace(config, lattice=replace(config.lattice, shape=(16, 16)))
+    with ScribbleSystem(small) as warm:
+        warm.run()
+    tracemalloc.start()
+    try:
+        with ScribbleSystem(config) as system:
+            system.run()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    need = estimate_memory(config, name).host_bytes
+    assert need / 4 < peak < need
 
 
 @pytest.mark.parametrize("integrator", ["rk2", "rk4"])

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = {
     "errors": 0,
     "constants": 0,
+    "late": 0,
     "config": 1,
     "geometry": 1,
     "backends": 2,
@@ -24,11 +25,15 @@ LAYERS = {
     "tunnel": 4,
     "wanda": 4,
     "forecast": 5,
+    "observation": 5,
     "recording": 5,
     "system": 6,
 }
 FORBIDDEN = ("experiments", "hydra", "omegaconf")
-HEAVY = ("cupy", "numba", "hydra", "pynvml", "prometheus_client", "mpi4py")
+HEAVY = (
+    *("cupy", "numba", "hydra", "pynvml", "prometheus_client", "mpi4py"),
+    *("matplotlib", "xarray", "zarr"),
+)
 
 
 def _base(node: ast.ImportFrom, package: list[str]) -> str:

@@ -32,6 +32,7 @@ KERNELS: Final = {
     "sum_order": "observables.cu",
     "sum_edges": "observables.cu",
     "count_vortices": "observables.cu",
+    "count_turns": "observables.cu",
 }
 """Source file of each kernel."""
 

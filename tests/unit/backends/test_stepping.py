@@ -67,7 +67,7 @@ def build_period(
 
 
 def run(period: Period, motion: Motion = FOLLOWING) -> tuple[Diary, Any]:
-    diary, lattice = Diary(), SimpleNamespace(motion=motion)
+    diary, lattice = Diary(), SimpleNamespace(motion=motion, turn_count=None)
     return diary, diary.advance(lattice, None, period)  # type: ignore[arg-type]
 
 

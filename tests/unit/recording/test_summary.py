@@ -81,3 +81,11 @@ def test_no_values_at_all() -> None:
     found = CoherenceTally(floor=0.87).to_dict()
     assert found["mean"] == 0.0
     assert found["minimum_after_settling"] is None
+
+
+def test_metastability_is_the_deviation_of_the_later_part() -> None:
+    # Of eight values the first four are left out, whether the floor is held or not.
+    values = (0.1, 0.9, 0.2, 0.4, 0.5, 0.7, 0.5, 0.7)
+    assert tally(*values).to_dict()["metastability"] == pytest.approx(0.1)
+    assert tally(0.1, 0.3, 0.3, 0.3).to_dict()["metastability"] == 0.0
+    assert tally(0.5).to_dict()["metastability"] is None

@@ -1,0 +1,125 @@
+"""Phase locking within a probe set: which nodes keep their distance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.constants import LOCKING_FILE, PHI_COEFFICIENT, TURN
+from engine.errors import RecordError
+
+
+def choose_probe(node_count: int, probe_count: int) -> npt.NDArray[np.int64]:
+    """Choose nodes that are spread evenly over a lattice.
+
+    Multiples of the stride nearest to nodes / golden ratio that is coprime to the
+    number of nodes: all distinct, and any number of them is spread evenly.
+
+    Args:
+        node_count: Nodes of the lattice.
+        probe_count: Nodes to choose, at most as many.
+
+    Returns:
+        Node ids in ascending order, shape (probe_count,).
+    """
+    stride = max(1, round(node_count * PHI_COEFFICIENT))
+    while math.gcd(stride, node_count) != 1:
+        stride += 1
+    return np.sort(np.arange(probe_count, dtype=np.int64) * stride % node_count)
+
+
+class LockingSums:
+    """Sums exp(i (theta_i - theta_j)) over time for every pair of the probe set."""
+
+    def __init__(self, probe_count: int) -> None:
+        """Start before the first sample.
+
+        Args:
+            probe_count: Nodes of the probe set.
+        """
+        self._sums = np.zeros((probe_count, probe_count), np.complex128)
+        self.count = 0
+        """Samples so far [-]."""
+
+    def add(self, phases: npt.NDArray[np.uint32]) -> None:
+        """Take in a sample of the phases as binary angles, shape (probe_count,)."""
+        points = np.exp(phases * (2j * np.pi / TURN))
+        self._sums += np.multiply.outer(points, points.conj())
+        self.count += 1
+
+    @property
+    def matrix(self) -> npt.NDArray[np.float64]:
+        """Phase-locking values [-], 1 on the diagonal, shape (probe_count,) * 2."""
+        return np.minimum(np.abs(self._sums) / max(self.count, 1), 1.0)
+
+
+@dataclass(frozen=True)
+class Locking:
+    """The phase-locking matrix |<exp(i (theta_i - theta_j))>| of a run.
+
+    It is averaged over the ends of the control periods in the later part of the run:
+    between its first quarter and half is left out.
+    """
+
+    nodes: npt.NDArray[np.int64]
+    """Node ids of the probe set, ascending, shape (probe_count,)."""
+    matrix: npt.NDArray[np.float64]
+    """Phase-locking values [-], shape (probe_count, probe_count)."""
+    sample_count: int
+    """Moments that were averaged [-]."""
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over all pairs of two nodes [-]; None for a single node."""
+        pairs = self.nodes.size * (self.nodes.size - 1)
+        total = float(self.matrix.sum() - np.trace(self.matrix))
+        return total / pairs if pairs else None
+
+    def save(self, folder: Path) -> None:
+        """Write the matrix into a run folder.
+
+        Raises:
+            RecordError: The disk takes no more.
+        """
+        path = folder / LOCKING_FILE
+        try:
+            np.savez(
+                path,
+                nodes=self.nodes,
+                matrix=self.matrix,
+                sample_count=np.int64(self.sample_count),
+            )
+        except OSError as error:
+            raise RecordError(
+                f"{path} cannot be written ({error.strerror or error}); free some "
+                "space, or set observe.probe_count=0."
+            ) from error
+
+
+def open_locking(folder: str | Path) -> Locking | None:
+    """Read the phase-locking matrix of a run.
+
+    Args:
+        folder: Run folder.
+
+    Returns:
+        The matrix; None where the run has observed none.
+
+    Raises:
+        RecordError: The file is damaged.
+    """
+    path = Path(folder) / LOCKING_FILE
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            count = int(found["sample_count"])
+            return Locking(found["nodes"], found["matrix"], count)
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise RecordError(
+            f"{path} cannot be read ({error}); name the folder of a finished run."
+        ) from error
