@@ -14,6 +14,7 @@ from engine.config import (
     DynamicsConfig,
     LatticeConfig,
     LoadConfig,
+    ObserveConfig,
     RecordConfig,
     RunConfig,
 )
@@ -25,16 +26,23 @@ HOSTILE = "<script>alert(1)<&\"'"
 
 
 def make_run(
-    folder: Path, *, duration_s: float = 0.2, seed: int = 0, **load: Any
+    folder: Path,
+    *,
+    duration_s: float = 0.2,
+    seed: int = 0,
+    observe: ObserveConfig | None = None,
+    lattice: tuple[str, tuple[int, ...]] = ("square", (16, 16)),
+    **load: Any,
 ) -> Path:
-    """Record a real run of 256 nodes under a square load, in a fraction of a second."""
+    """Record a small real run under a square load, in a fraction of a second."""
     shape = {"profile": "square", "level": 0.9, "period_s": duration_s / 2} | load
     config = RunConfig(
         seed=seed,
-        lattice=LatticeConfig(shape=(16, 16)),
+        lattice=LatticeConfig(kind=lattice[0], shape=lattice[1]),
         dynamics=DynamicsConfig(duration_s=duration_s),
         backend=BackendConfig("reference"),
         load=LoadConfig(kind="synthetic", **shape),
+        observe=observe or ObserveConfig(),
         record=RecordConfig(folder=str(folder)),
     )
     with ScribbleSystem(config) as system:

@@ -147,6 +147,8 @@ class Picture:
     """For those who cannot see it."""
     is_pixelated: bool = False
     """Whether each pixel is a value, to be enlarged without smoothing."""
+    is_wide: bool = False
+    """Whether it is to be stretched over the width of the page."""
 
 
 @dataclass(frozen=True)

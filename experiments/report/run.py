@@ -12,6 +12,8 @@ from engine.config import RunConfig
 from experiments.replay import UNREPLAYABLE
 from experiments.report.charts import build_run_plots, list_shares
 from experiments.report.document import Document, Section, Table
+from experiments.report.fields import build_pictures
+from experiments.report.nodes import build_node_section
 from experiments.report.records import RunRecord, flatten
 from experiments.report.resources import read_resources
 from experiments.report.verdicts import judge_run, list_notes
@@ -22,9 +24,13 @@ OWN_KEYS: Final = (
     "simulated_seconds", "wall_seconds", "stage_seconds", "node_steps_per_second",
     "tunnels", "average_frequency_hz", "coherence", "controller_state",
     "events_saved_factor", "energy_joules", "state_digest", "folder", "forecast",
-    "notes",
+    "notes", "observation",
 )  # fmt: skip
 """Entries of the summary that the report shows by itself; others become a table."""
+PHASE_SENTENCE: Final = (
+    "Each pixel is a site, or the mean of several; equal colours are equal phases, and "
+    "the colours close on themselves after a turn."
+)
 RECORD_GROUP: Final = "record."
 _PLAIN_TEXT: Final = re.compile(r"[A-Za-z_./][\w./-]*")
 
@@ -37,9 +43,18 @@ def build_run_document(record: RunRecord) -> Document:
     """
     resources = read_resources(record.trace)
     series = Section("Time series", plots=build_run_plots(record, resources))
+    problems = list(record.problems)
+    fields = Section(
+        "Phase field",
+        sentences=(PHASE_SENTENCE,),
+        pictures=build_pictures(record.folder, problems),
+    )
+    nodes = build_node_section(record)
     sections = [
         build_question(record),
         *([series] if series.plots else []),
+        *([fields] if fields.pictures else []),
+        *([nodes] if nodes is not None else []),
         Section("Figures", tables=tuple(_list_figures(record))),
         build_environment(record),
         build_reproduction(record),
@@ -50,7 +65,7 @@ def build_run_document(record: RunRecord) -> Document:
         findings=tuple(describe_run(record)),
         verdicts=judge_run(record, resources),
         sections=tuple(part for part in sections if _has_content(part)),
-        problems=record.problems,
+        problems=tuple(problems),
     )
 
 
