@@ -13,7 +13,7 @@ from experiments import outcome
 from experiments.report.document import Document
 from experiments.report.jobs import is_sweep_folder, read_sweep
 from experiments.report.page import check_target, format_cell, render_page, save_page
-from experiments.report.records import is_run_folder, read_run
+from experiments.report.records import dig, is_run_folder, read_run, read_status
 from experiments.report.run import build_run_document
 from experiments.report.study import STUDY_FILE, join_documents, read_study
 from experiments.report.sweep import build_sweep_document
@@ -106,6 +106,9 @@ def find_kind(folder: Path) -> str:
             f"{folder} cannot be read ({error.strerror or error}); name the folder of "
             "a run, a sweep or a study."
         ) from error
+    reason = dig(read_status(folder, []), "message")
+    if isinstance(reason, str) and reason:
+        raise RecordError(f"{folder} holds a job that left no run: {reason}")
     raise RecordError(
         f"{folder} holds no run, no sweep and no study: there is no summary.json, "
         "config.yaml, status.json or study.json in it or in its folders; name a folder "

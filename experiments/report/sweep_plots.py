@@ -21,14 +21,14 @@ from experiments.report.jobs import Job, SweepRecord, sort_values
 from experiments.report.run import format_setting
 
 DOTS_SHOWN: Final = 2000
-"""Jobs in the frontier plot at most."""
+"""Jobs that a plot shows as dots, at most; of more, every n-th."""
 PAIRS_SHOWN: Final = 3
 """Pairs of keys with heat maps at most."""
 REPEATING_KEY: Final = "seed"
 """A key that repeats a job rather than changing it; it is averaged over."""
 GIVEN_FREQUENCY: Final = "controller.fixed_frequency_hz"
 """A key over which the frequency needs no heat map."""
-CELLS_SHOWN: Final = 40
+CELLS_SHOWN: Final = 64
 """Values of a key in a heat map at most."""
 
 FREQUENCY_AXIS: Final = Axis("average tunnel frequency [Hz]", "log")
@@ -72,6 +72,7 @@ def draw_frontier(record: SweepRecord) -> tuple[Plot, ...]:
     if len(jobs) < 2:
         return ()
     best = find_frontier([_locate(job) for job in jobs])
+    jobs = thin_jobs(jobs)
     split = _find_split(record)
     groups = record.values(split) if split else (None,)
     series = [Series("best", *_split(best))]
@@ -99,8 +100,16 @@ def draw_frontier(record: SweepRecord) -> tuple[Plot, ...]:
 def _list_located(record: SweepRecord) -> list[Job]:
     """List the jobs that have both a coherence and a frequency."""
     jobs = record.jobs
-    both = [job for job in jobs if job.coherence is not None and job.frequency_hz]
-    return both[:DOTS_SHOWN]
+    return [job for job in jobs if job.coherence is not None and job.frequency_hz]
+
+
+def thin_jobs(jobs: Sequence[Job]) -> list[Job]:
+    """Keep every n-th job, so that at most `DOTS_SHOWN` are left.
+
+    Args:
+        jobs: Any jobs.
+    """
+    return list(jobs[:: -(-len(jobs) // DOTS_SHOWN) or 1])
 
 
 def _locate(job: Job) -> tuple[float, float]:
@@ -123,7 +132,7 @@ def draw_both(first: SweepRecord, second: SweepRecord) -> tuple[Plot, ...]:
     """
     series = []
     for name, record in (("A", first), ("B", second)):
-        jobs = _list_located(record)
+        jobs = thin_jobs(_list_located(record))
         hover = tuple(f"{name}\n{_describe_point(record, job)}" for job in jobs)
         points = _split([_locate(job) for job in jobs])
         series += [Series(name, *points, "dots", hover)] if jobs else []
@@ -205,7 +214,7 @@ def _draw_key(record: SweepRecord, key: str) -> Plot:
         for value in record.values(key)
         if (mean := average(record.done, {key: value}, MEASURES[0][1])) is not None
     ]
-    jobs = [job for job in record.done if job.coherence is not None][:DOTS_SHOWN]
+    jobs = thin_jobs([job for job in record.done if job.coherence is not None])
     hover = tuple(_describe_point(record, job) for job in jobs)
     return Plot(
         f"r over {key}",

@@ -78,6 +78,14 @@ def test_what_is_no_run_is_refused_in_a_sentence(
     assert captured.out == ""
 
 
+def test_a_job_that_left_no_run_gives_its_reason(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    job = make_job(tmp_path, 0, ["seed=x"], message="seed is 'x'; a whole number.")
+    assert main(["report", str(job)]) == 2
+    assert "left no run: seed is 'x'; a whole number." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("target", "words"),
     [

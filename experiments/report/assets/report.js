@@ -53,6 +53,9 @@
     for (const rule of plot.rules) {
       marks.push(Plot.ruleY([rule.y], { stroke: "var(--no)", strokeDasharray: "5,3" }));
     }
+    const rows = listRows(plot, shown), dots = listDots(plot, shown);
+    const r = dots.length > 300 ? 2.5 : 4.5;
+    if (dots.length) marks.push(Plot.dot(dots, { x: "x", y: "y", stroke: "stroke", fill: "stroke", fillOpacity: 0.45, strokeOpacity: dots.length > 300 ? 0.5 : 1, r }));
     plot.series.forEach((one, index) => {
       if (!shown[index] || one.style === "dots") return;
       const points = one.x.map((x, at) => ({ x, y: one.y[at] === null ? NaN : one.y[at] }));
@@ -62,9 +65,7 @@
       }));
       if (points.length <= 40) marks.push(Plot.dot(points, { x: "x", y: "y", fill: colour(index), r: 3 }));
     });
-    const rows = listRows(plot, shown), dots = listDots(plot, shown);
     if (dots.length) {
-      marks.push(Plot.dot(dots, { x: "x", y: "y", stroke: "stroke", fill: "stroke", fillOpacity: 0.45, r: 4.5 }));
       marks.push(Plot.dot(dots, Plot.pointer({ x: "x", y: "y", stroke: "var(--ink)", r: 7, strokeWidth: 2 })));
       marks.push(Plot.tip(dots, Plot.pointer({ x: "x", y: "y", title: "title", stroke: "var(--line)", lineWidth: 26 })));
     } else if (rows.length) {
@@ -88,28 +89,36 @@
     return { svg, targets };
   }
 
+  // Colours tell values apart, not their last digits: at least 2% are one span.
+  function findDomain(values) {
+    const [low, high] = d3.extent(values);
+    const least = 0.02 * Math.max(Math.abs(low), Math.abs(high)) || 1;
+    const spare = Math.max(0, least - (high - low)) / 2;
+    return [low - spare, high + spare];
+  }
+
+  const listKnown = (plot) => plot.values.flat().filter((value) => value !== null);
+  const pickTicks = (values, most) => values.filter((_, index) => index % Math.ceil(values.length / most) === 0);
+
   function drawHeat(plot, width) {
     const cells = plot.values.flatMap((row, j) => row.map((value, i) => ({ x: plot.x_values[i], y: plot.y_values[j], value })))
       .filter((cell) => cell.value !== null);
     for (const cell of cells) {
       cell.title = `${plot.value_label}  ${number(cell.value)}\n${plot.x.label}  ${number(cell.x)}\n${plot.y.label}  ${number(cell.y)}`;
     }
-    const [low, high] = d3.extent(cells, (cell) => cell.value);
-    // Colours tell values apart, not their last digits: at least 2% are one span.
-    const least = 0.02 * Math.max(Math.abs(low), Math.abs(high)) || 1;
-    const spare = Math.max(0, least - (high - low)) / 2, domain = [low - spare, high + spare];
+    const domain = findDomain(listKnown(plot));
     const scale = d3.scaleSequential(domain, d3.interpolateViridis);
     const ink = (value) => d3.lab(scale(value)).l > 58 ? "#111" : "#fff";
     const isWide = (width - 80) / plot.x_values.length > 38;
-    const marks = [Plot.cell(cells, { x: "x", y: "y", fill: "value", inset: 0.5 })];
+    const marks = [Plot.cell(cells, { x: "x", y: "y", fill: "value", inset: cells.length > 400 ? 0 : 0.5 })];
     if (isWide) marks.push(Plot.text(cells, { x: "x", y: "y", text: (cell) => String(+cell.value.toPrecision(3)), fill: (cell) => ink(cell.value) }));
     marks.push(Plot.tip(cells, Plot.pointer({ x: "x", y: "y", title: "title", stroke: "var(--line)", lineWidth: 26 })));
     const figure = Plot.plot({
       width, height: Math.min(480, Math.max(160, 70 + 36 * plot.y_values.length)),
       padding: 0, marginLeft: Math.min(120, 24 + 7.5 * d3.max(plot.y_values, (value) => number(value).length)), marginBottom: 40, marginTop: 24, marginRight: 12,
       style: { background: "none", color: "var(--ink)", fontSize: "12px" },
-      x: { label: plot.x.label, domain: plot.x_values, type: "band", tickFormat: number },
-      y: { label: plot.y.label, labelAnchor: "top", labelArrow: "none", domain: [...plot.y_values].reverse(), type: "band", tickFormat: number },
+      x: { label: plot.x.label, domain: plot.x_values, ticks: pickTicks(plot.x_values, Math.max(3, Math.floor(width / 60))), type: "band", tickFormat: number },
+      y: { label: plot.y.label, labelAnchor: "top", labelArrow: "none", domain: [...plot.y_values].reverse(), ticks: pickTicks(plot.y_values, 16), type: "band", tickFormat: number },
       color: { type: "linear", domain, interpolate: d3.interpolateViridis },
       marks,
     });
@@ -125,7 +134,13 @@
       holder.append(chip);
     };
     if (plot.kind === "heat") {
-      holder.append(Object.assign(document.createElement("span"), { textContent: `colour: ${plot.value_label}` }));
+      const [low, high] = findDomain(listKnown(plot)), ramp = document.createElement("i");
+      const stops = d3.range(0, 1.01, 0.1).map(d3.interpolateViridis).join(", ");
+      ramp.className = "ramp";
+      ramp.style.background = `linear-gradient(90deg, ${stops})`;
+      const span = document.createElement("span");
+      span.append(`${plot.value_label}  ${String(+low.toPrecision(3))}`, ramp, String(+high.toPrecision(3)));
+      holder.append(span);
       return;
     }
     plot.series.forEach((one, index) => {
