@@ -66,7 +66,7 @@ def build_run_plots(
     seen_s = trace.get("simulated_s")
     if seen_s is not None and len(seen_s):
         plots += draw_machine(seen_s, _with_availability(trace, resources))
-    plots += [_draw_wall_time(record), _draw_defects(record)]
+    plots += [_draw_load(record), _draw_wall_time(record), _draw_defects(record)]
     return tuple(plot for plot in plots if plot is not None)
 
 
@@ -179,6 +179,20 @@ def _with_availability(
     found = {"availability": trace["availability"]} if "availability" in trace else {}
     busy_last = sorted(resources, key=lambda name: name.endswith(GPU_BUSY))
     return found | {name: resources[name] for name in busy_last}
+
+
+def _draw_load(record: RunRecord) -> Plot | None:
+    """Draw what a real load asked for and achieved, if there was one."""
+    names = (("asked", "load_asked"), ("achieved", "load_achieved"))
+    columns = {name: record.series[k] for name, k in names if k in record.series}
+    if not any(np.isfinite(values).any() for values in columns.values()):
+        return None
+    return Plot(
+        "Load on the cores",
+        TIME,
+        Axis("share [-]"),
+        build_series(record.series["simulated_s"], columns, style="step"),
+    )
 
 
 def _draw_wall_time(record: RunRecord) -> Plot | None:

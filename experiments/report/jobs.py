@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from engine.recording.folder import STATUS_FILE
 from experiments.report.document import Cell, to_number
@@ -15,9 +15,17 @@ from experiments.report.records import (
     UNFINISHED,
     RunRecord,
     dig,
+    read_json,
     read_run,
     read_status,
 )
+
+PLAN_FILE: Final = "sweep.json"
+"""What a sweep is to run, if it is kept: a list ``jobs`` of numbers and overrides."""
+PENDING: Final = "pending"
+"""Status of a planned job that has left nothing yet."""
+OPEN_STATUSES: Final = (UNFINISHED, PENDING, "waiting", "running")
+"""States from which a job may still come to its end."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ class Job:
     overrides: Mapping[str, Cell]
     """What was set for it, by key; empty where that is not known."""
     status: str
-    """done, failed, interrupted or `UNFINISHED`."""
+    """done, failed, interrupted, lost, or one of `OPEN_STATUSES`."""
     message: str
     """Why it failed; may be empty."""
     record: RunRecord
@@ -126,7 +134,7 @@ def is_sweep_folder(folder: Path) -> bool:
     Args:
         folder: Any folder.
     """
-    return bool(find_job_folders(folder))
+    return (folder / PLAN_FILE).is_file() or bool(find_job_folders(folder))
 
 
 def find_job_folders(folder: Path) -> list[Path]:
@@ -146,12 +154,9 @@ def find_job_folders(folder: Path) -> list[Path]:
         for path in folder.glob(pattern)
     }
 
-    def rank(path: Path) -> tuple[bool, int, str]:
-        name = path.relative_to(folder).as_posix()
-        is_number = name.isascii() and name.isdigit()
-        return not is_number, int(name) if is_number else 0, name
-
-    return sorted(found, key=rank)
+    return sorted(
+        found, key=lambda path: _rank_name(path.relative_to(folder).as_posix())
+    )
 
 
 def read_sweep(folder: Path) -> SweepRecord:
@@ -166,7 +171,29 @@ def read_sweep(folder: Path) -> SweepRecord:
         name = place.relative_to(folder).as_posix()
         jobs.append(_read_job(place, name, own))
         problems += [f"Job {name}: {problem}" for problem in own]
+    jobs += _list_pending(folder, {job.name for job in jobs}, problems)
+    jobs.sort(key=lambda job: _rank_name(job.name))
     return SweepRecord(folder, tuple(jobs), tuple(problems))
+
+
+def _list_pending(folder: Path, known: set[str], problems: list[str]) -> list[Job]:
+    """List planned jobs of which nothing is known yet."""
+    planned = read_json(folder / PLAN_FILE, problems).get("jobs")
+    jobs = []
+    for entry in planned if isinstance(planned, list) else []:
+        number, words = dig(entry, "job"), dig(entry, "overrides")
+        if not isinstance(number, int) or str(number) in known:
+            continue
+        overrides = parse_overrides(words if isinstance(words, list) else [])
+        empty = RunRecord(folder / str(number), {}, {}, {})
+        jobs.append(Job(str(number), overrides, PENDING, "", empty))
+    return jobs
+
+
+def _rank_name(name: str) -> tuple[bool, int, str]:
+    """Order folders: numbers by value, then names."""
+    is_number = name.isascii() and name.isdigit()
+    return not is_number, int(name) if is_number else 0, name
 
 
 def _read_job(folder: Path, name: str, problems: list[str]) -> Job:
@@ -174,7 +201,7 @@ def _read_job(folder: Path, name: str, problems: list[str]) -> Job:
     empty = RunRecord(folder, {}, {}, {})
     record = read_run(folder, has_tables=False) if _has_run(folder) else empty
     ended = status.get("status") or record.summary.get("status") or UNFINISHED
-    if ended != UNFINISHED:
+    if ended not in OPEN_STATUSES:
         problems += record.problems
     words = status.get("overrides")
     message = str(status.get("message") or "")

@@ -16,8 +16,8 @@ from experiments.report.document import (
     Table,
     Verdict,
 )
-from experiments.report.jobs import Job, SweepRecord
-from experiments.report.records import UNFINISHED, flatten
+from experiments.report.jobs import OPEN_STATUSES, Job, SweepRecord
+from experiments.report.records import flatten
 from experiments.report.run import format_override, format_setting, list_changes
 from experiments.report.sweep_plots import (
     COHERENCE,
@@ -142,7 +142,7 @@ def judge_sweep(record: SweepRecord) -> list[Verdict]:
         record: What the folder holds.
     """
     jobs, done = record.jobs, record.done
-    failed = [job for job in jobs if job.status not in ("done", UNFINISHED)]
+    failed = [job for job in jobs if job.status not in ("done", *OPEN_STATUSES)]
     ended = YES if len(done) == len(jobs) else NO if failed else OPEN
     text = f"{len(done)} of {len(jobs)} are done{_list_endings(record)}."
     verdicts = [Verdict("All jobs done?", ended, text)]

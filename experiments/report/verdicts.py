@@ -12,7 +12,7 @@ from engine.errors import ConfigError
 from engine.monitor.sources import evaluate_load
 from experiments.replay import UNREPLAYABLE
 from experiments.report.document import NO, OPEN, YES, Verdict, to_number
-from experiments.report.records import UNFINISHED, RunRecord
+from experiments.report.records import UNFINISHED, RunRecord, dig
 from experiments.report.resources import MEMORY, OTHERS
 from experiments.report.thinning import F64Array
 from experiments.wording import format_frequency
@@ -112,6 +112,8 @@ def _judge_load(record: RunRecord, resources: Resources) -> Verdict:
         return Verdict(
             question, OPEN, "The load is that of the trace of an earlier run."
         )
+    if kind == "real":
+        return _judge_real_load(record, question)
     asked, seen = _read_asked_load(record, load), resources.get(OTHERS)
     if asked is None or seen is None:
         return Verdict(question, OPEN, "The load on the cores was not recorded.")
@@ -122,6 +124,24 @@ def _judge_load(record: RunRecord, resources: Resources) -> Verdict:
         f"{np.nanmean(seen):.1%} on average, {100 * gap:.2g} points apart."
     )
     return Verdict(question, YES if gap <= LOAD_TOLERANCE else NO, text)
+
+
+def _judge_real_load(record: RunRecord, question: str) -> Verdict:
+    """Judge by what the load generator itself compared, after settling."""
+    names = ("asked", "achieved", "mean_deviation")
+    found = [record.number("load", "cpu", name) for name in names]
+    asked, achieved, gap = found
+    if asked is None or achieved is None or gap is None:
+        return Verdict(question, OPEN, "The load on the cores was not recorded.")
+    text = (
+        f"{asked:.1%} of the cores were asked for and {achieved:.1%} achieved on "
+        f"average, {100 * gap:.2g} points apart."
+    )
+    ended_by = dig(record.summary, "load", "ended_by")
+    is_whole = ended_by in (None, "run")
+    text += "" if is_whole else f" It ended early, by {ended_by}."
+    is_reached = is_whole and gap <= LOAD_TOLERANCE
+    return Verdict(question, YES if is_reached else NO, text)
 
 
 def _read_asked_load(record: RunRecord, load: Mapping[str, Any]) -> F64Array | None:

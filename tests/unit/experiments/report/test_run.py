@@ -141,6 +141,21 @@ def test_a_long_run_stays_short_on_the_page(copy: Path) -> None:
     assert 0.1 in plot.series[0].y
 
 
+def test_a_real_load_is_drawn_where_it_was_compared(copy: Path) -> None:
+    path = copy / "timeseries.parquet"
+    table = parquet.ParquetFile(path).read()
+    shares = [None, *[0.5] * (table.num_rows - 1)]
+    for name in ("load_asked", "load_achieved"):
+        if name in table.column_names:
+            table = table.drop_columns([name])
+        table = table.append_column(name, pa.array(shares, pa.float64()))
+    parquet.write_table(table, path)
+    plots = {plot.title: plot for plot in build_run_document(read_run(copy)).plots}
+    plot = plots["Load on the cores"]
+    assert isinstance(plot, Plot)
+    assert plot.series[1].y == tuple(shares)
+
+
 def test_entries_of_later_versions_become_a_table(copy: Path) -> None:
     summary = json.loads((copy / "summary.json").read_text("utf-8"))
     summary["rollout"] = {"stage": "beta", "share": 0.5}

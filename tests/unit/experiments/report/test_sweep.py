@@ -79,6 +79,25 @@ def test_a_job_that_still_runs_is_counted_and_not_called_broken(grid: Path) -> N
     assert sweep.problems == ()
 
 
+def test_planned_jobs_that_have_not_begun_are_pending(grid: Path) -> None:
+    jobs = [{"job": number, "overrides": ["hz=24"]} for number in (3, 12)]
+    (grid / "sweep.json").write_text(json.dumps({"jobs": jobs}), "utf-8")
+    sweep = read_sweep(grid)
+    assert len(sweep.jobs) == 11
+    assert (sweep.jobs[-1].name, sweep.jobs[-1].status) == ("12", "pending")
+    assert sweep.jobs[-1].overrides == {"hz": 24}
+
+
+@pytest.mark.parametrize("status", ["waiting", "running"])
+def test_a_sweep_that_goes_on_is_not_called_failed(tmp_path: Path, status: str) -> None:
+    make_job(tmp_path, 0, ["seed=0"])
+    path = make_job(tmp_path, 1, ["seed=1"], message="x") / "status.json"
+    path.write_text(json.dumps({"overrides": ["seed=1"], "status": status}), "utf-8")
+    document = build_sweep_document(read_sweep(tmp_path))
+    assert document.verdicts[0].answer == "open"
+    assert f"1 of 2 jobs are done, 1 {status}." in document.findings
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"status": 3, "overrides": 7}'])
 def test_a_damaged_status_hides_no_other_job(grid: Path, text: str) -> None:
     (grid / "4" / "status.json").write_text(text, "utf-8")

@@ -73,6 +73,25 @@ def test_load_is_what_was_asked_for_or_not(seen: list[float], answer: str) -> No
     assert verdict.answer == answer
 
 
+@pytest.mark.parametrize(
+    ("achieved", "gap", "ended_by", "answer"),
+    [
+        (0.51, 0.02, "run", YES),
+        (0.41, 0.10, "run", NO),
+        (0.51, 0.02, "temperature", NO),
+    ],
+)
+def test_a_real_load_is_judged_by_its_own_comparison(
+    achieved: float, gap: float, ended_by: str, answer: str
+) -> None:
+    cpu = {"asked": 0.5, "achieved": achieved, "mean_deviation": gap}
+    summary = {"load": {"cpu": cpu, "ended_by": ended_by}}
+    verdict = judge("Target load reached?", summary, {"load": {"kind": "real"}})
+    assert verdict.answer == answer
+    assert f"50.0% of the cores were asked for and {achieved:.1%}" in verdict.text
+    assert ("early, by temperature" in verdict.text) == (ended_by != "run")
+
+
 @pytest.mark.parametrize("kind", ["none", "replay"])
 def test_a_load_that_nobody_asked_for_is_not_judged(kind: str) -> None:
     assert judge("Target load reached?", {}, {"load": {"kind": kind}}).answer == OPEN
