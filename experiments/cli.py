@@ -63,6 +63,12 @@ examples:
   scribble hysteresis +experiment=hysteresis --from 250 --to 1250
   scribble hysteresis --parameter bridges.strength_rad_s --from 5 --to 200 --points 15
 """
+_VERIFY_EPILOG = """\
+examples:
+  scribble verify                              the quick checks, about a minute
+  scribble verify --full backend=cuda          all of them on the GPU
+  scribble verify --only mode-decay --only detuned-pair backend=reference
+"""
 _OVERRIDES_HELP = (
     "a setting such as dynamics.duration_s=5, or a choice such as lattice=bcc"
 )
@@ -85,6 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_forecast(commands)
     _add_hysteresis(commands)
+    _add_verify(commands)
     _add_replay(commands)
     _add_report(commands)
     _add_compare(commands)
@@ -220,6 +227,27 @@ def _add_hysteresis(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(command=_hysteresis)
 
 
+def _add_verify(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "measure known exact results on this machine and show how well they hold"
+    parser = _add_command(commands, "verify", text, _VERIFY_EPILOG)
+    parser.add_argument("--full", action="store_true", help="the long checks too")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this check alone, long or not; may be given again",
+    )
+    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="backend=NAME",
+        help="where to measure: cpu, reference, cuda or auto",
+    )
+    parser.set_defaults(command=_verify)
+
+
 def _add_replay(commands: _Commands[argparse.ArgumentParser]) -> None:
     text = "repeat a recorded run on its own trace and compare the digests"
     parser = _add_command(commands, "replay", text)
@@ -343,6 +371,17 @@ def _hysteresis(arguments: argparse.Namespace) -> int:
         arguments.overrides,
         plan,
         folder=arguments.folder,
+        is_json=arguments.json,
+    )
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from experiments.verify import show_verification
+
+    return show_verification(
+        arguments.overrides,
+        only=arguments.only,
+        is_full=arguments.full,
         is_json=arguments.json,
     )
 

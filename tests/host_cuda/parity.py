@@ -360,7 +360,7 @@ class CudaParity:
             bridges = backend.build_bridges(build_bridges(case[0].node_count))
             if is_counted:
                 backend.start_counting(lattice, 400.0, 0.25)
-            for turn in range(3):
+            for turn in range(8):
                 period = build_period(
                     bridges.ids.size, 3, 12, first_tick=1 + 12 * turn, turn=turn
                 )

@@ -28,6 +28,7 @@ LAYERS = {
     "observation": 5,
     "recording": 5,
     "system": 6,
+    "verification": 7,
 }
 FORBIDDEN = ("experiments", "hydra", "omegaconf")
 HEAVY = (
