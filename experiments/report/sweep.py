@@ -22,10 +22,9 @@ from experiments.report.run import format_override, format_setting, list_changes
 from experiments.report.sweep_plots import (
     COHERENCE,
     FREQUENCY,
-    MEASURES,
     PACE,
     REPEATING_KEY,
-    average,
+    average_over,
     draw_frontier,
     draw_keys,
 )
@@ -93,11 +92,7 @@ def _list_values(values: Sequence[Cell], most: int = 8) -> str:
 
 def _describe_effect(record: SweepRecord, key: str) -> str:
     """Say how much r changes with a key, averaged over the others."""
-    means = [
-        (value, mean)
-        for value in record.values(key)
-        if (mean := average(record.done, {key: value}, MEASURES[0][1])) is not None
-    ]
+    means = average_over(record, key)
     if len(means) < 2:
         return ""
     low, high = (pick(means, key=lambda pair: pair[1]) for pick in (min, max))

@@ -44,22 +44,36 @@ MEASURES: Final[tuple[tuple[str, Measure], ...]] = (
 
 
 def average(
-    jobs: Sequence[Job], chosen: dict[str, Cell], measure: Measure
-) -> float | None:
-    """Average a measure over the jobs of given values, None where there are none.
+    jobs: Sequence[Job], keys: Sequence[str], measure: Measure
+) -> dict[tuple[Cell, ...], float]:
+    """Average a measure over the jobs of equal values.
 
     Args:
-        jobs: Jobs to choose from.
-        chosen: Values by key.
+        jobs: Jobs to average over; those without the measure are left out.
+        keys: Keys whose values tell the averages apart.
         measure: What to average.
+
+    Returns:
+        Averages by the values of the keys.
     """
-    values = [
-        value
-        for job in jobs
-        if all(job.value(key) == wanted for key, wanted in chosen.items())
-        and (value := measure(job)) is not None
-    ]
-    return float(np.mean(values)) if values else None
+    found: dict[tuple[Cell, ...], list[float]] = {}
+    for job in jobs:
+        value = measure(job)
+        if value is not None:
+            found.setdefault(tuple(map(job.value, keys)), []).append(value)
+    return {values: float(np.mean(entries)) for values, entries in found.items()}
+
+
+def average_over(record: SweepRecord, key: str) -> list[tuple[Cell, float]]:
+    """Average r by the values of a key, in their order.
+
+    Args:
+        record: What the folder holds.
+        key: A swept key.
+    """
+    means = average(record.done, (key,), MEASURES[0][1])
+    values = record.values(key)
+    return [(value, means[value,]) for value in values if (value,) in means]
 
 
 def draw_frontier(record: SweepRecord) -> tuple[Plot, ...]:
@@ -209,11 +223,7 @@ def _is_numeric(record: SweepRecord, key: str) -> bool:
 
 def _draw_key(record: SweepRecord, key: str) -> Plot:
     """Draw r over a key: every job as a dot, the mean as a line."""
-    means = [
-        (value, mean)
-        for value in record.values(key)
-        if (mean := average(record.done, {key: value}, MEASURES[0][1])) is not None
-    ]
+    means = average_over(record, key)
     jobs = thin_jobs([job for job in record.done if job.coherence is not None])
     hover = tuple(_describe_point(record, job) for job in jobs)
     return Plot(
@@ -257,10 +267,8 @@ def draw_heat_maps(record: SweepRecord, across: str, up: str) -> list[HeatMap]:
     maps = []
     is_given = GIVEN_FREQUENCY in (across, up)
     for label, measure in MEASURES[: 1 if is_given else 2]:
-        values = tuple(
-            tuple(average(record.done, {across: x, up: y}, measure) for x in x_values)
-            for y in y_values
-        )
+        means = average(record.done, (across, up), measure)
+        values = tuple(tuple(means.get((x, y)) for x in x_values) for y in y_values)
         maps.append(
             HeatMap(
                 f"{label.partition(' [')[0]} over {across} and {up}",
