@@ -44,6 +44,20 @@ examples:
   scribble compare runs/2026-11-22_18-00-00 runs/2026-11-22_18-05-00
   scribble compare SWEEP OTHER_SWEEP --to comparison.html
 """
+_LOAD_EPILOG = """\
+settings (times are wall time; --list shows all with their defaults):
+  cpu=0.6  cpu=[0.9,0.1]      share of every allowed core, or of each
+  cpu_target=machine          the share is everybody's: fill the cores up to it
+  memory=0.2  memory_bytes=2GiB      held and touched, never into headroom=0.1
+  gpu=0.5  gpu_target=utilisation  gpu_power_w=250  gpu_memory=0.3
+  profile=constant|step|ramp|square|sine|trace  base_level=0.1  start_s=1  period_s=4
+  trace=runs/2026-11-22_18-00-00     for profile=trace: utilisation to repeat
+  duration_s=60               ends by itself; up to 86400
+  temperature_limit_c=90      ends at once when a sensor shows more
+examples:
+  scribble load cpu=0.6 memory=0.2 profile=square period_s=4 duration_s=20
+  scribble load cpu=[1,0] duration_s=10 --folder loads/one_core
+"""
 _RENDER_EPILOG = """\
 examples:
   scribble run observe=nodes dynamics.duration_s=4
@@ -98,6 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_render(commands)
     _add_export(commands)
     _add_monitor(commands)
+    _add_load(commands)
     _add_doctor(commands)
     return parser
 
@@ -327,6 +342,26 @@ def _add_monitor(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(command=_monitor)
 
 
+def _add_load(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = (
+        "load cores, memory and a GPU of this machine, and compare with what is asked"
+    )
+    parser = _add_command(commands, "load", text, _LOAD_EPILOG)
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="print only one closing line"
+    )
+    parser.add_argument(
+        "--folder", type=Path, metavar="DIR", help="record what was achieved here"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="list every setting and stop"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="a setting such as cpu=0.6"
+    )
+    parser.set_defaults(command=_load)
+
+
 def _add_doctor(commands: _Commands[argparse.ArgumentParser]) -> None:
     text = "say what was found on this machine, and the cure for what is missing"
     parser = _add_command(commands, "doctor", text)
@@ -437,6 +472,16 @@ def _monitor(arguments: argparse.Namespace) -> int:
     from experiments.monitor import show_monitor
 
     return show_monitor(is_json=arguments.json, is_once=arguments.once)
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    from experiments.load import generate_load, list_settings
+
+    if arguments.list:
+        return list_settings()
+    return generate_load(
+        arguments.overrides, folder=arguments.folder, is_quiet=arguments.quiet
+    )
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

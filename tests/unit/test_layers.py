@@ -24,6 +24,7 @@ LAYERS = {
     "monitor": 3,
     "tunnel": 4,
     "wanda": 4,
+    "load": 4,
     "forecast": 5,
     "observation": 5,
     "recording": 5,
