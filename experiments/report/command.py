@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final
 from engine.errors import RecordError
 from engine.recording.folder import REPORT_FILE
 from experiments import outcome
+from experiments.load import LOAD_FILE
 from experiments.report.document import Document
 from experiments.report.jobs import is_sweep_folder, read_sweep
+from experiments.report.load import build_load_document
 from experiments.report.page import check_target, format_cell, render_page, save_page
 from experiments.report.records import dig, is_run_folder, read_run, read_status
 from experiments.report.run import build_run_document
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 OPTION: Final = "--to"
 LEAST_WIDTH: Final = 12
 """Characters of a column that are kept together on the terminal."""
-RUN, SWEEP, STUDY = "run", "sweep", "study"
+RUN, SWEEP, STUDY, LOAD = "run", "sweep", "study", "load"
 
 
 def show_report(folder: Path, target: Path | None = None) -> int:
@@ -66,6 +68,8 @@ def build_document(folder: Path) -> Document:
     """
     kind = find_kind(folder)
     folder = folder.resolve()
+    if kind == LOAD:
+        return build_load_document(folder)
     if kind == RUN:
         return build_run_document(read_run(folder))
     study = read_study(folder)
@@ -83,7 +87,7 @@ def find_kind(folder: Path) -> str:
         folder: Any path.
 
     Returns:
-        ``run``, ``sweep`` or ``study``.
+        ``run``, ``sweep``, ``study`` or ``load``.
 
     Raises:
         RecordError: It is none of these, or cannot be read.
@@ -95,6 +99,8 @@ def find_kind(folder: Path) -> str:
             )
         if (folder / STUDY_FILE).is_file():
             return STUDY
+        if (folder / LOAD_FILE).is_file():
+            return LOAD
         if is_run_folder(folder):
             return RUN
         if is_sweep_folder(folder):
@@ -166,8 +172,8 @@ def build_comparison(first: Path, second: Path) -> Document:
     from experiments.report.comparison import compare_runs, compare_sweeps
 
     kinds = [find_kind(folder) for folder in (first, second)]
-    shapes = [RUN if kind == RUN else SWEEP for kind in kinds]
-    if shapes[0] != shapes[1]:
+    shapes = [SWEEP if kind == STUDY else kind for kind in kinds]
+    if shapes[0] != shapes[1] or LOAD in shapes:
         raise RecordError(
             f"{first} holds a {kinds[0]} and {second} a {kinds[1]}; name two runs or "
             "two sweeps."

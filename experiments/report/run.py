@@ -233,13 +233,22 @@ def _list_figures(record: RunRecord) -> list[Table]:
         rows.append((f"stage {name}", f"{format_value(span)} s"))
     rows.append(("controller at the end", str(record.summary.get("controller_state"))))
     tables = [Table("Summary", ("figure", "value"), tuple(rows))]
-    more = {
-        k: v for k, v in record.summary.items() if k not in OWN_KEYS and v is not None
-    }
-    extra = [(key, format_value(value)) for key, value in flatten(more).items()]
-    if extra:
-        tables.append(Table("Besides", ("figure", "value"), tuple(extra)))
-    return tables
+    more = {key: v for key, v in record.summary.items() if key not in OWN_KEYS}
+    return [*tables, *build_extra_tables(more)]
+
+
+def build_extra_tables(values: Mapping[str, Any]) -> tuple[Table, ...]:
+    """Lay out entries as they are, those without a value left out.
+
+    Args:
+        values: Nested mappings of plain values.
+    """
+    rows = [
+        (key, format_value(value))
+        for key, value in flatten(values).items()
+        if value is not None
+    ]
+    return (Table("Besides", ("figure", "value"), tuple(rows)),) if rows else ()
 
 
 def format_value(value: Any) -> str:
