@@ -32,10 +32,11 @@ HEAD ?= HEAD
 BROWSERS := "$$SCRIBBLE_BROWSER" chromium chromium-browser google-chrome \
 	google-chrome-stable
 INPUTS := pyproject.toml constraints.txt
-QUICK := not validation and not slow and not browser
+QUICK := not validation and not slow and not sweeps and not browser
 
-.PHONY: help run test test-gpu test-browser test-validation bench bench-check bench-compare \
-	bench-html bench-peers bench-adaptive bench-scaling notebooks lint format clean
+.PHONY: help run test test-gpu test-browser test-sweeps test-validation bench \
+	bench-check bench-compare bench-html bench-peers bench-adaptive bench-scaling \
+	notebooks lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' \
@@ -52,6 +53,9 @@ test-gpu: $(VENV)/.$(CUDA) ## the GPU tests; a missing GPU is a failure
 
 test-browser: $(VENV)/.browser ## reports in a headless Chromium
 	SCRIBBLE_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m browser $(ARGS)
+
+test-sweeps: $(VENV)/.sweeps ## sweeps over joblib, Ray, submitit and Optuna
+	$(BIN)/python -m pytest -m sweeps $(ARGS)
 
 test-validation: $(VENV)/.test ## exact results and fitted orders (slow)
 	$(BIN)/python -m pytest -m "validation or slow" $(ARGS)
@@ -115,6 +119,12 @@ $(VENV)/.test: $(VENV)/.created $(INPUTS)
 	@rm -f $@
 	@$(PIP_INSTALL) -e '.[test]'
 	@touch $(VENV)/.base $@
+
+$(VENV)/.sweeps: $(VENV)/.test
+	@echo "Installing the launchers and sweepers into $(VENV) ..."
+	@rm -f $@
+	@$(PIP_INSTALL) -e '.[test,joblib,optuna,ray,slurm]'
+	@touch $@
 
 $(VENV)/.bench: $(VENV)/.created $(INPUTS)
 	@echo "Installing Scribble and its benchmark tools into $(VENV) ..."

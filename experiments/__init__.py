@@ -1,4 +1,5 @@
-"""Command line, configuration and terminal views: the only room that imports Hydra.
+"""Command line, configuration and terminal views: the room that imports Hydra.
 
-Nothing heavy is imported here, so that ``scribble --help`` answers at once.
+Only the plugins in hydra_plugins import it as well. Nothing heavy is imported here, so
+that ``scribble --help`` answers at once.
 """
