@@ -38,6 +38,17 @@ examples:
   scribble forecast lattice=chain bridges.per_node=8
   scribble forecast --json tunnel.min_coherence=0.95
 """
+_REPORT_EPILOG = """\
+examples:
+  scribble report runs/2026-11-22_18-00-00     a run, or a sweep with all its jobs
+  scribble report runs/2026-11-22_18-00-00 --to load.html
+The file opens without a network. report.html in the folder itself is the default.
+"""
+_COMPARE_EPILOG = """\
+examples:
+  scribble compare runs/2026-11-22_18-00-00 runs/2026-11-22_18-05-00
+  scribble compare SWEEP OTHER_SWEEP --to comparison.html
+"""
 _LOAD_EPILOG = """\
 settings (times are wall time; --list shows all with their defaults):
   cpu=0.6  cpu=[0.9,0.1]      share of every allowed core, or of each
@@ -102,6 +113,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_hysteresis(commands)
     _add_verify(commands)
     _add_replay(commands)
+    _add_report(commands)
+    _add_compare(commands)
     _add_render(commands)
     _add_export(commands)
     _add_monitor(commands)
@@ -316,6 +329,29 @@ def _add_replay(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(command=_replay)
 
 
+def _add_report(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "write what a run, a sweep or a study found as one HTML file"
+    parser = _add_command(commands, "report", text, _REPORT_EPILOG)
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder of a run, a sweep or a study"
+    )
+    parser.add_argument(
+        "--to", type=Path, metavar="FILE", help="the file; DIR/report.html by default"
+    )
+    parser.set_defaults(command=_report)
+
+
+def _add_compare(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "lay two runs or two sweeps side by side"
+    parser = _add_command(commands, "compare", text, _COMPARE_EPILOG)
+    parser.add_argument("first", type=Path, metavar="A", help="a run or a sweep")
+    parser.add_argument("second", type=Path, metavar="B", help="another one")
+    parser.add_argument(
+        "--to", type=Path, metavar="FILE", help="an HTML file to write as well"
+    )
+    parser.set_defaults(command=_compare)
+
+
 def _add_render(commands: _Commands[argparse.ArgumentParser]) -> None:
     text = "draw the phases, frequencies and phase locking that a run has observed"
     parser = _add_command(commands, "render", text, _RENDER_EPILOG)
@@ -525,6 +561,18 @@ def _replay(arguments: argparse.Namespace) -> int:
         is_quiet=arguments.quiet,
         is_recorded=not arguments.no_record,
     )
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from experiments.report.command import show_report
+
+    return show_report(arguments.folder, arguments.to)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from experiments.report.command import show_comparison
+
+    return show_comparison(arguments.first, arguments.second, arguments.to)
 
 
 def _render(arguments: argparse.Namespace) -> int:

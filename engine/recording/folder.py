@@ -19,10 +19,11 @@ ROWS_PER_WRITE = 1024
 TIMESERIES_FILE = "timeseries.parquet"
 CONFIG_FILE, ENVIRONMENT_FILE = "config.yaml", "environment.json"
 SUMMARY_FILE, STATUS_FILE = "summary.json", "status.json"
+REPORT_FILE = "report.html"
 RUN_FILES = frozenset(
     (CONFIG_FILE, ENVIRONMENT_FILE, TIMESERIES_FILE, TRACE_FILE, SUMMARY_FILE)
-) | {STATUS_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE}
-"""All that a run folder may hold; a sweep adds its job's status."""
+) | {STATUS_FILE, REPORT_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE}
+"""All that a run folder may hold; a sweep adds its job's status, a report itself."""
 JOB_FILES = frozenset((STATUS_FILE, "job.log"))
 """What a sweep writes beside a run while it goes on."""
 

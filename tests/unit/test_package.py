@@ -16,6 +16,7 @@ DATA = {
     "kernels": "engine/backends/kernels/*.cu",
     "formulas": "engine/backends/kernels/*.cuh",
     "type marker": "engine/py.typed",
+    "report assets": "experiments/report/assets/*.*",
 }
 
 
