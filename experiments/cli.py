@@ -52,6 +52,13 @@ examples:
   scribble hysteresis +experiment=hysteresis --from 250 --to 1250
   scribble hysteresis --parameter bridges.strength_rad_s --from 5 --to 200 --points 15
 """
+_WATCH_EPILOG = """\
+examples:
+  scribble run metrics=http metrics.port=0     a run that can be watched
+  scribble watch runs                          beside it: writes watch/, keeps it fresh
+  prometheus --config.file=watch/prometheus.yml
+watch/scribble.json is the dashboard: in Grafana, Dashboards > New > Import.
+"""
 _OVERRIDES_HELP = (
     "a setting such as dynamics.duration_s=5, or a choice such as lattice=bcc"
 )
@@ -78,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_render(commands)
     _add_export(commands)
     _add_monitor(commands)
+    _add_watch(commands)
     _add_doctor(commands)
     return parser
 
@@ -263,6 +271,31 @@ def _add_monitor(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(command=_monitor)
 
 
+def _add_watch(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "tell Prometheus and Grafana which runs go on, until Ctrl-C"
+    parser = _add_command(commands, "watch", text, _WATCH_EPILOG)
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=Path("runs"),
+        metavar="RUNS",
+        help="where run folders are; runs by default",
+    )
+    parser.add_argument(
+        "--to",
+        type=Path,
+        default=Path("watch"),
+        metavar="PATH",
+        help="folder of prometheus.yml, targets.json and scribble.json; watch if not",
+    )
+    parser.add_argument("--once", action="store_true", help="one look, then stop")
+    parser.add_argument(
+        "--json", action="store_true", help="the targets as JSON; write nothing"
+    )
+    parser.set_defaults(command=_watch)
+
+
 def _add_doctor(commands: _Commands[argparse.ArgumentParser]) -> None:
     text = "say what was found on this machine, and the cure for what is missing"
     parser = _add_command(commands, "doctor", text)
@@ -350,6 +383,14 @@ def _monitor(arguments: argparse.Namespace) -> int:
     from experiments.monitor import show_monitor
 
     return show_monitor(is_json=arguments.json, is_once=arguments.once)
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from experiments.watch import print_targets, watch_runs
+
+    if arguments.json:
+        return print_targets(arguments.folder)
+    return watch_runs(arguments.folder, arguments.to, is_once=arguments.once)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -25,7 +25,12 @@ from engine.config.machine import (
     LoadConfig,
     ResourcesConfig,
 )
-from engine.config.output import MetricsConfig, ObserveConfig, RecordConfig
+from engine.config.output import (
+    TRACKERS,
+    MetricsConfig,
+    ObserveConfig,
+    RecordConfig,
+)
 from engine.config.run import RunConfig
 from engine.config.tunnel import TunnelConfig
 
@@ -41,6 +46,7 @@ __all__ = [
     "OBJECTIVES",
     "PROFILES",
     "SAMPLINGS",
+    "TRACKERS",
     "BackendConfig",
     "BridgesConfig",
     "ControllerConfig",

@@ -4,6 +4,7 @@
 figures, `environment.py` says what it ran on. Imports everything but the system.
 """
 
+from engine.recording.endpoint import EndpointRecord, read_endpoint
 from engine.recording.environment import describe_environment
 from engine.recording.folder import RunRecorder, check_folder, to_yaml
 from engine.recording.summary import (
@@ -16,6 +17,7 @@ from engine.recording.trace import MetricsEncoder, Trace, read_trace
 
 __all__ = [
     "CoherenceTally",
+    "EndpointRecord",
     "MetricsEncoder",
     "RunRecorder",
     "RunSummary",
@@ -24,6 +26,7 @@ __all__ = [
     "check_folder",
     "describe_environment",
     "digest_state",
+    "read_endpoint",
     "read_trace",
     "to_yaml",
 ]
