@@ -33,6 +33,20 @@ examples:
   scribble forecast lattice=chain bridges.per_node=8
   scribble forecast --json tunnel.min_coherence=0.95
 """
+_LOAD_EPILOG = """\
+settings (times are wall time; --list shows all with their defaults):
+  cpu=0.6  cpu=[0.9,0.1]      share of every allowed core, or of each
+  cpu_target=machine          the share is everybody's: fill the cores up to it
+  memory=0.2  memory_bytes=2GiB      held and touched, never into headroom=0.1
+  gpu=0.5  gpu_target=utilisation  gpu_power_w=250  gpu_memory=0.3
+  profile=constant|step|ramp|square|sine|trace  base_level=0.1  start_s=1  period_s=4
+  trace=runs/2026-11-22_18-00-00     for profile=trace: utilisation to repeat
+  duration_s=60               ends by itself; up to 86400
+  temperature_limit_c=90      ends at once when a sensor shows more
+examples:
+  scribble load cpu=0.6 memory=0.2 profile=square period_s=4 duration_s=20
+  scribble load cpu=[1,0] duration_s=10 --folder loads/one_core
+"""
 _RENDER_EPILOG = """\
 examples:
   scribble run observe=nodes dynamics.duration_s=4
@@ -59,6 +73,12 @@ examples:
   prometheus --config.file=watch/prometheus.yml
 watch/scribble.json is the dashboard: in Grafana, Dashboards > New > Import.
 """
+_VERIFY_EPILOG = """\
+examples:
+  scribble verify                              the quick checks, about a minute
+  scribble verify --full backend=cuda          all of them on the GPU
+  scribble verify --only mode-decay --only detuned-pair backend=reference
+"""
 _OVERRIDES_HELP = (
     "a setting such as dynamics.duration_s=5, or a choice such as lattice=bcc"
 )
@@ -81,11 +101,13 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_forecast(commands)
     _add_hysteresis(commands)
+    _add_verify(commands)
     _add_replay(commands)
     _add_render(commands)
     _add_export(commands)
     _add_monitor(commands)
     _add_watch(commands)
+    _add_load(commands)
     _add_doctor(commands)
     return parser
 
@@ -215,6 +237,27 @@ def _add_hysteresis(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(command=_hysteresis)
 
 
+def _add_verify(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "measure known exact results on this machine and show how well they hold"
+    parser = _add_command(commands, "verify", text, _VERIFY_EPILOG)
+    parser.add_argument("--full", action="store_true", help="the long checks too")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this check alone, long or not; may be given again",
+    )
+    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="backend=NAME",
+        help="where to measure: cpu, reference, cuda or auto",
+    )
+    parser.set_defaults(command=_verify)
+
+
 def _add_replay(commands: _Commands[argparse.ArgumentParser]) -> None:
     text = "repeat a recorded run on its own trace and compare the digests"
     parser = _add_command(commands, "replay", text)
@@ -296,6 +339,26 @@ def _add_watch(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(command=_watch)
 
 
+def _add_load(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = (
+        "load cores, memory and a GPU of this machine, and compare with what is asked"
+    )
+    parser = _add_command(commands, "load", text, _LOAD_EPILOG)
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="print only one closing line"
+    )
+    parser.add_argument(
+        "--folder", type=Path, metavar="DIR", help="record what was achieved here"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="list every setting and stop"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="a setting such as cpu=0.6"
+    )
+    parser.set_defaults(command=_load)
+
+
 def _add_doctor(commands: _Commands[argparse.ArgumentParser]) -> None:
     text = "say what was found on this machine, and the cure for what is missing"
     parser = _add_command(commands, "doctor", text)
@@ -340,6 +403,17 @@ def _hysteresis(arguments: argparse.Namespace) -> int:
         arguments.overrides,
         plan,
         folder=arguments.folder,
+        is_json=arguments.json,
+    )
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from experiments.verify import show_verification
+
+    return show_verification(
+        arguments.overrides,
+        only=arguments.only,
+        is_full=arguments.full,
         is_json=arguments.json,
     )
 
@@ -391,6 +465,16 @@ def _watch(arguments: argparse.Namespace) -> int:
     if arguments.json:
         return print_targets(arguments.folder)
     return watch_runs(arguments.folder, arguments.to, is_once=arguments.once)
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    from experiments.load import generate_load, list_settings
+
+    if arguments.list:
+        return list_settings()
+    return generate_load(
+        arguments.overrides, folder=arguments.folder, is_quiet=arguments.quiet
+    )
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

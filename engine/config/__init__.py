@@ -18,13 +18,17 @@ from engine.config.lattice import (
     SAMPLINGS,
     LatticeConfig,
 )
-from engine.config.machine import (
+from engine.config.load import (
+    CPU_TARGETS,
+    GPU_TARGETS,
     LOAD_KINDS,
     PROFILES,
-    BackendConfig,
+    REAL_PROFILES,
+    GeneratorConfig,
     LoadConfig,
-    ResourcesConfig,
+    to_generator,
 )
+from engine.config.machine import BackendConfig, ResourcesConfig
 from engine.config.output import (
     TRACKERS,
     MetricsConfig,
@@ -37,7 +41,9 @@ from engine.config.tunnel import TunnelConfig
 __all__ = [
     "BRIDGE_KINDS",
     "COUPLING_RANGES",
+    "CPU_TARGETS",
     "DISTRIBUTIONS",
+    "GPU_TARGETS",
     "INITIAL_PHASES",
     "INTEGRATORS",
     "LATTICE_AXES",
@@ -45,12 +51,14 @@ __all__ = [
     "LOAD_KINDS",
     "OBJECTIVES",
     "PROFILES",
+    "REAL_PROFILES",
     "SAMPLINGS",
     "TRACKERS",
     "BackendConfig",
     "BridgesConfig",
     "ControllerConfig",
     "DynamicsConfig",
+    "GeneratorConfig",
     "LatticeConfig",
     "LoadConfig",
     "MetricsConfig",
@@ -59,4 +67,5 @@ __all__ = [
     "ResourcesConfig",
     "RunConfig",
     "TunnelConfig",
+    "to_generator",
 ]

@@ -44,12 +44,15 @@ TIMESERIES_COLUMNS = {
     "lattice_s": "float64",
     "tunnel_s": "float64",
     "availability": "float64",
+    "load_asked": "float64",
+    "load_achieved": "float64",
 }
 """One row per recorded control period.
 
 attempts and successes count from the start; lattice_s, tunnel_s and frequency_hz are
 those of the period itself; local_coherence, vortex_count and winding_turns are measured
-every 16 periods and held in between.
+every 16 periods and held in between; load_asked and load_achieved are the newest
+comparison of a real load, null without one.
 """
 
 TRACE_COLUMNS = {

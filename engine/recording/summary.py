@@ -149,6 +149,8 @@ class RunSummary:
     observation: dict[str, Any] | None = None
     """snapshots, frequency, locking: what was seen of single nodes; None where the
     group observe asks for nothing."""
+    load: dict[str, Any] | None = None
+    """seconds, ended_by, asked against achieved of a real load; None without one."""
     notes: tuple[str, ...] = field(default_factory=tuple)
     """What else a reader must know, such as the reason of a failure."""
 

@@ -28,6 +28,7 @@ from engine.recording import (
 )
 from engine.recording.tracker import RunTracker
 from engine.system.account import Account, Progress
+from engine.system.disturbance import Disturbance
 from engine.system.parts import build_parts, describe_parts
 from engine.system.signals import stop_on_signals
 from engine.system.tracking import (
@@ -73,6 +74,8 @@ class ScribbleSystem:
             ShapeError: An input does not fit the lattice.
         """
         self.config = config or RunConfig()
+        self.config.validate()
+        self._disturbance = Disturbance(self.config.load)
         self._parts = parts = build_parts(self.config, monitor)
         self.backend = parts.backend
         self.lattice = parts.lattice
@@ -135,16 +138,19 @@ class ScribbleSystem:
         Raises:
             RecordError: The run folder cannot be written, or takes no more.
             ConfigError: The metrics port cannot be bound.
+            ResourceError: A worker of a real load does not start.
+            BackendUnavailableError: A real load asks for a GPU and none can be used.
         """
         status = "failed"
+        disturbance = self._disturbance = Disturbance(self.config.load)
         notes: tuple[str, ...] = ()
         if self.step:
             notes = (
                 f"not replayable: {self.step} steps were run before the recording",
             )
         try:
-            self._open_recorder(self._serve_metrics())
-            with stop_on_signals(self.request_stop):
+            with stop_on_signals(self.request_stop), disturbance:
+                self._open_recorder(self._serve_metrics())
                 last_step = self.step + self.config.dynamics.step_count
                 windows = self._account.windows if len(self.network) else None
                 ahead = windows.step_count if windows else 0
@@ -163,7 +169,9 @@ class ScribbleSystem:
             notes += tuple(
                 f"not replayable: {deed} by hand" for deed in sorted(self._deeds)
             )
-            summary = self._close_run(self._account.summarise(status, notes))
+            summary = self._account.summarise(status, notes + disturbance.notes)
+            summary = replace(summary, load=disturbance.to_dict())
+            summary = self._close_run(summary)
         return summary
 
     def _run_windows(self, on_progress: Callable[[Progress], None] | None) -> None:
@@ -307,8 +315,8 @@ class ScribbleSystem:
         """Let the controller decide and pass its frequency on to the bridges."""
         account, parts = self._account, self._parts
         if parts.trace is not None:
-            index = min(account.periods, len(parts.trace.costs) - 1)
-            parts.cost.node_step_s, parts.cost.event_s = parts.trace.costs[index]
+            costs = parts.trace.costs_at(account.simulated_s)
+            parts.cost.node_step_s, parts.cost.event_s = costs
         decision = self.controller.adjust_frequencies(
             account.coherence,
             account.simulated_s,
@@ -358,10 +366,16 @@ class ScribbleSystem:
         self.metrics.step_time.set(account.wall_s / account.step)
         is_due = account.periods % self.config.record.every_periods == 0
         if self._recorder is not None and is_due:
-            self._recorder.timeseries.add(account.to_series_row(decision, result))
+            self._recorder.timeseries.add(self._to_series_row(decision, result))
         if self._tracker is not None and not account.periods % self._tracker_periods:
-            row = account.to_series_row(decision, result)
-            self._tracker.add(account.step, row)
+            self._tracker.add(account.step, self._to_series_row(decision, result))
+
+    def _to_series_row(
+        self, decision: Decision, result: PeriodResult
+    ) -> dict[str, Any]:
+        """Return the row of the time series for the last control period."""
+        row = self._account.to_series_row(decision, result)
+        return {**row, **self._disturbance.to_series_row()}
 
     def _serve_metrics(self) -> int | None:
         """Serve the metrics if the configuration asks for it; return the port."""

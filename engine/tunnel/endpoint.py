@@ -48,6 +48,7 @@ class _Server(ThreadingHTTPServer):
     """A thread per request, `MAX_SCRAPES` of them at most."""
 
     daemon_threads = True
+    request_queue_size = 2 * MAX_SCRAPES  # so that the refusals come at once too
 
     def __init__(self, family: int, *arguments: Any) -> None:
         """Bind and listen.
@@ -134,7 +135,12 @@ class Endpoint:
         return self._server.refused_count
 
     def close(self) -> None:
-        """Take no more requests; answers under way get `LAST_SCRAPE_S` to end."""
+        """Take no more requests; answers under way get `LAST_SCRAPE_S` to end.
+
+        Harmless to repeat.
+        """
+        if not self._thread.is_alive():
+            return
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

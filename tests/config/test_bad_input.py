@@ -38,6 +38,7 @@ CASES = [
     ("tunnel.min_coherence=1.3", "tunnel.min_coherence is 1.3; it must lie in (0, 1)."),
     ("bridges=file", "bridges.path is not set"),
     ("load=replay", "load.trace is not set"),
+    ("load.profile=trace", "load.profile is 'trace'; choose one of"),
     ("lattice", "is not a setting; write key=value"),
     ("=3", "is not a setting; write key=value"),
     ("~lattice.kind", "would remove lattice.kind"),
