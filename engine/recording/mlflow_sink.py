@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ DEFAULT_EXPERIMENT = "scribble"
 DATABASE_FILE = "mlflow.db"
 """Where runs are tracked, under the current folder, if nothing else is set."""
 _STATUSES = {"done": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+_SQLITE = "sqlite:///"
 _LOUD_PACKAGES = ("mlflow", "alembic")
 
 
@@ -35,8 +39,26 @@ def require_mlflow() -> None:
 
 def find_tracking_uri() -> str:
     """Find where to track: what MLflow's variable says, or a local database."""
-    local = f"sqlite:///{Path.cwd() / DATABASE_FILE}"
+    local = f"{_SQLITE}{Path.cwd() / DATABASE_FILE}"
     return os.environ.get(URI_VARIABLE) or local
+
+
+@contextmanager
+def lock_database(uri: str) -> Iterator[None]:
+    """Let one process after another make or open a local database.
+
+    MLflow makes its tables step by step without a lock of its own, so that jobs which
+    start together would stumble over each other.
+
+    Args:
+        uri: Where to track; only an SQLite database has a lock, a file beside it.
+    """
+    if not uri.startswith(_SQLITE):
+        yield
+        return
+    with Path(f"{uri.removeprefix(_SQLITE)}.lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class MlflowSink:
@@ -56,9 +78,11 @@ class MlflowSink:
 
         for package in _LOUD_PACKAGES:
             logging.getLogger(package).setLevel(logging.WARNING)
-        self._client = mlflow.MlflowClient(tracking_uri=self.uri)
+        with lock_database(self.uri):
+            self._client = mlflow.MlflowClient(tracking_uri=self.uri)
+            experiment = self._find_experiment()
         run = self._client.create_run(
-            self._find_experiment(), run_name=card.name, tags=dict(card.tags)
+            experiment, run_name=card.name, tags=dict(card.tags)
         )
         self._run_id = run.info.run_id
         params = [Param(key, value) for key, value in card.params.items()]
