@@ -1,7 +1,8 @@
 """Recording: the run folder, its tables and its summary.
 
 `folder.py` writes, `trace.py` reads a trace back for replay, `summary.py` holds the
-figures, `environment.py` says what it ran on. Imports everything but the system.
+figures, `environment.py` says what it ran on, `endpoint.py` where it can be scraped;
+`tracker.py` tells others of it, `mlflow_sink.py` MLflow. Imports everything but the system.
 """
 
 from engine.recording.endpoint import EndpointRecord, read_endpoint
