@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine import __version__
+from engine.errors import ConfigError
 from experiments import outcome
 
 _EPILOG = """\
@@ -25,6 +26,10 @@ examples:
   scribble run lattice=triangular lattice.shape=[128,128] dynamics.duration_s=5
   scribble run controller=floor backend=cpu    a group is chosen by its name
   scribble run -m seed=1,2,3 tunnel=default,production
+  scribble run -m seed=1,2 --pair lattice.shape=[64,64],[96,96] bridges.per_node=2,4
+  scribble run -m --dry-run seed=1,2,3 lattice=square,fcc
+  scribble run -m hydra/launcher=ray hydra.launcher.workers=2 seed=range(0,12)
+  scribble run --resume runs/2026-11-22_18-00-00
   scribble run --cfg lattice=chain             print the configuration, run nothing
 """
 _FORECAST_EPILOG = """\
@@ -32,6 +37,17 @@ examples:
   scribble forecast                            the default run, rung by rung
   scribble forecast lattice=chain bridges.per_node=8
   scribble forecast --json tunnel.min_coherence=0.95
+"""
+_REPORT_EPILOG = """\
+examples:
+  scribble report runs/2026-11-22_18-00-00     a run, or a sweep with all its jobs
+  scribble report runs/2026-11-22_18-00-00 --to load.html
+The file opens without a network. report.html in the folder itself is the default.
+"""
+_COMPARE_EPILOG = """\
+examples:
+  scribble compare runs/2026-11-22_18-00-00 runs/2026-11-22_18-05-00
+  scribble compare SWEEP OTHER_SWEEP --to comparison.html
 """
 _LOAD_EPILOG = """\
 settings (times are wall time; --list shows all with their defaults):
@@ -99,10 +115,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     _add_run(commands)
+    _add_sweep(commands)
     _add_forecast(commands)
     _add_hysteresis(commands)
     _add_verify(commands)
     _add_replay(commands)
+    _add_report(commands)
+    _add_compare(commands)
     _add_render(commands)
     _add_export(commands)
     _add_monitor(commands)
@@ -189,8 +208,60 @@ def _add_run(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--cfg", action="store_true", help="print the resolved configuration and stop"
     )
+    _add_sweep_options(parser)
     _add_run_options(parser)
     parser.set_defaults(command=_run)
+
+
+def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("sweeps")
+    group.add_argument(
+        "--pair",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUES",
+        help="keys that vary together: the lists among the words up to the next option",
+    )
+    group.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="list the jobs with forecast coherence, time and memory; run nothing",
+    )
+    group.add_argument(
+        "--json", action="store_true", help="with --dry-run: the list as JSON"
+    )
+    again = group.add_mutually_exclusive_group()
+    again.add_argument(
+        "--resume",
+        type=Path,
+        metavar="SWEEP",
+        help="go on with a sweep: run what is missing, was interrupted or failed",
+    )
+    again.add_argument(
+        "--retry-failed",
+        type=Path,
+        metavar="SWEEP",
+        help="run again only what failed or was killed; leave the rest alone",
+    )
+    group.add_argument(
+        "--job-memory",
+        metavar="SIZE",
+        help="most memory a job's process may hold, such as 8GiB; beyond it, it fails",
+    )
+    group.add_argument(
+        "--in-process",
+        action="store_true",
+        help="no process per job: quicker for tiny jobs, but a kill ends the sweep",
+    )
+
+
+def _add_sweep(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "print the table of a sweep, running or ended, and write sweep.parquet"
+    parser = _add_command(commands, "sweep", text)
+    parser.add_argument("folder", type=Path, metavar="SWEEP", help="a sweep folder")
+    parser.add_argument("--json", action="store_true", help="the rows as JSON")
+    parser.set_defaults(command=_show_sweep)
 
 
 def _add_forecast(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -264,6 +335,29 @@ def _add_replay(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
     _add_run_options(parser)
     parser.set_defaults(command=_replay)
+
+
+def _add_report(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "write what a run, a sweep or a study found as one HTML file"
+    parser = _add_command(commands, "report", text, _REPORT_EPILOG)
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder of a run, a sweep or a study"
+    )
+    parser.add_argument(
+        "--to", type=Path, metavar="FILE", help="the file; DIR/report.html by default"
+    )
+    parser.set_defaults(command=_report)
+
+
+def _add_compare(commands: _Commands[argparse.ArgumentParser]) -> None:
+    text = "lay two runs or two sweeps side by side"
+    parser = _add_command(commands, "compare", text, _COMPARE_EPILOG)
+    parser.add_argument("first", type=Path, metavar="A", help="a run or a sweep")
+    parser.add_argument("second", type=Path, metavar="B", help="another one")
+    parser.add_argument(
+        "--to", type=Path, metavar="FILE", help="an HTML file to write as well"
+    )
+    parser.set_defaults(command=_compare)
 
 
 def _add_render(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -371,15 +465,88 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if arguments.cfg:
         return print_config(arguments.overrides)
-    options = {
-        "is_quiet": arguments.quiet,
-        "is_recorded": not arguments.no_record,
-    }
-    if not arguments.multirun:
-        return run_single(arguments.overrides, **options)
-    from experiments.sweep import run_sweep
+    is_sweep = arguments.multirun or arguments.resume or arguments.retry_failed
+    options = (
+        arguments.dry_run,
+        arguments.pair,
+        arguments.in_process,
+        arguments.json,
+        arguments.job_memory,
+    )
+    if is_sweep or any(options):
+        return _run_sweep(arguments)
+    return run_single(
+        arguments.overrides,
+        is_quiet=arguments.quiet,
+        is_recorded=not arguments.no_record,
+    )
 
-    return run_sweep(arguments.overrides, **options)
+
+def _run_sweep(arguments: argparse.Namespace) -> int:
+    from experiments import sweep
+    from experiments.wording import parse_bytes
+
+    folder = arguments.resume or arguments.retry_failed
+    only = "failed" if arguments.retry_failed else "unfinished"
+    _check_sweep_words(arguments, folder)
+    if arguments.dry_run:
+        return sweep.dry_run_sweep(
+            arguments.overrides,
+            pairs=arguments.pair,
+            folder=folder,
+            only=only,
+            is_json=arguments.json,
+        )
+    quiet, size = arguments.quiet, arguments.job_memory
+    memory_bytes = None if size is None else parse_bytes(size, "--job-memory")
+    if folder is not None:
+        return sweep.resume_sweep(
+            folder,
+            arguments.overrides,
+            only=only,
+            is_quiet=quiet,
+            memory_bytes=memory_bytes,
+        )
+    options = sweep.SweepOptions(
+        quiet, not arguments.no_record, not arguments.in_process, memory_bytes
+    )
+    return sweep.run_sweep(arguments.overrides, pairs=arguments.pair, options=options)
+
+
+def _check_sweep_words(arguments: argparse.Namespace, folder: Path | None) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        ConfigError: They do not.
+    """
+    if folder is None:
+        if arguments.json and not arguments.dry_run:
+            raise ConfigError(
+                "--json belongs to --dry-run; for a table: scribble sweep."
+            )
+        if arguments.multirun or arguments.dry_run:
+            return
+        words = ("pair", "in_process", "job_memory")
+        name = next(word for word in words if getattr(arguments, word))
+        name = f"--{name.replace('_', '-')}"
+        raise ConfigError(f"{name} is for sweeps; add -m.")
+    given = {
+        "--pair": arguments.pair,
+        "--no-record": arguments.no_record,
+        "--in-process": arguments.in_process,
+    }
+    for name, value in given.items():
+        if value:
+            raise ConfigError(
+                f"{name} cannot be given for a sweep that exists; its jobs are planned "
+                "already."
+            )
+
+
+def _show_sweep(arguments: argparse.Namespace) -> int:
+    from experiments.sweep import show_sweep
+
+    return show_sweep(arguments.folder, is_json=arguments.json)
 
 
 def _forecast(arguments: argparse.Namespace) -> int:
@@ -427,6 +594,18 @@ def _replay(arguments: argparse.Namespace) -> int:
         is_quiet=arguments.quiet,
         is_recorded=not arguments.no_record,
     )
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from experiments.report.command import show_report
+
+    return show_report(arguments.folder, arguments.to)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from experiments.report.command import show_comparison
+
+    return show_comparison(arguments.first, arguments.second, arguments.to)
 
 
 def _render(arguments: argparse.Namespace) -> int:

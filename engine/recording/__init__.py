@@ -2,7 +2,8 @@
 
 `folder.py` writes, `trace.py` reads a trace back for replay, `summary.py` holds the
 figures, `environment.py` says what it ran on, `endpoint.py` where it can be scraped;
-`tracker.py` tells others of it, `mlflow_sink.py` MLflow. Imports everything but the system.
+`tracker.py` tells others of it, `mlflow_sink.py` MLflow. Imports everything but the
+system.
 """
 
 from engine.recording.endpoint import EndpointRecord, read_endpoint

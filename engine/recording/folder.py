@@ -20,11 +20,14 @@ ROWS_PER_WRITE = 1024
 TIMESERIES_FILE = "timeseries.parquet"
 CONFIG_FILE, ENVIRONMENT_FILE = "config.yaml", "environment.json"
 SUMMARY_FILE, STATUS_FILE = "summary.json", "status.json"
+REPORT_FILE = "report.html"
 RUN_FILES = frozenset(
     (CONFIG_FILE, ENVIRONMENT_FILE, TIMESERIES_FILE, TRACE_FILE, SUMMARY_FILE)
-) | {STATUS_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE, ENDPOINT_FILE}
-"""All that a run folder may hold; a sweep adds its job's status, a run that goes on
-or was killed its port file."""
+) | {STATUS_FILE, REPORT_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE, ENDPOINT_FILE}
+"""All that a run folder may hold; a sweep adds its job's status, a report itself, a run
+that goes on or was killed its port file."""
+JOB_FILES = frozenset((STATUS_FILE, "job.log"))
+"""What a sweep writes beside a run while it goes on."""
 
 TIMESERIES_COLUMNS = {
     "step": "int64",
@@ -196,7 +199,10 @@ def _claim_folder(folder: Path, overwrite: bool) -> None:
     """Make an empty folder, or empty an old run folder if that is allowed."""
     check_folder(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
-    for entry in folder.iterdir():
+    entries = list(folder.iterdir())
+    if {entry.name for entry in entries} <= JOB_FILES:
+        return  # a sweep has begun the job that this is
+    for entry in entries:
         entry.unlink()
 
 
@@ -220,7 +226,7 @@ def check_folder(folder: Path, overwrite: bool) -> None:
         raise
     except OSError as error:
         raise _cannot_write(folder, error) from error
-    if not found:
+    if found <= JOB_FILES:
         return
     if not overwrite:
         raise RecordError(

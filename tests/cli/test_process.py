@@ -36,7 +36,16 @@ def scribble(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "words",
-    [(), ("run",), ("forecast",), ("replay",), ("monitor",), ("load",), ("doctor",)],
+    [
+        (),
+        ("run",),
+        ("sweep",),
+        ("forecast",),
+        ("replay",),
+        ("monitor",),
+        ("load",),
+        ("doctor",),
+    ],
 )
 def test_help_everywhere(words: tuple[str, ...], tmp_path: Path) -> None:
     done = scribble(tmp_path, *words, "--help")
