@@ -11,6 +11,7 @@ SHELL := /bin/sh
 
 VENV := .venv
 PEERS_VENV := .venv-peers
+MLFLOW_VENV := .venv-mlflow
 BIN := $(VENV)/bin
 CUDA ?= cuda12
 ARGS ?=
@@ -34,8 +35,8 @@ BROWSERS := "$$SCRIBBLE_BROWSER" chromium chromium-browser google-chrome \
 INPUTS := pyproject.toml constraints.txt
 QUICK := not validation and not slow and not sweeps and not browser
 
-.PHONY: help run test test-gpu test-browser test-sweeps test-validation bench \
-	bench-check bench-compare bench-html bench-peers bench-adaptive bench-scaling \
+.PHONY: help run test test-gpu test-browser test-mlflow test-sweeps test-validation \
+	bench bench-check bench-compare bench-html bench-peers bench-adaptive bench-scaling \
 	notebooks lint format clean
 
 help: ## show this list
@@ -50,6 +51,11 @@ test: lint ## lint, types and the quick tests
 
 test-gpu: $(VENV)/.$(CUDA) ## the GPU tests; a missing GPU is a failure
 	SCRIBBLE_REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu $(ARGS)
+
+test-mlflow: ## tracked runs in a real MLflow, in .venv-mlflow
+	@$(MAKE) --no-print-directory VENV=$(MLFLOW_VENV) $(MLFLOW_VENV)/.mlflow
+	SCRIBBLE_REQUIRE_MLFLOW=1 $(MLFLOW_VENV)/bin/python -m pytest tests/mlflow \
+		tests/unit/system/test_tracking.py $(ARGS)
 
 test-browser: $(VENV)/.browser ## reports in a headless Chromium
 	SCRIBBLE_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m browser $(ARGS)
@@ -103,7 +109,7 @@ format: $(VENV)/.test ## sort imports and format in place
 	$(BIN)/ruff format .
 
 clean: ## remove environments, builds and caches (run folders stay)
-	rm -rf $(VENV) $(PEERS_VENV) dist build
+	rm -rf $(VENV) $(PEERS_VENV) $(MLFLOW_VENV) dist build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -166,6 +172,15 @@ $(VENV)/.peers: $(VENV)/.created $(INPUTS)
 	@grep -v -e '^cuda-' -e '^nvidia-cuda-' constraints.txt >$(VENV)/constraints.txt
 	@$(subst -c constraints.txt,-c $(VENV)/constraints.txt,$(PIP_INSTALL)) \
 		-e '.[peers]'
+	@touch $@
+
+# MLflow takes no importlib-metadata as new as the one that the others are tested with.
+$(VENV)/.mlflow: $(VENV)/.created $(INPUTS)
+	@echo "Installing Scribble and MLflow into $(VENV) ..."
+	@rm -f $@
+	@grep -v -e '^importlib_metadata' constraints.txt >$(VENV)/constraints.txt
+	@$(subst -c constraints.txt,-c $(VENV)/constraints.txt,$(PIP_INSTALL)) \
+		-e '.[test,mlflow]'
 	@touch $@
 
 # CuPy for CUDA 12 and 13 share a module name: one environment holds one of them.

@@ -29,7 +29,12 @@ from engine.config.load import (
     to_generator,
 )
 from engine.config.machine import BackendConfig, ResourcesConfig
-from engine.config.output import MetricsConfig, ObserveConfig, RecordConfig
+from engine.config.output import (
+    TRACKERS,
+    MetricsConfig,
+    ObserveConfig,
+    RecordConfig,
+)
 from engine.config.run import RunConfig
 from engine.config.tunnel import TunnelConfig
 
@@ -48,6 +53,7 @@ __all__ = [
     "PROFILES",
     "REAL_PROFILES",
     "SAMPLINGS",
+    "TRACKERS",
     "BackendConfig",
     "BridgesConfig",
     "ControllerConfig",

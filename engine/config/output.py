@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.config.checks import check_between, check_positive
+from engine.config.checks import check_between, check_choice, check_positive
+
+TRACKERS = ("mlflow",)
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class RecordConfig:
     """Control periods between two rows of the time series, >= 1."""
     forecast: bool = True
     """Whether coherence is forecast before a run and compared after it."""
+    tracker: str | None = None
+    """Who else is told of the run: one of `TRACKERS`, or None."""
 
     def validate(self) -> None:
         """Check ranges.
@@ -27,6 +31,8 @@ class RecordConfig:
             ConfigError: A value is out of range.
         """
         check_between("record.every_periods", self.every_periods, 1)
+        if self.tracker is not None:
+            check_choice("record.tracker", self.tracker, TRACKERS)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
 """Recording: the run folder, its tables and its summary.
 
 `folder.py` writes, `trace.py` reads a trace back for replay, `summary.py` holds the
-figures, `environment.py` says what it ran on. Imports everything but the system.
+figures, `environment.py` says what it ran on, `endpoint.py` where it can be scraped;
+`tracker.py` tells others of it, `mlflow_sink.py` MLflow. Imports everything but the
+system.
 """
 
+from engine.recording.endpoint import EndpointRecord, read_endpoint
 from engine.recording.environment import describe_environment
 from engine.recording.folder import RunRecorder, check_folder, to_yaml
 from engine.recording.summary import (
@@ -16,6 +19,7 @@ from engine.recording.trace import MetricsEncoder, Trace, read_trace
 
 __all__ = [
     "CoherenceTally",
+    "EndpointRecord",
     "MetricsEncoder",
     "RunRecorder",
     "RunSummary",
@@ -24,6 +28,7 @@ __all__ = [
     "check_folder",
     "describe_environment",
     "digest_state",
+    "read_endpoint",
     "read_trace",
     "to_yaml",
 ]

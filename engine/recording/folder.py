@@ -12,6 +12,7 @@ from typing import Any
 from engine.config import RunConfig
 from engine.constants import LOCKING_FILE, NODES_FILE, SNAPSHOTS_FILE
 from engine.errors import RecordError
+from engine.recording.endpoint import ENDPOINT_FILE, EndpointRecord
 from engine.recording.summary import RunSummary
 from engine.recording.trace import TRACE_FILE
 
@@ -22,8 +23,9 @@ SUMMARY_FILE, STATUS_FILE = "summary.json", "status.json"
 REPORT_FILE = "report.html"
 RUN_FILES = frozenset(
     (CONFIG_FILE, ENVIRONMENT_FILE, TIMESERIES_FILE, TRACE_FILE, SUMMARY_FILE)
-) | {STATUS_FILE, REPORT_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE}
-"""All that a run folder may hold; a sweep adds its job's status, a report itself."""
+) | {STATUS_FILE, REPORT_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE, ENDPOINT_FILE}
+"""All that a run folder may hold; a sweep adds its job's status, a report itself, a run
+that goes on or was killed its port file."""
 JOB_FILES = frozenset((STATUS_FILE, "job.log"))
 """What a sweep writes beside a run while it goes on."""
 
@@ -152,6 +154,28 @@ class RunRecorder:
         except OSError as error:
             raise _cannot_write(folder, error) from error
 
+    def announce(self, endpoint: EndpointRecord) -> None:
+        """Say where the run can be scraped, until it has ended.
+
+        Raises:
+            RecordError: The disk takes no more.
+        """
+        try:
+            endpoint.write(self.folder)
+        except OSError as error:
+            raise _cannot_write(self.folder, error) from error
+
+    def amend(self, summary: RunSummary) -> None:
+        """Write the summary of a finished run again.
+
+        Raises:
+            RecordError: The disk takes no more.
+        """
+        try:
+            self._write_text(SUMMARY_FILE, _to_json(summary.to_dict()))
+        except OSError as error:
+            raise _cannot_write(self.folder, error) from error
+
     def finish(self, summary: RunSummary) -> None:
         """Close the tables and write the summary, whatever happened to the tables.
 
@@ -165,6 +189,7 @@ class RunRecorder:
             raise _cannot_write(self.folder, error) from error
         finally:
             self._write_text(SUMMARY_FILE, _to_json(summary.to_dict()))
+            (self.folder / ENDPOINT_FILE).unlink(missing_ok=True)
 
     def _write_text(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text, encoding="utf-8")

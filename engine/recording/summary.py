@@ -64,6 +64,11 @@ class CoherenceTally:
             self._violations += value < self.floor
             self.minimum = value if self.minimum is None else min(self.minimum, value)
 
+    @property
+    def violation_count(self) -> int:
+        """Control periods that ended below the floor after it was reached [-]."""
+        return self._violations
+
     def to_dict(self) -> dict[str, float | None]:
         """Return the figures of `summary.json`."""
         return {

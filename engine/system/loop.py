@@ -20,15 +20,23 @@ from engine.config import LoadConfig, RunConfig
 from engine.config.checks import check_positive
 from engine.monitor import ResourceMetrics, ResourceMonitor, SyntheticSource
 from engine.recording import (
+    EndpointRecord,
     MetricsEncoder,
     RunRecorder,
     RunSummary,
     describe_environment,
 )
+from engine.recording.tracker import RunTracker
 from engine.system.account import Account, Progress
 from engine.system.disturbance import Disturbance
 from engine.system.parts import build_parts, describe_parts
 from engine.system.signals import stop_on_signals
+from engine.system.tracking import (
+    build_tracker,
+    count_tracker_periods,
+    describe_ending,
+)
+from engine.system.vitals import TRACKER, Vitals
 from engine.tunnel import Decision
 
 logger = logging.getLogger(__name__)
@@ -81,7 +89,11 @@ class ScribbleSystem:
         """Lines for people: back end and why, device, lattice, bridges, forecast."""
         self._account = Account(self.config, parts)
         self._encoder = MetricsEncoder()
+        self._vitals = Vitals(self.config, parts, self._account)
+        self.metrics.read_from(self._vitals.read)
         self._recorder: RunRecorder | None = None
+        self._tracker: RunTracker | None = None
+        self._tracker_periods = count_tracker_periods(self.config)
         self._stop = threading.Event()
         self._deeds: set[str] = set()
 
@@ -159,7 +171,7 @@ class ScribbleSystem:
             )
             summary = self._account.summarise(status, notes + disturbance.notes)
             summary = replace(summary, load=disturbance.to_dict())
-            self._close_run(summary)
+            summary = self._close_run(summary)
         return summary
 
     def _run_windows(self, on_progress: Callable[[Progress], None] | None) -> None:
@@ -269,6 +281,7 @@ class ScribbleSystem:
             decision, result, attempts = self._advance_period(last_step - self.step)
             before_s = time.perf_counter()
             account.wall_s = before_s - started_s
+            self._vitals.note(decision, last_step + steps_ahead)
             self._record(decision, result, attempts)
             self.observer.observe(self.step, self.coherence)
             if on_progress is not None:
@@ -353,8 +366,16 @@ class ScribbleSystem:
         self.metrics.step_time.set(account.wall_s / account.step)
         is_due = account.periods % self.config.record.every_periods == 0
         if self._recorder is not None and is_due:
-            row = account.to_series_row(decision, result)
-            self._recorder.timeseries.add({**row, **self._disturbance.to_series_row()})
+            self._recorder.timeseries.add(self._to_series_row(decision, result))
+        if self._tracker is not None and not account.periods % self._tracker_periods:
+            self._tracker.add(account.step, self._to_series_row(decision, result))
+
+    def _to_series_row(
+        self, decision: Decision, result: PeriodResult
+    ) -> dict[str, Any]:
+        """Return the row of the time series for the last control period."""
+        row = self._account.to_series_row(decision, result)
+        return {**row, **self._disturbance.to_series_row()}
 
     def _serve_metrics(self) -> int | None:
         """Serve the metrics if the configuration asks for it; return the port."""
@@ -365,14 +386,26 @@ class ScribbleSystem:
         return port
 
     def _open_recorder(self, port: int | None) -> None:
-        folder = self.config.record.folder
-        if folder is None:
+        record = self.config.record
+        if record.folder is None and record.tracker is None:
             return
         environment = describe_environment(self.backend.name, self.backend.device)
         environment["metrics_port"] = port
-        self._recorder = RunRecorder(self.config, folder, environment)
+        if record.folder is not None:
+            recorder = RunRecorder(self.config, record.folder, environment)
+            self._recorder = recorder
+            if port is not None:
+                address = self.config.metrics.address
+                recorder.announce(EndpointRecord.of_this_process(address, port))
+        self._tracker = build_tracker(self.config, environment, self._count_failure)
+        if self._tracker is not None:
+            self._tracker.start()
 
-    def _close_run(self, summary: RunSummary) -> None:
+    def _count_failure(self) -> None:
+        self._vitals.errors[TRACKER] += 1
+
+    def _close_run(self, summary: RunSummary) -> RunSummary:
+        """Close what a run has opened; return the summary with what went wrong."""
         recorder, self._recorder = self._recorder, None
         self._stop.clear()
         try:
@@ -381,6 +414,23 @@ class ScribbleSystem:
         finally:
             self.metrics.close()
             self.observer.close()
+            summary = self._end_tracking(summary, recorder)
+        return summary
+
+    def _end_tracking(
+        self, summary: RunSummary, recorder: RunRecorder | None
+    ) -> RunSummary:
+        """Tell the tracker how the run ended; note it if that failed."""
+        tracker, self._tracker = self._tracker, None
+        if tracker is None:
+            return summary
+        failure = tracker.finish(describe_ending(summary))
+        if failure is None:
+            return summary
+        summary = replace(summary, notes=(*summary.notes, failure))
+        if recorder is not None:
+            recorder.amend(summary)
+        return summary
 
     def state_digest(self) -> str:
         """Return the SHA-256 of phases and bridge state, equal on `cpu` and `cuda`."""

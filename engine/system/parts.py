@@ -19,6 +19,7 @@ from engine.monitor.host import HostSampler
 from engine.observation import Observer
 from engine.recording import Trace, check_folder, read_trace
 from engine.system.outlook import Outlook, build_outlook
+from engine.system.tracking import check_tracker
 from engine.tunnel import (
     CostModel,
     TunnelController,
@@ -79,6 +80,7 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
         ShapeError: An input does not fit the lattice.
     """
     config.validate()
+    check_tracker(config)
     if config.record.folder is not None:
         check_folder(Path(config.record.folder), config.record.overwrite)
     trace = _load_trace(config.load)

@@ -2,7 +2,8 @@
 
 `schedule.py` plans windows, `probability.py` holds the success law, `law.py` the
 pure control law, `cost.py` what it costs here, `controller.py` joins them, and
-`metrics.py` tells Prometheus. Imports configuration, back ends, bridges, monitor.
+`metrics.py` tells Prometheus (`series.py` names what a scrape reads, `endpoint.py`
+serves it). Imports configuration, back ends, bridges, monitor.
 """
 
 from engine.tunnel.controller import QuantumTunnel, TunnelController

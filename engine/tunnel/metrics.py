@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from engine.config import MetricsConfig
 from engine.errors import ConfigError
+from engine.tunnel.series import ReadingCollector, Readings
+
+if TYPE_CHECKING:
+    from engine.tunnel.endpoint import Endpoint
 
 
 class TunnelMetrics:
@@ -51,7 +56,20 @@ class TunnelMetrics:
         self.step_time = Gauge(
             "scribble_step_seconds", "Wall time per lattice step [s]", registry=registry
         )
-        self._server: Any = None
+        self._endpoint: Endpoint | None = None
+
+    @property
+    def refused_scrapes(self) -> int:
+        """Scrapes refused since serving began [-]; 0 if nothing is served."""
+        return self._endpoint.refused_count if self._endpoint is not None else 0
+
+    def read_from(self, read: Callable[[], Readings]) -> None:
+        """Add the series of `SERIES` to every later scrape.
+
+        Args:
+            read: Gives their values; called from other threads.
+        """
+        self.registry.register(ReadingCollector(read))
 
     def serve(self, config: MetricsConfig) -> int:
         """Serve the metrics over HTTP until `close`.
@@ -65,12 +83,10 @@ class TunnelMetrics:
         Raises:
             ConfigError: The address or port cannot be bound.
         """
-        from prometheus_client import start_http_server
+        from engine.tunnel.endpoint import Endpoint
 
         try:
-            self._server, _ = start_http_server(
-                config.port, addr=config.address, registry=self.registry
-            )
+            self._endpoint = Endpoint(self.registry, config.address, config.port)
         except (OSError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or "no such address"
             raise ConfigError(
@@ -78,11 +94,10 @@ class TunnelMetrics:
                 f"({why}); choose another port, 0 for a free one, or another "
                 "metrics.address."
             ) from error
-        return int(self._server.server_port)
+        return self._endpoint.port
 
     def close(self) -> None:
         """Stop serving; harmless if nothing is served."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        endpoint, self._endpoint = self._endpoint, None
+        if endpoint is not None:
+            endpoint.close()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from engine import __version__
 from experiments import outcome
-from experiments.cli.machine import add_doctor, add_load, add_monitor
+from experiments.cli.machine import add_doctor, add_load, add_monitor, add_watch
 from experiments.cli.results import add_compare, add_export, add_render, add_report
 from experiments.cli.runs import (
     add_forecast,
@@ -54,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_render(commands)
     add_export(commands)
     add_monitor(commands)
+    add_watch(commands)
     add_load(commands)
     add_doctor(commands)
     return parser

@@ -1,4 +1,4 @@
-"""Commands about the machine: monitor, load, doctor."""
+"""Commands about the machine: monitor, watch, load, doctor."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from experiments.cli.words import (
     add_command,
 )
 
+_WATCH_EPILOG = """\
+examples:
+  scribble run metrics=http metrics.port=0     a run that can be watched
+  scribble watch runs                          beside it: writes watch/, keeps it fresh
+  prometheus --config.file=watch/prometheus.yml
+watch/scribble.json is the dashboard: in Grafana, Dashboards > New > Import.
+"""
 _LOAD_EPILOG = """\
 settings (times are wall time; --list shows all with their defaults):
   cpu=0.6  cpu=[0.9,0.1]      share of every allowed core, or of each
@@ -33,6 +40,32 @@ def add_monitor(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--once", action="store_true", help="one look, then stop")
     parser.add_argument("--json", action="store_true", help="one snapshot as JSON")
     parser.set_defaults(command=_monitor)
+
+
+def add_watch(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the command ``watch``."""
+    text = "tell Prometheus and Grafana which runs go on, until Ctrl-C"
+    parser = add_command(commands, "watch", text, _WATCH_EPILOG)
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=Path("runs"),
+        metavar="RUNS",
+        help="where run folders are; runs by default",
+    )
+    parser.add_argument(
+        "--to",
+        type=Path,
+        default=Path("watch"),
+        metavar="PATH",
+        help="folder of prometheus.yml, targets.json and scribble.json; watch if not",
+    )
+    parser.add_argument("--once", action="store_true", help="one look, then stop")
+    parser.add_argument(
+        "--json", action="store_true", help="the targets as JSON; write nothing"
+    )
+    parser.set_defaults(command=_watch)
 
 
 def add_load(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -68,6 +101,14 @@ def _monitor(arguments: argparse.Namespace) -> int:
     from experiments.monitor import show_monitor
 
     return show_monitor(is_json=arguments.json, is_once=arguments.once)
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from experiments.watch import print_targets, watch_runs
+
+    if arguments.json:
+        return print_targets(arguments.folder)
+    return watch_runs(arguments.folder, arguments.to, is_once=arguments.once)
 
 
 def _load(arguments: argparse.Namespace) -> int:

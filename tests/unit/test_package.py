@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("engine", "conf", "experiments")
 DATA = {
     "configuration": "conf/**/*.yaml",
+    "dashboard and scrape example": "conf/grafana/*",
     "kernels": "engine/backends/kernels/*.cu",
     "formulas": "engine/backends/kernels/*.cuh",
     "type marker": "engine/py.typed",

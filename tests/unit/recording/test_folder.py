@@ -243,7 +243,7 @@ def test_full_disk_leaves_a_summary(
     with ScribbleSystem(config) as system:
         with pytest.raises(RecordError, match="No space left on device"):
             system.run()
-        assert system.metrics._server is None
+        assert system.metrics._endpoint is None
     assert json.loads((folder / "summary.json").read_text())["steps"] > 0
 
 

@@ -100,7 +100,8 @@ def test_run_is_served_while_it_goes_on(build_config: BuildConfig) -> None:
         seen: list[tuple[int, float]] = []
 
         def on_progress(progress: Progress) -> None:
-            port = system.metrics._server.server_port
+            assert system.metrics._endpoint is not None
+            port = system.metrics._endpoint.port
             found = fetch(port)["scribble_successful_tunnels_total"]
             seen.append((progress.successful, found))
 
