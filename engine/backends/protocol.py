@@ -256,7 +256,11 @@ class Backend(Protocol):
         """Return the free memory of the device [byte]; None if it is the host's."""
 
     def warm_up(
-        self, *, computes_ends: bool = False, motion: Motion = FOLLOWING
+        self,
+        *,
+        computes_ends: bool = False,
+        counts_turns: bool = False,
+        motion: Motion = FOLLOWING,
     ) -> None:
         """Compile and load every kernel that a run needs before it is timed."""
 

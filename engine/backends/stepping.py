@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import time
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,11 @@ class SteppingBackend(MovingBackend):
         return None
 
     def warm_up(
-        self, *, computes_ends: bool = False, motion: Motion = FOLLOWING
+        self,
+        *,
+        computes_ends: bool = False,
+        counts_turns: bool = False,
+        motion: Motion = FOLLOWING,
     ) -> None:
         """Compile and load every kernel on a 4 x 4 lattice, so that no run waits.
 
@@ -55,6 +60,7 @@ class SteppingBackend(MovingBackend):
 
         Args:
             computes_ends: Whether the run's bridges are procedural.
+            counts_turns: Whether the turns of the run's nodes are counted.
             motion: Lag, range, inertia and noise of the run's lattice.
         """
         geometry = build_geometry("square", (4, 4))
@@ -66,6 +72,10 @@ class SteppingBackend(MovingBackend):
         euler = TABLEAUS["euler"]
         period = Period(1, 1e-3, euler, 1, segments, bounds, (0, 0))
         self.advance(lattice, bridges, period)
+        if counts_turns:
+            self.start_counting(lattice, 1.0, 0.25)
+            self.advance(lattice, bridges, replace(period, first_tick=2))
+            self.read_turns(lattice)
         self.order_parameter(lattice)
         self.local_coherence(lattice)
         self.vortex_count(lattice)

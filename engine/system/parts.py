@@ -93,7 +93,9 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
     network = _build_network(config, lattice)
     # After all that can be refused, before all that is timed.
     choice.backend.warm_up(
-        computes_ends=isinstance(network, MatchingNetwork), motion=lattice.state.motion
+        computes_ends=isinstance(network, MatchingNetwork),
+        counts_turns=config.observe.frequency_window_s is not None,
+        motion=lattice.state.motion,
     )
     owns_monitor = monitor is None
     monitor = monitor or _build_monitor(config, trace)
