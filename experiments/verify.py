@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.config import BackendConfig
@@ -20,38 +19,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from engine.backends.protocol import Backend
-    from engine.verification import Check, Row
+    from engine.verification import Check, Verdict
 
 LARGEST_NODES: Final = 1_000_000
 """Oscillators of the largest check: what ``backend=auto`` decides by."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What one check came to."""
-
-    check: Check
-    """The check."""
-    rows: tuple[Row, ...]
-    """Its figures."""
-    wall_s: float
-    """How long it took [s]."""
-
-    @property
-    def is_held(self) -> bool:
-        """Whether every figure is within its tolerance."""
-        return all(row.is_held for row in self.rows)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain figures, ready for JSON."""
-        return {
-            "name": self.check.name,
-            "statement": self.check.statement,
-            "source": self.check.source,
-            "is_held": self.is_held,
-            "wall_s": self.wall_s,
-            "rows": [row.to_dict() for row in self.rows],
-        }
 
 
 def show_verification(
@@ -127,6 +98,8 @@ def measure_checks(
     Yields:
         What each came to.
     """
+    from engine.verification import Verdict
+
     for check in checks:
         announce(check)
         start_s = time.perf_counter()

@@ -23,9 +23,9 @@ from engine.verification import (
     pairs,
     waves,
 )
-from engine.verification.check import Check, Row
+from engine.verification.check import Check, Row, Verdict
 
-__all__ = ["CHECKS", "Check", "Row", "choose_checks"]
+__all__ = ["CHECKS", "Check", "Row", "Verdict", "choose_checks"]
 
 CHECKS: Final = (
     *waves.CHECKS,

@@ -85,3 +85,31 @@ class Check:
                 f"backend={' or backend='.join(self.backends)}."
             )
         return tuple(self.measure_rows(backend))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one check came to."""
+
+    check: Check
+    """The check."""
+    rows: tuple[Row, ...]
+    """Its figures."""
+    wall_s: float
+    """How long it took [s]."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether every figure is within its tolerance."""
+        return all(row.is_held for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain figures, ready for JSON."""
+        return {
+            "name": self.check.name,
+            "statement": self.check.statement,
+            "source": self.check.source,
+            "is_held": self.is_held,
+            "wall_s": self.wall_s,
+            "rows": [row.to_dict() for row in self.rows],
+        }

@@ -10,8 +10,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from engine.verification import Row
-    from experiments.verify import Verdict
+    from engine.verification import Row, Verdict
 
 WIDEST: Final = 110
 """Columns that the table takes at most [characters]."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from experiments import hysteresis_picture
 from experiments.cli import main
+from experiments.hysteresis import picture
 
 Capture = pytest.CaptureFixture[str]
 SMALL = [
@@ -56,7 +56,7 @@ def test_same_sweep_gives_the_same_figures(folder: Path, capsys: Capture) -> Non
 def test_without_matplotlib_the_figures_are_written(
     folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hysteresis_picture, "draw_pictures", lambda *_: [])
+    monkeypatch.setattr(picture, "draw_pictures", lambda *_: [])
     assert main([*SMALL, "--folder", "sweep"]) == 0
     assert 'pip install "scribble-engine[report]"' in capsys.readouterr().out
     assert (folder / "sweep" / "hysteresis.json").is_file()

@@ -8,9 +8,8 @@ import json
 import pytest
 from rich.console import Console
 
-from engine.verification import Check, Row
+from engine.verification import Check, Row, Verdict
 from experiments.cli import main
-from experiments.verify import Verdict
 from experiments.views.verdicts import print_verdict
 
 Capture = pytest.CaptureFixture[str]

@@ -13,9 +13,6 @@ from engine.config import RunConfig
 from engine.errors import ConfigError
 from engine.system import ScribbleSystem
 from experiments.hysteresis import (
-    DOWN,
-    STRENGTH,
-    UP,
     HysteresisLoop,
     Point,
     SweepPlan,
@@ -23,6 +20,7 @@ from experiments.hysteresis import (
     list_findings,
     sweep_system,
 )
+from experiments.hysteresis.loop import DOWN, STRENGTH, UP
 
 BuildConfig = Callable[..., RunConfig]
 SPREAD_HZ = 34.4

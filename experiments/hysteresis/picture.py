@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from experiments import pictures
 
 if TYPE_CHECKING:
-    from experiments.hysteresis import HysteresisLoop
+    from experiments.hysteresis.loop import HysteresisLoop
 
 INCHES: Final = (6.4, 4.0)
 """Width and height of the picture [inch]."""

@@ -1,40 +1,37 @@
-"""Hysteresis: coherence against a coupling that rises and falls, its state kept.
-
-One system lives through the whole sweep. At each value it settles, then its order
-parameter is averaged; where both ways differ, the network remembers.
-"""
+"""The command ``hysteresis``: take a living system up and down, and write it down."""
 
 from __future__ import annotations
 
 import json
-import math
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from engine.config import RunConfig
-from engine.errors import ConfigError, RecordError
+from engine.errors import RecordError
 from experiments import outcome
+from experiments.hysteresis.loop import (
+    COUPLING,
+    DOWN,
+    STRENGTH,
+    UP,
+    HysteresisLoop,
+    Point,
+    SweepPlan,
+)
 from experiments.overrides import compose_run_config
 
 if TYPE_CHECKING:
     from engine.system import ScribbleSystem
 
-COUPLING: Final = "lattice.coupling_rad_s"
-STRENGTH: Final = "bridges.strength_rad_s"
-PARAMETERS: Final = (COUPLING, STRENGTH)
-"""Keys that a living network can change [rad/s]."""
 SYMBOLS: Final = types.MappingProxyType({COUPLING: "K", STRENGTH: "kappa"})
 """What a parameter is called in tables."""
-LEAST_JUMP: Final = 0.1
-"""Smallest change of r between two points that is called a jump [-]."""
-UP, DOWN = "up", "down"
 POINT_COLUMNS: Final = types.MappingProxyType(
     {
         "direction": "string",
@@ -44,159 +41,6 @@ POINT_COLUMNS: Final = types.MappingProxyType(
     }
 )
 """One row of `hysteresis.parquet` per point, in the order of the sweep."""
-
-
-@dataclass(frozen=True)
-class SweepPlan:
-    """What is swept, how finely and how slowly."""
-
-    parameter: str = COUPLING
-    """One of `PARAMETERS`."""
-    low_rad_s: float = 0.0
-    """Where the sweep starts and ends [rad/s], >= 0."""
-    high_rad_s: float = 432.0
-    """Where it turns round [rad/s], above the start."""
-    point_count: int = 21
-    """Points of each way [-], >= 2."""
-    settle_s: float = 0.5
-    """Simulated time at each point before r is measured [s], > 0."""
-    measure_s: float = 0.25
-    """Simulated time over which r is averaged [s], > 0."""
-
-    @property
-    def values(self) -> list[float]:
-        """The points of the way up [rad/s]."""
-        steps = np.linspace(self.low_rad_s, self.high_rad_s, self.point_count)
-        return [float(value) for value in steps]
-
-    def validate(self) -> None:
-        """Check ranges.
-
-        Raises:
-            ConfigError: A value is unknown or out of range.
-        """
-        if self.parameter not in PARAMETERS:
-            raise ConfigError(
-                f"--parameter is {self.parameter!r}; it must be one of "
-                f"{', '.join(PARAMETERS)}."
-            )
-        for option, value in (
-            ("--settle", self.settle_s),
-            ("--measure", self.measure_s),
-        ):
-            if not 0.0 < value < math.inf:
-                raise ConfigError(f"{option} is {value:g} s; it must be above 0.")
-        if self.point_count < 2:
-            raise ConfigError(f"--points is {self.point_count}; it must be at least 2.")
-        if not 0.0 <= self.low_rad_s < self.high_rad_s < math.inf:
-            raise ConfigError(
-                f"--from is {self.low_rad_s:g} and --to {self.high_rad_s:g} rad/s; the "
-                "sweep goes up first, so --to must be above --from, and --from not "
-                "below 0."
-            )
-        if self.parameter == STRENGTH and not self.low_rad_s:
-            raise ConfigError(
-                f"--from is 0, but {STRENGTH} is scaled while the network lives and "
-                "must stay above 0; start at a small strength."
-            )
-
-    def apply(self, config: RunConfig) -> RunConfig:
-        """Return the configuration with the parameter at its start.
-
-        Args:
-            config: Any run configuration.
-
-        Raises:
-            ConfigError: The configuration has no bridges whose strength could change.
-        """
-        if self.parameter == STRENGTH and config.bridges.kind == "none":
-            raise ConfigError(
-                f"--parameter is {STRENGTH}, but bridges=none; choose other bridges."
-            )
-        group, key = self.parameter.split(".")
-        changed = replace(getattr(config, group), **{key: self.low_rad_s})
-        return replace(config, **{group: changed})
-
-
-@dataclass(frozen=True)
-class Point:
-    """What one value of the parameter came to."""
-
-    direction: str
-    """up or down."""
-    value_rad_s: float
-    """The parameter [rad/s]."""
-    coherence: float
-    """Mean order parameter r [-]."""
-    coherence_deviation: float
-    """Standard deviation of r while it was averaged [-]."""
-
-
-@dataclass(frozen=True)
-class Jump:
-    """Where coherence changes most between two points of one way."""
-
-    value_rad_s: float
-    """Middle of both points [rad/s]."""
-    before: float
-    """r before the jump [-]."""
-    after: float
-    """r after it [-]."""
-
-
-@dataclass(frozen=True)
-class HysteresisLoop:
-    """A finished sweep."""
-
-    plan: SweepPlan
-    """What was swept."""
-    points: tuple[Point, ...]
-    """In the order of the sweep."""
-
-    def select(self, direction: str) -> list[Point]:
-        """Return the points of one way, by rising parameter.
-
-        Args:
-            direction: up or down.
-        """
-        points = [point for point in self.points if point.direction == direction]
-        return sorted(points, key=lambda point: point.value_rad_s)
-
-    @property
-    def area_rad_s(self) -> float:
-        """Integral of r on the way down minus r on the way up [rad/s]."""
-        up, down = self.select(UP), self.select(DOWN)
-        gaps = [b.coherence - a.coherence for a, b in zip(up, down, strict=True)]
-        return float(np.trapezoid(gaps, [point.value_rad_s for point in up]))
-
-    def find_jump(self, direction: str) -> Jump | None:
-        """Find the largest rise of the way up, or the largest fall of the way down.
-
-        Args:
-            direction: up or down.
-
-        Returns:
-            The jump; None if r changes by less than `LEAST_JUMP` anywhere.
-        """
-        points = self.select(direction)
-        rises = np.diff([point.coherence for point in points])
-        place = int(np.argmax(rises))
-        if rises[place] < LEAST_JUMP:
-            return None
-        low, high = points[place], points[place + 1]
-        first, last = (low, high) if direction == UP else (high, low)
-        middle = 0.5 * (low.value_rad_s + high.value_rad_s)
-        return Jump(middle, first.coherence, last.coherence)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain figures, ready for JSON."""
-        jumps = {way: self.find_jump(way) for way in (UP, DOWN)}
-        return {
-            "plan": asdict(self.plan),
-            "area_rad_s": self.area_rad_s,
-            "jumps": {way: jump and asdict(jump) for way, jump in jumps.items()},
-            "points": [asdict(point) for point in self.points],
-        }
 
 
 def check_plan(system: ScribbleSystem, plan: SweepPlan) -> None:
@@ -370,7 +214,7 @@ def write_folder(
     """
     from engine.recording import describe_environment, to_yaml
     from engine.recording.folder import TableWriter
-    from experiments import hysteresis_picture
+    from experiments.hysteresis import picture
 
     texts = {
         "config.yaml": to_yaml(asdict(config)),
@@ -383,5 +227,5 @@ def write_folder(
     for point in loop.points:
         table.add(asdict(point))
     table.close()
-    pictures = hysteresis_picture.draw_pictures(folder, loop)
+    pictures = picture.draw_pictures(folder, loop)
     return [*texts, "hysteresis.parquet", *pictures]
