@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.config import LoadConfig, RunConfig
+from engine.config import RunConfig
 from engine.errors import ConfigError, RecordError
 from engine.recording.folder import CONFIG_FILE, SUMMARY_FILE
 from engine.recording.trace import TRACE_FILE
 from experiments import outcome
 from experiments.overrides import (
     EXPERIMENT_GROUP,
+    POLICY_CHOICE,
     compose_node,
     convert_node,
     list_groups,
@@ -104,12 +104,9 @@ def build_replay_config(
         _shorten(stored, _read_duration_s(folder, recorded))
         # It was stopped before its error windows, or else it cannot be replayed.
         stored["controller"]["error_windows"] = 0
+    stored["load"] = {"kind": "replay", "trace": str(folder)}
     with open_hydra():
-        config = convert_node(_merge(stored, words), words)
-    load = LoadConfig(kind="replay", trace=str(folder))
-    config = replace(config, load=load)
-    config.validate()
-    return config
+        return convert_node(_merge(stored, words), words)
 
 
 def find_unreplayable_note(recorded: Mapping[str, Any]) -> str | None:
@@ -201,15 +198,18 @@ def _merge(stored: Mapping[str, Any], words: Sequence[str]) -> DictConfig:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    groups = set(list_groups())
+    groups = {*list_groups(), POLICY_CHOICE}
     choices = [word for word in words if word.partition("=")[0] in groups]
     chosen = {word.partition("=")[0] for word in choices}
     node = compose_node(choices)
     changes = [word for word in words if word not in choices]
     try:
         for key, value in stored.items():
-            if key not in chosen:
-                OmegaConf.update(node, key, value)
+            if key in chosen:
+                continue
+            is_partial = key == "rollout" and POLICY_CHOICE in chosen
+            kept = {**value, "tunnel": node.rollout.tunnel} if is_partial else value
+            OmegaConf.update(node, key, kept)
         for change in OverridesParser.create().parse_overrides(changes):
             OmegaConf.update(node, change.key_or_group, change.value())
     except (HydraException, OmegaConfBaseException) as error:

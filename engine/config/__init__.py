@@ -26,6 +26,12 @@ from engine.config.machine import (
     ResourcesConfig,
 )
 from engine.config.output import MetricsConfig, ObserveConfig, RecordConfig
+from engine.config.rollout import (
+    ROLLOUT_TARGETS,
+    STAGE_SHARES,
+    RolloutConfig,
+    list_changes,
+)
 from engine.config.run import RunConfig
 from engine.config.tunnel import TunnelConfig
 
@@ -40,7 +46,9 @@ __all__ = [
     "LOAD_KINDS",
     "OBJECTIVES",
     "PROFILES",
+    "ROLLOUT_TARGETS",
     "SAMPLINGS",
+    "STAGE_SHARES",
     "BackendConfig",
     "BridgesConfig",
     "ControllerConfig",
@@ -51,6 +59,8 @@ __all__ = [
     "ObserveConfig",
     "RecordConfig",
     "ResourcesConfig",
+    "RolloutConfig",
     "RunConfig",
     "TunnelConfig",
+    "list_changes",
 ]

@@ -144,6 +144,10 @@ class RunSummary:
     observation: dict[str, Any] | None = None
     """snapshots, frequency, locking: what was seen of single nodes; None where the
     group observe asks for nothing."""
+    rollout: dict[str, Any] | None = None
+    """target, verdict (running, passed, rolled back, not started), reason, share of
+    the bridges under the new policy, its changes, and the stages with their gates;
+    None where no policy is rolled out."""
     notes: tuple[str, ...] = field(default_factory=tuple)
     """What else a reader must know, such as the reason of a failure."""
 

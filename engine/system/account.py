@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from engine.backends.protocol import PeriodResult
-from engine.bridge import FOLLOW
 from engine.config import RunConfig
 from engine.crystal import CrystalLattice
 from engine.monitor import ResourceMetrics
@@ -129,7 +128,7 @@ class Account:
     @property
     def has_pins(self) -> bool:
         """Whether any bridge keeps a frequency of its own."""
-        return any(group.rung != FOLLOW for group in self.parts.network.groups)
+        return any(group.rung >= 0 for group in self.parts.network.groups)
 
     @property
     def settled_hz(self) -> float:
@@ -257,6 +256,7 @@ class Account:
             folder=self.config.record.folder,
             forecast=forecast,
             observation=parts.observer.to_dict(),
+            rollout=parts.pilot.to_dict() if parts.pilot else None,
             notes=notes,
         )
 
