@@ -72,8 +72,9 @@ TRACE_COLUMNS = {
 }
 """One row per decision; `metrics` is the whole resource sample as JSON.
 
-The columns of a rollout are null in a run without one; rollout_frequency_hz is what the
-new policy decided, rollout_stage is null while no bridge follows it.
+The columns of a rollout are null in a run without one; rollout_frequency_hz is what
+the new policy decided, rollout_stage is null while no bridge follows it. The decision
+in the other columns is the old policy's until the new one has all bridges.
 """
 
 

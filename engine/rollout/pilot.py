@@ -69,7 +69,12 @@ class RolloutPilot:
         if not self.machine.share:
             self._law.take_over(old.required_hz)
         self._cohort.network.follow_cohort(new.frequency_hz)
-        return new if self.machine.share == 1.0 else old
+        return self.decision or old
+
+    @property
+    def decision(self) -> Decision | None:
+        """The last decision of the old policy, of the new one if it has all bridges."""
+        return self._new if self.machine.share == 1.0 else self._old
 
     def observe(self, coherence: float, elapsed_s: float) -> None:
         """Take in what a control period has shown, and move the bridges it asks for.

@@ -226,7 +226,7 @@ class Account:
             notes: What else a reader must know.
         """
         parts, nodes = self.parts, self.parts.lattice.node_count
-        decision = parts.controller.decision
+        decision = (parts.pilot or parts.controller).decision
         every_step = len(parts.network) * self.step
         forecast = self._compare_forecast()
         price = find_price(self.windows, forecast, len(parts.network))

@@ -143,7 +143,7 @@ def describe_rollout(rollout: Mapping[str, Any]) -> str:
     stage = rollout["stages"][-1]["name"]
     return (
         f"{rollout['verdict']} in stage {stage}, {rollout['share']:.0%} of the bridges "
-        f"now have {changes}{reason}"
+        f"under the new policy ({changes}){reason}"
     )
 
 
