@@ -29,11 +29,14 @@ ASV_MACHINE := grep -qs "\"$$(uname -n)\"" "$$HOME/.asv-machine.json" || \
 	$(ASV) machine --yes >/dev/null 2>&1
 BASE ?= HEAD~1
 HEAD ?= HEAD
+BROWSERS := "$$SCRIBBLE_BROWSER" chromium chromium-browser google-chrome \
+	google-chrome-stable
 INPUTS := pyproject.toml constraints.txt
-QUICK := not validation and not slow
+QUICK := not validation and not slow and not sweeps and not browser
 
-.PHONY: help run test test-gpu test-validation bench bench-check bench-compare \
-	bench-html bench-peers bench-adaptive bench-scaling notebooks lint format clean
+.PHONY: help run test test-gpu test-browser test-sweeps test-validation bench \
+	bench-check bench-compare bench-html bench-peers bench-adaptive bench-scaling \
+	notebooks lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' \
@@ -47,6 +50,12 @@ test: lint ## lint, types and the quick tests
 
 test-gpu: $(VENV)/.$(CUDA) ## the GPU tests; a missing GPU is a failure
 	SCRIBBLE_REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu $(ARGS)
+
+test-browser: $(VENV)/.browser ## reports in a headless Chromium
+	SCRIBBLE_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m browser $(ARGS)
+
+test-sweeps: $(VENV)/.sweeps ## sweeps over joblib, Ray, submitit and Optuna
+	$(BIN)/python -m pytest -m sweeps $(ARGS)
 
 test-validation: $(VENV)/.test ## exact results and fitted orders (slow)
 	$(BIN)/python -m pytest -m "validation or slow" $(ARGS)
@@ -111,6 +120,12 @@ $(VENV)/.test: $(VENV)/.created $(INPUTS)
 	@$(PIP_INSTALL) -e '.[test]'
 	@touch $(VENV)/.base $@
 
+$(VENV)/.sweeps: $(VENV)/.test
+	@echo "Installing the launchers and sweepers into $(VENV) ..."
+	@rm -f $@
+	@$(PIP_INSTALL) -e '.[test,joblib,optuna,ray,slurm]'
+	@touch $@
+
 $(VENV)/.bench: $(VENV)/.created $(INPUTS)
 	@echo "Installing Scribble and its benchmark tools into $(VENV) ..."
 	@rm -f $@
@@ -122,6 +137,21 @@ $(VENV)/.report: $(VENV)/.created $(INPUTS)
 	@rm -f $@
 	@$(PIP_INSTALL) -e '.[report]'
 	@touch $(VENV)/.base $@
+
+# A Chromium of the system is preferred; Playwright fetches one where there is none.
+$(VENV)/.browser: $(VENV)/.test
+	@echo "Installing what drives a browser into $(VENV) ..."
+	@rm -f $@
+	@$(PIP_INSTALL) -e '.[test,browser]'
+	@for name in $(BROWSERS); do \
+		command -v "$$name" >/dev/null 2>&1 && exit 0; \
+	done; \
+	$(BIN)/python -m playwright install chromium || { \
+		echo "No Chromium was found and none could be fetched. On Debian and" \
+			"Ubuntu: apt install chromium; or name one by SCRIBBLE_BROWSER." >&2; \
+		exit 1; \
+	}
+	@touch $@
 
 $(VENV)/.notebook: $(VENV)/.created $(INPUTS)
 	@echo "Installing Scribble and what its notebooks need into $(VENV) ..."

@@ -158,7 +158,10 @@ def open_hydra() -> Iterator[None]:
     require_hydra()
     from hydra import initialize_config_module
 
+    from experiments.plugins import register_plugins
+
     register_schema()
+    register_plugins()
     with initialize_config_module(
         CONF_PACKAGE, job_name="scribble", version_base=VERSION_BASE
     ):
@@ -321,3 +324,19 @@ def _typed_key(key: str, overrides: Sequence[str]) -> str:
     """Find the whole key that was typed where Hydra names only its beginning."""
     typed = (word.partition("=")[0].lstrip("+") for word in overrides)
     return next((k for k in typed if k == key or k.startswith(f"{key}.")), key)
+
+
+def to_plain_node(node: DictConfig) -> dict[str, Any]:
+    """Convert a group of a composed node as it stands, interpolations unresolved.
+
+    Args:
+        node: Such as ``composed.record``.
+    """
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(node, resolve=False)
+    return (
+        {str(key): value for key, value in plain.items()}
+        if isinstance(plain, dict)
+        else {}
+    )

@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.config import RunConfig
+from engine.config import LoadConfig, RunConfig
 from engine.errors import ConfigError, RecordError
 from engine.recording.folder import CONFIG_FILE, SUMMARY_FILE
 from engine.recording.trace import TRACE_FILE
 from experiments import outcome
+from experiments.comparison import (
+    add_to_summary,
+    build_comparison_table,
+    collect_figures,
+    list_rows,
+)
 from experiments.overrides import (
     EXPERIMENT_GROUP,
     POLICY_CHOICE,
@@ -26,6 +33,7 @@ from experiments.overrides import (
 )
 from experiments.run import execute_run, set_folder
 from experiments.schema import run_config_from_dict
+from experiments.views.terminal import is_redrawable, open_console
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -60,11 +68,16 @@ def replay_run(
     require_hydra()
     recorded = _read_summary(folder)
     config = build_replay_config(folder, overrides, recorded)
-    summary = execute_run(
-        set_folder(config, is_recorded=is_recorded), is_quiet=is_quiet
-    )
+    config = set_folder(config, is_recorded=is_recorded)
+    summary = execute_run(config, is_quiet=is_quiet)
     if summary.status != "done":
         return outcome.code_of_status(summary.status)
+    outcomes = (recorded, summary.to_dict())
+    if overrides:
+        made = config.record.folder
+        folders = (folder, Path(made) if made is not None else None)
+        compare_policies(folders, outcomes, overrides, is_quiet=is_quiet)
+    _say_where_the_trace_ends(*outcomes)
     old, new = str(recorded["state_digest"]), str(summary.to_dict()["state_digest"])
     if old == new:
         sys.stdout.write(f"replay: state_digest is equal, {new}\n")
@@ -74,6 +87,42 @@ def replay_run(
     if cause is not None:
         sys.stdout.write(f"replay: {cause}\n")
     return outcome.DONE if overrides else outcome.FAILED
+
+
+def compare_policies(
+    folders: tuple[Path, Path | None],
+    outcomes: tuple[Mapping[str, Any], Mapping[str, Any]],
+    overrides: Sequence[str],
+    *,
+    is_quiet: bool = False,
+) -> None:
+    """Show what another policy did under the recorded load, and keep it.
+
+    Args:
+        folders: Run folders of the recorded run and of its replay, if it has one.
+        outcomes: Their summaries.
+        overrides: What was changed, as typed.
+        is_quiet: Keep it only.
+    """
+    recorded, replayed = map(collect_figures, outcomes, folders)
+    if folders[1] is not None:
+        entry = {
+            "of": str(folders[0]),
+            "overrides": list(overrides),
+            "held_s": max(0.0, replayed["simulated_s"] - recorded["simulated_s"]),
+            "recorded": recorded,
+            "replayed": replayed,
+        }
+        add_to_summary(folders[1], "replay", entry)
+    if is_quiet:
+        return
+    rows = list_rows(recorded, replayed)
+    console = open_console()
+    if is_redrawable(console):
+        console.print(build_comparison_table(rows))
+        return
+    for label, left, right in rows:
+        sys.stdout.write(f"{label}: recorded {left}; replayed {right}\n")
 
 
 def build_replay_config(
@@ -106,7 +155,26 @@ def build_replay_config(
         stored["controller"]["error_windows"] = 0
     stored["load"] = {"kind": "replay", "trace": str(folder)}
     with open_hydra():
-        return convert_node(_merge(stored, words), words)
+        config = convert_node(_merge(stored, words), words)
+    before = run_config_from_dict(stored)
+    is_other = (config.tunnel, config.resources) != (before.tunnel, before.resources)
+    load = LoadConfig(kind="replay", trace=str(folder), judge_anew=is_other)
+    config = replace(config, load=load)
+    config.validate()
+    return config
+
+
+def _say_where_the_trace_ends(
+    recorded: Mapping[str, Any], replayed: Mapping[str, Any]
+) -> None:
+    """Say so where a replay went on without a recording."""
+    known_s, replayed_s = recorded["simulated_seconds"], replayed["simulated_seconds"]
+    # Half a microsecond is below any step and above the rounding of steps times dt.
+    if replayed_s > known_s + 5e-7:
+        sys.stdout.write(
+            f"replay: the trace ends at {known_s:g} s of simulated time; for the "
+            f"remaining {replayed_s - known_s:g} s its last sample was held\n"
+        )
 
 
 def find_unreplayable_note(recorded: Mapping[str, Any]) -> str | None:

@@ -211,14 +211,26 @@ def _convert_group(
         if name not in hints:
             raise unknown_key(f"{prefix}{name}")
     converted = {
-        name: _convert_value(f"{prefix}{name}", value, hints[name])
+        name: convert_value(f"{prefix}{name}", value, hints[name])
         for name, value in values.items()
     }
     return kind(**converted)
 
 
-def _convert_value(key: str, value: Any, hint: Any) -> Any:
-    """Convert one value to its annotated type, or raise `ConfigError`."""
+def convert_value(key: str, value: Any, hint: Any) -> Any:
+    """Convert one value to its annotated type.
+
+    Args:
+        key: Full key, for the sentence.
+        value: Plain value, as YAML or JSON gives it.
+        hint: Annotation of the field.
+
+    Returns:
+        The value in that type.
+
+    Raises:
+        ConfigError: It has another type.
+    """
     if is_dataclass(hint):
         if not isinstance(value, Mapping):
             raise wrong_type(key, value, hint)
@@ -228,7 +240,7 @@ def _convert_value(key: str, value: Any, hint: Any) -> Any:
             raise wrong_type(key, value, hint)
         item = get_args(hint)[0]
         return tuple(
-            _convert_value(f"{key}[{i}]", entry, item) for i, entry in enumerate(value)
+            convert_value(f"{key}[{i}]", entry, item) for i, entry in enumerate(value)
         )
     if value is None and _is_optional(hint):
         return None

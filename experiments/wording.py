@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
+from engine.errors import ConfigError
+
 _SUFFIXES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_BYTE_UNITS: Final = {
+    "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+}  # fmt: skip
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 
@@ -33,6 +40,28 @@ def format_bytes(byte_count: float) -> str:
             return f"{amount:.3g} {unit}"
         amount /= 1024
     return f"{amount:.3g} TiB"
+
+
+def parse_bytes(text: str, name: str) -> int:
+    """Read an amount of memory, such as ``8GiB`` or ``500 MB``.
+
+    Args:
+        text: A number and a unit; bytes without one.
+        name: What it is for, to say so where it cannot be read.
+
+    Returns:
+        The amount [byte], > 0.
+
+    Raises:
+        ConfigError: It is no amount.
+    """
+    match = re.fullmatch(r"\s*(\d+\.?\d*)\s*([a-z]*)\s*", text.lower())
+    factor = _BYTE_UNITS.get(match[2]) if match else None
+    if match is None or factor is None or float(match[1]) * factor < 1:
+        raise ConfigError(
+            f"{name} is {text!r}; write a number and a unit, such as 8GiB or 500MB."
+        )
+    return int(float(match[1]) * factor)
 
 
 def format_span(span_s: float) -> str:

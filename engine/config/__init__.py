@@ -18,13 +18,17 @@ from engine.config.lattice import (
     SAMPLINGS,
     LatticeConfig,
 )
-from engine.config.machine import (
+from engine.config.load import (
+    CPU_TARGETS,
+    GPU_TARGETS,
     LOAD_KINDS,
     PROFILES,
-    BackendConfig,
+    REAL_PROFILES,
+    GeneratorConfig,
     LoadConfig,
-    ResourcesConfig,
+    to_generator,
 )
+from engine.config.machine import BackendConfig, ResourcesConfig
 from engine.config.output import MetricsConfig, ObserveConfig, RecordConfig
 from engine.config.rollout import (
     ROLLOUT_TARGETS,
@@ -38,7 +42,9 @@ from engine.config.tunnel import TunnelConfig
 __all__ = [
     "BRIDGE_KINDS",
     "COUPLING_RANGES",
+    "CPU_TARGETS",
     "DISTRIBUTIONS",
+    "GPU_TARGETS",
     "INITIAL_PHASES",
     "INTEGRATORS",
     "LATTICE_AXES",
@@ -46,6 +52,7 @@ __all__ = [
     "LOAD_KINDS",
     "OBJECTIVES",
     "PROFILES",
+    "REAL_PROFILES",
     "ROLLOUT_TARGETS",
     "SAMPLINGS",
     "STAGE_SHARES",
@@ -53,6 +60,7 @@ __all__ = [
     "BridgesConfig",
     "ControllerConfig",
     "DynamicsConfig",
+    "GeneratorConfig",
     "LatticeConfig",
     "LoadConfig",
     "MetricsConfig",
@@ -63,4 +71,5 @@ __all__ = [
     "RunConfig",
     "TunnelConfig",
     "list_changes",
+    "to_generator",
 ]

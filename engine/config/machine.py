@@ -1,14 +1,10 @@
-"""The machine: what is watched, what computes, and what load is pretended."""
+"""The machine: what is watched, and what computes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.config.checks import check_between, check_choice, check_positive
-from engine.errors import ConfigError
-
-LOAD_KINDS = ("none", "synthetic", "replay")
-PROFILES = ("constant", "step", "ramp", "square", "sine")
+from engine.config.checks import check_between
 
 
 @dataclass(frozen=True)
@@ -78,41 +74,3 @@ class BackendConfig:
             check_between("backend.threads", self.threads, 1, 4096)
         check_between("backend.device", self.device, 0, 1023)
         check_between("backend.auto_min_nodes", self.auto_min_nodes, 1)
-
-
-@dataclass(frozen=True)
-class LoadConfig:
-    """What the monitor is told of the machine: the truth, a profile or a recording."""
-
-    kind: str = "none"
-    """One of `LOAD_KINDS`; none means live telemetry."""
-    profile: str = "constant"
-    """synthetic: one of `PROFILES`."""
-    level: float = 0.8
-    """synthetic: share of cores and memory that others use at the peak [-], [0, 1]."""
-    base_level: float = 0.0
-    """synthetic: share in use off the peak [-], in [0, 1]."""
-    start_s: float = 0.0
-    """synthetic: simulated time at which the profile begins [s], >= 0."""
-    period_s: float = 4.0
-    """synthetic: period of square and sine, length of ramp [simulated s], > 0."""
-    trace: str | None = None
-    """replay: `trace.parquet` of an earlier run, or its run folder."""
-
-    def validate(self) -> None:
-        """Check ranges.
-
-        Raises:
-            ConfigError: A value is unknown, missing or out of range.
-        """
-        check_choice("load.kind", self.kind, LOAD_KINDS)
-        check_choice("load.profile", self.profile, PROFILES)
-        check_between("load.level", self.level, 0.0, 1.0)
-        check_between("load.base_level", self.base_level, 0.0, 1.0)
-        check_between("load.start_s", self.start_s, 0.0)
-        check_positive("load.period_s", self.period_s)
-        if self.kind == "replay" and not self.trace:
-            raise ConfigError(
-                "load.kind is 'replay' but load.trace is not set; name the run folder "
-                "or the trace.parquet to replay."
-            )

@@ -9,7 +9,8 @@ from engine.config.checks import check_between
 from engine.config.controller import ControllerConfig
 from engine.config.dynamics import DynamicsConfig
 from engine.config.lattice import LatticeConfig
-from engine.config.machine import BackendConfig, LoadConfig, ResourcesConfig
+from engine.config.load import LoadConfig
+from engine.config.machine import BackendConfig, ResourcesConfig
 from engine.config.output import MetricsConfig, ObserveConfig, RecordConfig
 from engine.config.rollout import RolloutConfig
 from engine.config.tunnel import TunnelConfig

@@ -31,13 +31,13 @@ class HostSample(NamedTuple):
     cgroup: CgroupState | None
 
 
-class _Ticks(NamedTuple):
+class Ticks(NamedTuple):
     """Processor time summed over some processors [s]."""
 
     idle_s: float
     total_s: float
 
-    def busy_share_since(self, before: _Ticks) -> float | None:
+    def busy_share_since(self, before: Ticks) -> float | None:
         """Busy share between two readings [-]; None if the counters stand still."""
         total = self.total_s - before.total_s
         if total <= 0:
@@ -50,8 +50,8 @@ class _Ticks(NamedTuple):
 class _Counters:
     time_s: float
     own_s: float
-    host: _Ticks
-    allowed: _Ticks
+    host: Ticks
+    allowed: Ticks
     allowed_cpus: frozenset[int]
 
 
@@ -108,7 +108,7 @@ class HostSampler:
         self._update_rates()
         return HostSample(
             cores=self._judge_cores(cgroup),
-            memory=_judge_memory(cgroup, own_bytes=_private_bytes(memory_info)),
+            memory=judge_memory(cgroup, own_bytes=_private_bytes(memory_info)),
             process=ProcessState(
                 cores_used=self._rates.own_cores,
                 rss_bytes=memory_info.rss,
@@ -130,8 +130,8 @@ class HostSampler:
         return _Counters(
             time_s=self._clock(),
             own_s=time.process_time(),
-            host=_sum_ticks(per_cpu),
-            allowed=_sum_ticks(ours),
+            host=sum_ticks(per_cpu),
+            allowed=sum_ticks(ours),
             allowed_cpus=cpus,
         )
 
@@ -188,7 +188,16 @@ def _quota_headroom(cgroup: CgroupState, own_cores: float) -> float:
     return cgroup.cpu_quota_cores - others
 
 
-def _judge_memory(cgroup: CgroupState | None, *, own_bytes: int) -> MemoryState:
+def judge_memory(cgroup: CgroupState | None, *, own_bytes: int) -> MemoryState:
+    """Measure the memory that is left, within the limits of the control groups.
+
+    Args:
+        cgroup: Limits around this process.
+        own_bytes: Memory that counts as free because it is our own [byte].
+
+    Returns:
+        The state of main memory.
+    """
     host = psutil.virtual_memory()
     limit, available = host.total, host.available
     if cgroup is not None and cgroup.memory_limit_bytes is not None:
@@ -208,11 +217,19 @@ def _private_bytes(memory_info: Any) -> int:
     return max(0, int(memory_info.rss) - int(getattr(memory_info, "shared", 0)))
 
 
-def _sum_ticks(times: Iterable[Any]) -> _Ticks:
+def sum_ticks(times: Iterable[Any]) -> Ticks:
+    """Add up the times of processors as psutil gives them.
+
+    Args:
+        times: One record per processor.
+
+    Returns:
+        Idle and total time [s].
+    """
     idle = total = 0.0
     for cpu in times:
         # Guest time is part of user time already; stolen time is somebody's use.
         guest = getattr(cpu, "guest", 0.0) + getattr(cpu, "guest_nice", 0.0)
         idle += cpu.idle + getattr(cpu, "iowait", 0.0)
         total += sum(cpu) - guest
-    return _Ticks(idle, total)
+    return Ticks(idle, total)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import Self
 
@@ -167,6 +168,8 @@ class ResourceMonitor:
         sample = self._source.read(simulated_s)
         if sample.recorded is not None:
             self._metrics = sample.recorded
+            if getattr(self._source, "judges_anew", False):
+                self._metrics = self._judge_anew(sample, sample.recorded)
             return self._metrics
         verdict = self._judge(sample)
         age_s = 0.0
@@ -216,6 +219,23 @@ class ResourceMonitor:
 
     def _frequency_hz(self, availability: float) -> float:
         return availability * self._tunnel.maximum_frequency_hz
+
+    def _judge_anew(
+        self, sample: ResourceSample, recorded: ResourceMetrics
+    ) -> ResourceMetrics:
+        """Judge a recorded sample by this monitor's thresholds and ladder."""
+        # The GPUs that counted then count now, whatever this run computes on.
+        names = [name.split(":") for name in recorded.availability_by_resource]
+        used = [":".join(parts[1:-1]) for parts in names if parts[0] == "gpu"]
+        verdict = judge_availability(sample, self._config, used)
+        return replace(
+            recorded,
+            availability=verdict.value,
+            availability_by_resource=verdict.by_resource,
+            limiting_resource=verdict.limiting_resource,
+            tunnel_frequency=self._frequency_hz(verdict.value),
+            is_stale=recorded.age_s > self._config.stale_after_s,
+        )
 
     def _judge(self, sample: ResourceSample) -> Availability:
         """Judge a sample once, however often it is read."""

@@ -154,6 +154,8 @@ class ReplaySource:
     Args:
         rows: Simulated time [s] and `ResourceMetrics.to_dict()` of each record, times
             not decreasing. Of records with equal times the last one counts.
+        judges_anew: Whether the monitor's own thresholds judge the samples; else the
+            recorded verdict stands.
 
     Raises:
         RecordError: There is no row, a time goes back, or a row is incomplete.
@@ -161,7 +163,12 @@ class ReplaySource:
 
     is_live: Final = False
 
-    def __init__(self, rows: Sequence[tuple[float, Mapping[str, Any]]]) -> None:
+    def __init__(
+        self,
+        rows: Sequence[tuple[float, Mapping[str, Any]]],
+        *,
+        judges_anew: bool = False,
+    ) -> None:
         if not rows:
             raise RecordError("The trace has no rows; record a run with a run folder.")
         self._times_s = [float(time_s) for time_s, _ in rows]
@@ -171,6 +178,7 @@ class ReplaySource:
                     f"The trace goes back from {before_s:g} s to {after_s:g} s of "
                     "simulated time; times must not decrease. Sort its rows."
                 )
+        self.judges_anew = judges_anew
         self._samples = [_replayed(ResourceMetrics.from_dict(row)) for _, row in rows]
 
     def start(self) -> None:

@@ -19,10 +19,13 @@ ROWS_PER_WRITE = 1024
 TIMESERIES_FILE = "timeseries.parquet"
 CONFIG_FILE, ENVIRONMENT_FILE = "config.yaml", "environment.json"
 SUMMARY_FILE, STATUS_FILE = "summary.json", "status.json"
+REPORT_FILE = "report.html"
 RUN_FILES = frozenset(
     (CONFIG_FILE, ENVIRONMENT_FILE, TIMESERIES_FILE, TRACE_FILE, SUMMARY_FILE)
-) | {STATUS_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE}
-"""All that a run folder may hold; a sweep adds its job's status."""
+) | {STATUS_FILE, REPORT_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE}
+"""All that a run folder may hold; a sweep adds its job's status, a report itself."""
+JOB_FILES = frozenset((STATUS_FILE, "job.log"))
+"""What a sweep writes beside a run while it goes on."""
 
 TIMESERIES_COLUMNS = {
     "step": "int64",
@@ -42,12 +45,15 @@ TIMESERIES_COLUMNS = {
     "lattice_s": "float64",
     "tunnel_s": "float64",
     "availability": "float64",
+    "load_asked": "float64",
+    "load_achieved": "float64",
 }
 """One row per recorded control period.
 
 attempts and successes count from the start; lattice_s, tunnel_s and frequency_hz are
 those of the period itself; local_coherence, vortex_count and winding_turns are measured
-every 16 periods and held in between.
+every 16 periods and held in between; load_asked and load_achieved are the newest
+comparison of a real load, null without one.
 """
 
 TRACE_COLUMNS = {
@@ -176,7 +182,10 @@ def _claim_folder(folder: Path, overwrite: bool) -> None:
     """Make an empty folder, or empty an old run folder if that is allowed."""
     check_folder(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
-    for entry in folder.iterdir():
+    entries = list(folder.iterdir())
+    if {entry.name for entry in entries} <= JOB_FILES:
+        return  # a sweep has begun the job that this is
+    for entry in entries:
         entry.unlink()
 
 
@@ -200,7 +209,7 @@ def check_folder(folder: Path, overwrite: bool) -> None:
         raise
     except OSError as error:
         raise _cannot_write(folder, error) from error
-    if not found:
+    if found <= JOB_FILES:
         return
     if not overwrite:
         raise RecordError(

@@ -148,6 +148,8 @@ class RunSummary:
     """target, verdict (running, passed, rolled back, not started), reason, share of
     the bridges under the new policy, its changes, and the stages with their gates;
     None where no policy is rolled out."""
+    load: dict[str, Any] | None = None
+    """seconds, ended_by, asked against achieved of a real load; None without one."""
     notes: tuple[str, ...] = field(default_factory=tuple)
     """What else a reader must know, such as the reason of a failure."""
 

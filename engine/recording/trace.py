@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,6 +40,18 @@ class Trace:
     """Simulated time [s] and resource metrics, as `ReplaySource` takes them."""
     costs: tuple[tuple[float | None, float | None], ...]
     """Seconds per node step and per event that the controller knew."""
+
+    def costs_at(self, simulated_s: float) -> tuple[float | None, float | None]:
+        """Look up what the controller knew of the costs at a time.
+
+        Args:
+            simulated_s: Simulated time [s].
+
+        Returns:
+            The costs of the last decision at or before that time.
+        """
+        index = bisect.bisect_right(self.rows, simulated_s, key=lambda row: row[0])
+        return self.costs[max(0, index - 1)]
 
 
 def read_trace(path: str | Path) -> Trace:

@@ -26,6 +26,7 @@ from engine.recording import (
     describe_environment,
 )
 from engine.system.account import Account, Progress
+from engine.system.disturbance import Disturbance
 from engine.system.parts import build_parts, describe_parts
 from engine.system.signals import stop_on_signals
 from engine.tunnel import Decision
@@ -65,6 +66,8 @@ class ScribbleSystem:
             ShapeError: An input does not fit the lattice.
         """
         self.config = config or RunConfig()
+        self.config.validate()
+        self._disturbance = Disturbance(self.config.load)
         self._parts = parts = build_parts(self.config, monitor)
         self.backend = parts.backend
         self.lattice = parts.lattice
@@ -123,16 +126,19 @@ class ScribbleSystem:
         Raises:
             RecordError: The run folder cannot be written, or takes no more.
             ConfigError: The metrics port cannot be bound.
+            ResourceError: A worker of a real load does not start.
+            BackendUnavailableError: A real load asks for a GPU and none can be used.
         """
         status = "failed"
+        disturbance = self._disturbance = Disturbance(self.config.load)
         notes: tuple[str, ...] = ()
         if self.step:
             notes = (
                 f"not replayable: {self.step} steps were run before the recording",
             )
         try:
-            self._open_recorder(self._serve_metrics())
-            with stop_on_signals(self.request_stop):
+            with stop_on_signals(self.request_stop), disturbance:
+                self._open_recorder(self._serve_metrics())
                 last_step = self.step + self.config.dynamics.step_count
                 windows = self._account.windows if len(self.network) else None
                 ahead = windows.step_count if windows else 0
@@ -151,7 +157,8 @@ class ScribbleSystem:
             notes += tuple(
                 f"not replayable: {deed} by hand" for deed in sorted(self._deeds)
             )
-            summary = self._account.summarise(status, notes)
+            summary = self._account.summarise(status, notes + disturbance.notes)
+            summary = replace(summary, load=disturbance.to_dict())
             self._close_run(summary)
         return summary
 
@@ -297,8 +304,8 @@ class ScribbleSystem:
         """Let the controller decide and pass its frequency on to the bridges."""
         account, parts = self._account, self._parts
         if parts.trace is not None:
-            index = min(account.periods, len(parts.trace.costs) - 1)
-            parts.cost.node_step_s, parts.cost.event_s = parts.trace.costs[index]
+            costs = parts.trace.costs_at(account.simulated_s)
+            parts.cost.node_step_s, parts.cost.event_s = costs
         decision = self.controller.adjust_frequencies(
             account.coherence,
             account.simulated_s,
@@ -351,7 +358,8 @@ class ScribbleSystem:
         self.metrics.step_time.set(account.wall_s / account.step)
         is_due = account.periods % self.config.record.every_periods == 0
         if self._recorder is not None and is_due:
-            self._recorder.timeseries.add(account.to_series_row(decision, result))
+            row = account.to_series_row(decision, result)
+            self._recorder.timeseries.add({**row, **self._disturbance.to_series_row()})
 
     def _serve_metrics(self) -> int | None:
         """Serve the metrics if the configuration asks for it; return the port."""

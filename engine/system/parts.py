@@ -254,5 +254,5 @@ def _build_monitor(config: RunConfig, trace: Trace | None) -> ResourceMonitor:
 def _build_source(load: LoadConfig, trace: Trace | None) -> Source | None:
     """Return what the monitor reads: None means this machine, live."""
     if trace is not None:
-        return ReplaySource(trace.rows)
+        return ReplaySource(trace.rows, judges_anew=load.judge_anew)
     return SyntheticSource(load) if load.kind == "synthetic" else None

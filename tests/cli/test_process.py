@@ -35,7 +35,17 @@ def scribble(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("run",), ("forecast",), ("replay",), ("monitor",), ("doctor",)]
+    "words",
+    [
+        (),
+        ("run",),
+        ("sweep",),
+        ("forecast",),
+        ("replay",),
+        ("monitor",),
+        ("load",),
+        ("doctor",),
+    ],
 )
 def test_help_everywhere(words: tuple[str, ...], tmp_path: Path) -> None:
     done = scribble(tmp_path, *words, "--help")

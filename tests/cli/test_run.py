@@ -236,3 +236,36 @@ def test_replay_refuses_a_spoilt_configuration(
     (folder / "first" / "config.yaml").write_text(text, encoding="utf-8")
     assert main(["replay", "first"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_replay_with_a_change_compares_and_keeps_the_comparison(
+    stage: Stage, folder: Path, capsys: Capture
+) -> None:
+    main(["run", "-q", "record.folder=first"])
+    words = ["tunnel.min_coherence=0.8", "record.folder=second"]
+    assert main(["replay", "first", *words]) == 0
+    out = capsys.readouterr().out
+    assert "floor: recorded 0.870; replayed 0.800" in out
+    assert "controller: recorded nominal; replayed nominal" in out
+    kept = json.loads((folder / "second" / "summary.json").read_text("utf-8"))["replay"]
+    assert (kept["of"], kept["overrides"], kept["held_s"]) == ("first", words, 0.0)
+    assert kept["recorded"]["floor"] == 0.87
+    assert kept["replayed"]["floor"] == 0.8
+    # Another floor is another policy: it shall judge the recorded samples itself.
+    assert stage.configs[-1].load.judge_anew
+    assert main(["replay", "first", "-q", "backend=reference"]) == 0
+    assert not stage.configs[-1].load.judge_anew
+    assert "recorded 0.870" not in capsys.readouterr().out
+
+
+def test_replay_beyond_the_trace_says_so(
+    stage: Stage, folder: Path, capsys: Capture
+) -> None:
+    main(["run", "-q", "record.folder=first"])
+    changes = {"simulated_seconds": 1.5}
+    change_digest(folder / "first" / "summary.json", **changes)
+    assert main(["replay", "first", "-q", "dynamics.duration_s=4"]) == 0
+    assert (
+        "replay: the trace ends at 1.5 s of simulated time; for the remaining 2.5 s "
+        "its last sample was held\n"
+    ) in capsys.readouterr().out

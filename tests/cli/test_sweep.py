@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +14,13 @@ from engine.errors import NumericalError
 from experiments import run
 from experiments.cli import main
 from experiments.sweep import read_statuses
+from experiments.sweep.slots import try_lock
 
 if TYPE_CHECKING:
     from conftest import Stage
 
 Capture = pytest.CaptureFixture[str]
-SWEEP = ["run", "-q", "-m", "hydra.sweep.dir=sweep"]
+SWEEP = ["run", "-q", "-m", "--in-process", "hydra.sweep.dir=sweep"]
 
 
 def test_every_combination_runs_in_its_own_folder(stage: Stage, folder: Path) -> None:
@@ -32,7 +35,7 @@ def test_every_combination_runs_in_its_own_folder(stage: Stage, folder: Path) ->
 def test_default_folder_lies_beside_those_of_single_runs(
     stage: Stage, folder: Path
 ) -> None:
-    assert main(["run", "-q", "-m", "seed=1,2"]) == 0
+    assert main(["run", "-q", "-m", "--in-process", "seed=1,2"]) == 0
     assert len(list((folder / "runs").iterdir())) == 1
 
 
@@ -121,7 +124,14 @@ def test_folder_of_another_sweep_is_refused(
 
 
 def test_folder_with_signs_of_hydras_grammar(stage: Stage, folder: Path) -> None:
-    words = ["run", "-q", "-m", "hydra.sweep.dir='it\\'s a=b, c'", "seed=1,2"]
+    words = [
+        "run",
+        "-q",
+        "-m",
+        "--in-process",
+        "hydra.sweep.dir='it\\'s a=b, c'",
+        "seed=1,2",
+    ]
     assert main(words) == 0
     assert len(read_statuses(folder / "it's a=b, c")) == 2
 
@@ -137,3 +147,147 @@ def test_folder_that_cannot_be_made(
 def test_experiments_can_be_swept(stage: Stage, folder: Path) -> None:
     assert main([*SWEEP, "+experiment=demo,frugal"]) == 0
     assert [config.load.kind for config in stage.configs] == ["synthetic", "none"]
+
+
+def test_pairs_vary_together(stage: Stage, folder: Path) -> None:
+    words = ["--pair", "lattice.shape=[8,8],[4,4]", "bridges.per_node=2,4", "seed=7"]
+    assert main([*SWEEP, "tunnel=default,production", *words]) == 0
+    made = [(c.lattice.shape, c.bridges.per_node, c.seed) for c in stage.configs]
+    assert made == [((8, 8), 2, 7), ((4, 4), 4, 7)] * 2
+
+
+def test_sweep_in_yaml(stage: Stage, folder: Path) -> None:
+    conf = folder / "mine" / "experiment"
+    conf.mkdir(parents=True)
+    (conf / "study.yaml").write_text(
+        "# @package _global_\n"
+        "tunnel: {rungs: 9}\n"
+        "hydra:\n  sweeper:\n    params:\n      tunnel.min_coherence: 0.8,0.9\n"
+        "    pairs:\n      - {seed: [1, 2], bridges.per_node: '2,4'}\n",
+        encoding="utf-8",
+    )
+    search = f"hydra.searchpath=[file://{folder / 'mine'}]"
+    assert main([*SWEEP, search, "+experiment=study", "tunnel.min_coherence=0.5"]) == 0
+    made = [(c.seed, c.bridges.per_node, c.tunnel.rungs) for c in stage.configs]
+    assert made == [(1, 2, 9), (2, 4, 9)]
+    assert {config.tunnel.min_coherence for config in stage.configs} == {0.5}
+
+
+def test_resume_runs_what_has_not_ended_well(
+    stage: Stage, folder: Path, capsys: Capture
+) -> None:
+    stage.endings = {1: KeyError("x"), 3: "interrupted"}
+    assert main([*SWEEP, "seed=range(0,6)"]) == 130
+    stage.configs.clear()
+    stage.endings = {}
+    assert main(["run", "-q", "--retry-failed", "sweep"]) == 1
+    assert [config.seed for config in stage.configs] == [1]
+    assert "3 of 6 jobs done" in capsys.readouterr().out
+    stage.configs.clear()
+    assert main(["run", "-q", "--resume", "sweep"]) == 0
+    assert [config.seed for config in stage.configs] == [3, 4, 5]
+    jobs = read_statuses(folder / "sweep")
+    assert [job.attempt for job in jobs] == [1, 2, 1, 2, 1, 1]
+    assert main(["run", "-q", "--resume", "sweep"]) == 0
+    assert len(stage.configs) == 3
+
+
+def test_dry_run_forecasts_and_writes_nothing(
+    stage: Stage, folder: Path, capsys: Capture
+) -> None:
+    words = ["run", "-m", "--dry-run", "seed=1", "lattice.shape=[16,16],[9,9]"]
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:3] == ["0", "lattice.shape=[16,16]", "0.972"]
+    assert "cannot run: lattice.shape gives 81 nodes, an odd number" in lines[2]
+    assert lines[3].startswith("2 jobs, ")
+    assert main([*words, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert 0.9 < rows[0]["coherence"] < 1.0
+    assert rows[0]["memory_bytes"] > 0
+    assert stage.configs == []
+    assert list(folder.iterdir()) == []
+
+
+def test_table_of_a_sweep_on_request(
+    stage: Stage, folder: Path, capsys: Capture
+) -> None:
+    stage.endings = {1: KeyError("x")}
+    assert main([*SWEEP, "seed=1,2"]) == 1
+    (folder / "sweep" / "sweep.parquet").unlink()
+    capsys.readouterr()
+    assert main(["sweep", "sweep"]) == 0
+    out = capsys.readouterr().out
+    assert "1 done, 1 failed: sweep/sweep.parquet" in out
+    assert "unexpected KeyError" in out
+    assert (folder / "sweep" / "sweep.parquet").exists()
+    assert main(["sweep", "sweep", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["summary.seed"] for row in rows if row["status"] == "done"] == [1]
+
+
+def test_sweep_that_is_being_run_is_left_alone(
+    stage: Stage, folder: Path, capsys: Capture
+) -> None:
+    assert main([*SWEEP, "seed=1,2"]) == 0
+    descriptor = try_lock(folder / "sweep" / "sweep.lock")
+    assert descriptor is not None
+    assert main(["run", "--resume", "sweep"]) == 2
+    assert "is being run by another process" in capsys.readouterr().err
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--resume", "absent"], "holds no sweep"),
+        (["--resume", "absent", "--pair", "a=1", "b=2"], "planned already"),
+        (["--pair", "seed=1,2", "bridges.per_node=1,2"], "--pair is for sweeps"),
+        (["--in-process"], "--in-process is for sweeps; add -m"),
+        (["--job-memory", "1GiB"], "--job-memory is for sweeps"),
+        (["-m", "--job-memory", "lots"], "write a number and a unit"),
+        (["-m", "--json"], "--json belongs to --dry-run"),
+        (["-m", "hydra.sweep.subdir=x"], "set by the sweep itself"),
+        (["-m", "hydra/launcher=basic,joblib"], "names several values"),
+        (["-m", "--pair", "seed=1,2", "bridges.per_node=1,2,3"], "equally many"),
+        (["-m", "hydra/launcher=basc"], "choose one of: basic"),
+    ],
+)
+def test_bad_words_of_sweeps(
+    words: list[str], text: str, stage: Stage, folder: Path, capsys: Capture
+) -> None:
+    assert main(["run", *words]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert text in captured.err
+    assert list(folder.iterdir()) == []
+
+
+def test_words_given_with_resume_are_for_hydra(
+    stage: Stage, folder: Path, capsys: Capture
+) -> None:
+    assert main([*SWEEP, "seed=1,2"]) == 0
+    assert main(["run", "--resume", "sweep", "seed=3"]) == 2
+    assert "only the launcher may change" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "extra"),
+    [
+        ("hydra/launcher=ray", "ray"),
+        ("hydra/launcher=joblib", "joblib"),
+        ("hydra/launcher=submitit_slurm", "slurm"),
+        ("hydra/sweeper=optuna", "optuna"),
+    ],
+)
+def test_missing_extra_is_named(
+    word: str,
+    extra: str,
+    folder: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("experiments.sweep.prepare.find_spec", lambda module: None)
+    assert main(["run", "-m", word, "seed=1,2"]) == 1
+    assert f"pip install 'scribble-engine[{extra}]'" in capsys.readouterr().err
+    assert list(folder.iterdir()) == []

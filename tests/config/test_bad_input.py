@@ -42,6 +42,7 @@ CASES = [
     ("rollout.tunnel.rungs=0", "rollout.tunnel.rungs is 0; it must"),
     ("rollout.target=alpha", "rollout.tunnel is the one in use"),
     ("load=replay", "load.trace is not set"),
+    ("load.profile=trace", "load.profile is 'trace'; choose one of"),
     ("lattice", "is not a setting; write key=value"),
     ("=3", "is not a setting; write key=value"),
     ("~lattice.kind", "would remove lattice.kind"),

@@ -24,11 +24,13 @@ LAYERS = {
     "monitor": 3,
     "tunnel": 4,
     "wanda": 4,
+    "load": 4,
     "forecast": 5,
     "observation": 5,
     "recording": 5,
     "rollout": 5,
     "system": 6,
+    "verification": 7,
 }
 FORBIDDEN = ("experiments", "hydra", "omegaconf")
 HEAVY = (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.config import PROFILES, LoadConfig, ResourcesConfig
+from engine.config import PROFILES, LoadConfig, ResourcesConfig, TunnelConfig
 from engine.errors import ConfigError, RecordError
 from engine.monitor.availability import judge_availability
 from engine.monitor.live import LiveSource
@@ -125,3 +125,25 @@ def test_all_three_are_sources() -> None:
     for source in (live, SyntheticSource(build_load()), ReplaySource([(0.0, row)])):
         assert isinstance(source, Source)
         source.close()
+
+
+def test_recorded_samples_can_be_judged_by_another_policy() -> None:
+    made = SyntheticSource(LoadConfig(kind="synthetic", level=0.5))
+    lax = ResourcesConfig(min_memory_threshold=0.1)
+    with ResourceMonitor(lax, source=made) as monitor:
+        recorded = monitor.update(0.0)
+    rows = [(0.0, recorded.to_dict())]
+    strict = ResourcesConfig(min_memory_threshold=0.7, stale_after_s=1.0)
+    tunnel = TunnelConfig(base_frequency=100.0)
+    with ResourceMonitor(strict, tunnel=tunnel, source=ReplaySource(rows)) as monitor:
+        assert monitor.update(0.0) == recorded
+    anew = ReplaySource(rows, judges_anew=True)
+    with ResourceMonitor(strict, tunnel=tunnel, source=anew) as monitor:
+        seen = monitor.update(0.0)
+    # Three quarters of the memory are free and 0.7 must be: (0.75 - 0.7) / 0.3.
+    assert seen.availability == pytest.approx(0.05 / 0.3)
+    assert seen.limiting_resource == "memory"
+    assert seen.tunnel_frequency == seen.availability * tunnel.maximum_frequency_hz
+    assert seen.cores == recorded.cores
+    with ResourceMonitor(lax, source=ReplaySource(rows, judges_anew=True)) as monitor:
+        assert monitor.update(0.0) == recorded

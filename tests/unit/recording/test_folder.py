@@ -17,7 +17,12 @@ from engine.config import LoadConfig, RunConfig
 from engine.errors import RecordError
 from engine.monitor import ResourceMetrics
 from engine.recording import RunRecorder, RunSummary, check_folder, to_yaml
-from engine.recording.folder import TIMESERIES_COLUMNS, TRACE_COLUMNS, TableWriter
+from engine.recording.folder import (
+    JOB_FILES,
+    TIMESERIES_COLUMNS,
+    TRACE_COLUMNS,
+    TableWriter,
+)
 from engine.system import ScribbleSystem
 
 BuildConfig = Callable[..., RunConfig]
@@ -302,3 +307,15 @@ def test_recorder_makes_the_folder_only_when_it_is_built(
         recorder = RunRecorder(config, folder, {})
         assert folder.is_dir()
         recorder.finish(system.summarise())
+
+
+@pytest.mark.parametrize("is_allowed", [False, True])
+def test_files_of_a_sweep_are_left_alone(
+    is_allowed: bool, tmp_path: Path, build_config: BuildConfig
+) -> None:
+    for name in JOB_FILES:
+        (tmp_path / name).write_text("of the sweep", encoding="utf-8")
+    config = build_config(record={"folder": str(tmp_path), "overwrite": is_allowed})
+    record(config)
+    assert {path.name for path in tmp_path.iterdir()} == FILES | JOB_FILES
+    assert all((tmp_path / name).read_text() == "of the sweep" for name in JOB_FILES)

@@ -13,7 +13,7 @@ from pyarrow import parquet
 from engine.config import LoadConfig, RunConfig
 from engine.errors import RecordError
 from engine.monitor import ResourceMetrics, ResourceMonitor, SyntheticSource
-from engine.recording import MetricsEncoder, read_trace
+from engine.recording import MetricsEncoder, Trace, read_trace
 from engine.system import ScribbleSystem
 
 BuildConfig = Callable[..., RunConfig]
@@ -118,3 +118,11 @@ def test_trace_whose_rows_lack_a_field(folder: Path, build_config: BuildConfig) 
     write(folder / "trace.parquet", table)
     with pytest.raises(RecordError, match="lacks memory"):
         ScribbleSystem(build_config(load={"kind": "replay", "trace": str(folder)}))
+
+
+def test_costs_are_those_of_the_last_decision() -> None:
+    trace = Trace(
+        ((0.0, {}), (0.5, {}), (1.0, {})), ((1.0, None), (2.0, 3.0), (4.0, 5.0))
+    )
+    times_s = (-1.0, 0.0, 0.49, 0.5, 1.0, 99.0)
+    assert [trace.costs_at(time_s)[0] for time_s in times_s] == [1, 1, 1, 2, 4, 4]

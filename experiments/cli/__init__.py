@@ -1,0 +1,91 @@
+"""The console script ``scribble``: words in, one exit code out.
+
+Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted. Commands are imported when
+they are called, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from engine import __version__
+from experiments import outcome
+from experiments.cli.machine import add_doctor, add_load, add_monitor
+from experiments.cli.results import add_compare, add_export, add_render, add_report
+from experiments.cli.runs import (
+    add_forecast,
+    add_hysteresis,
+    add_replay,
+    add_run,
+    add_verify,
+)
+from experiments.cli.sweeps import add_sweep
+
+_EPILOG = """\
+exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
+SCRIBBLE_TRACEBACK=1 shows the traceback of any error.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the command line parser."""
+    parser = argparse.ArgumentParser(
+        prog="scribble",
+        description="Simulate very large networks of phase oscillators, with an eye on "
+        "the machine's resources.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"scribble {__version__}"
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
+    add_run(commands)
+    add_sweep(commands)
+    add_forecast(commands)
+    add_hysteresis(commands)
+    add_verify(commands)
+    add_replay(commands)
+    add_report(commands)
+    add_compare(commands)
+    add_render(commands)
+    add_export(commands)
+    add_monitor(commands)
+    add_load(commands)
+    add_doctor(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Words after the program's name; those of the process by default.
+
+    Returns:
+        Exit code.
+    """
+    parser = build_parser()
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        arguments = _parse(parser, words)
+    except SystemExit as end:  # argparse ends by itself after --help and bad options
+        return end.code if isinstance(end.code, int) else outcome.BAD_INPUT
+    return outcome.close_command(lambda: arguments.command(arguments))
+
+
+def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """Parse, with settings and options in any order."""
+    if not words:
+        parser.print_help(sys.stderr)
+        parser.exit(outcome.BAD_INPUT)
+    arguments, rest = parser.parse_known_args(words)
+    options = [word for word in rest if word.startswith("-")]
+    if options or (rest and not hasattr(arguments, "overrides")):
+        parser.error(f"unknown argument: {' '.join(options or rest)}")
+    if rest:
+        arguments.overrides = [*arguments.overrides, *rest]
+    return arguments

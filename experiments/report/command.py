@@ -1,0 +1,216 @@
+"""``scribble report`` and ``scribble compare``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from engine.errors import RecordError
+from engine.recording.folder import REPORT_FILE
+from experiments import outcome
+from experiments.load import LOAD_FILE
+from experiments.report.document import Document
+from experiments.report.jobs import is_sweep_folder, read_sweep
+from experiments.report.load import build_load_document
+from experiments.report.page import check_target, format_cell, render_page, save_page
+from experiments.report.records import dig, is_run_folder, read_run, read_status
+from experiments.report.run import build_run_document
+from experiments.report.study import STUDY_FILE, join_documents, read_study
+from experiments.report.sweep import build_sweep_document
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+    from experiments.report.document import Table
+
+OPTION: Final = "--to"
+LEAST_WIDTH: Final = 12
+"""Characters of a column that are kept together on the terminal."""
+RUN, SWEEP, STUDY, LOAD = "run", "sweep", "study", "load"
+
+
+def show_report(folder: Path, target: Path | None = None) -> int:
+    """Write the report on a run, a sweep or a study, and print what it says.
+
+    Args:
+        folder: Folder of the run, the sweep or the study.
+        target: File to write; ``report.html`` in the folder by default.
+
+    Returns:
+        Exit code.
+
+    Raises:
+        RecordError: The folder is none of these, or the file cannot be written.
+        MissingPackageError: Jinja2 is not installed.
+    """
+    chosen = folder / REPORT_FILE if target is None else target
+    document = build_document(folder)
+    check_target(chosen, OPTION)
+    save_page(render_page(document), chosen, OPTION)
+    _print_findings(document)
+    sys.stdout.write(f"report: {chosen}\n")
+    return outcome.DONE
+
+
+def build_document(folder: Path) -> Document:
+    """Build the report on whatever a folder holds.
+
+    Args:
+        folder: Folder of a run, a sweep or a study.
+
+    Returns:
+        The report.
+
+    Raises:
+        RecordError: The folder is none of these.
+    """
+    kind = find_kind(folder)
+    folder = folder.resolve()
+    if kind == LOAD:
+        return build_load_document(folder)
+    if kind == RUN:
+        return build_run_document(read_run(folder))
+    study = read_study(folder)
+    if study is None:
+        return build_sweep_document(read_sweep(folder))
+    if not is_sweep_folder(folder):
+        return study
+    return join_documents(study, build_sweep_document(read_sweep(folder)))
+
+
+def find_kind(folder: Path) -> str:
+    """Tell whether a folder holds a run, a sweep or a study.
+
+    Args:
+        folder: Any path.
+
+    Returns:
+        ``run``, ``sweep``, ``study`` or ``load``.
+
+    Raises:
+        RecordError: It is none of these, or cannot be read.
+    """
+    try:
+        if not folder.is_dir():
+            raise RecordError(
+                f"{folder} is no folder; name the folder of a run, a sweep or a study."
+            )
+        if (folder / STUDY_FILE).is_file():
+            return STUDY
+        if (folder / LOAD_FILE).is_file():
+            return LOAD
+        if is_run_folder(folder):
+            return RUN
+        if is_sweep_folder(folder):
+            return SWEEP
+    except RecordError:
+        raise
+    except OSError as error:
+        raise RecordError(
+            f"{folder} cannot be read ({error.strerror or error}); name the folder of "
+            "a run, a sweep or a study."
+        ) from error
+    reason = dig(read_status(folder, []), "message")
+    if isinstance(reason, str) and reason:
+        raise RecordError(f"{folder} holds a job that left no run: {reason}")
+    raise RecordError(
+        f"{folder} holds no run, no sweep and no study: there is no summary.json, "
+        "config.yaml, status.json or study.json in it or in its folders; name a folder "
+        "that scribble run has written."
+    )
+
+
+def _print_findings(document: Document) -> None:
+    for problem in document.problems:
+        sys.stdout.write(f"not read: {problem}\n")
+    for sentence in document.findings:
+        sys.stdout.write(f"{sentence}\n")
+    for verdict in document.verdicts:
+        sys.stdout.write(f"{verdict.question} {verdict.answer}: {verdict.text}\n")
+
+
+def show_comparison(first: Path, second: Path, target: Path | None = None) -> int:
+    """Compare two runs or two sweeps on the terminal, and in a file if one is named.
+
+    Args:
+        first: Folder called A.
+        second: Folder called B.
+        target: HTML file to write; none by default.
+
+    Returns:
+        Exit code.
+
+    Raises:
+        RecordError: The folders cannot be compared, or the file cannot be written.
+        MissingPackageError: A file is named and Jinja2 is not installed.
+    """
+    document = build_comparison(first, second)
+    if target is not None:
+        check_target(target, OPTION)
+        save_page(render_page(document), target, OPTION)
+    _print_comparison(document)
+    if target is not None:
+        sys.stdout.write(f"report: {target}\n")
+    return outcome.DONE
+
+
+def build_comparison(first: Path, second: Path) -> Document:
+    """Compare what two folders hold.
+
+    Args:
+        first: Folder called A.
+        second: Folder called B.
+
+    Returns:
+        The comparison.
+
+    Raises:
+        RecordError: One is no run and no sweep, or they are not of one kind.
+    """
+    from experiments.report.comparison import compare_runs, compare_sweeps
+
+    kinds = [find_kind(folder) for folder in (first, second)]
+    shapes = [SWEEP if kind == STUDY else kind for kind in kinds]
+    if shapes[0] != shapes[1] or LOAD in shapes:
+        raise RecordError(
+            f"{first} holds a {kinds[0]} and {second} a {kinds[1]}; name two runs or "
+            "two sweeps."
+        )
+    one, other = first.resolve(), second.resolve()
+    if shapes[0] == RUN:
+        return compare_runs(read_run(one), read_run(other))
+    return compare_sweeps(read_sweep(one), read_sweep(other))
+
+
+def _print_comparison(document: Document) -> None:
+    from experiments.views.terminal import open_console
+
+    console = open_console()
+    console.print(document.title, soft_wrap=True, markup=False)
+    for problem in document.problems:
+        console.print(f"not read: {problem}", soft_wrap=True, markup=False)
+    for section in document.sections:
+        for table in section.tables:
+            console.print()
+            console.print(_build_text_table(replace(table, title=section.title)))
+    console.print()
+    for sentence in document.findings:
+        console.print(sentence, soft_wrap=True, markup=False)
+
+
+def _build_text_table(table: Table) -> RichTable:
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    drawn = RichTable(
+        title=Text(table.title), title_justify="left", box=None, padding=(0, 2, 0, 0)
+    )
+    for index, column in enumerate(table.columns):
+        widest = max((len(format_cell(row[index])) for row in table.rows), default=0)
+        least = min(widest, LEAST_WIDTH)
+        drawn.add_column(Text(column), overflow="fold", min_width=least)
+    for row in table.rows:
+        drawn.add_row(*(Text(format_cell(cell)) for cell in row))
+    return drawn

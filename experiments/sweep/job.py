@@ -1,0 +1,185 @@
+"""What a launcher calls once per job: write the status, run, write how it ended.
+
+A launcher may call it anywhere, in this process, in a worker or on another node; all
+that is known of a job is in its folder.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.config import RunConfig
+from engine.recording.folder import JOB_FILES, RUN_FILES
+from experiments import outcome
+from experiments.overrides import convert_node
+from experiments.run import execute_run, set_folder, to_plain
+from experiments.sweep.child import describe_failure
+from experiments.sweep.process import JobEnd, JobOrder, conclude, run_process
+from experiments.sweep.slots import Slot, keep_gpu
+from experiments.sweep.status import (
+    JobStatus,
+    beat,
+    open_status,
+    read_status,
+    write_status,
+)
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """The task function of a sweep; a plain value, so that launchers can send it."""
+
+    is_quiet: bool = False
+    """Show only a line per job."""
+    is_recorded: bool = True
+    """Whether jobs write run folders."""
+    is_isolated: bool = True
+    """Whether each job has a process of its own."""
+    memory_bytes: int | None = None
+    """Most memory that a job's process may hold [byte]; None: no limit."""
+    working_folder: str = "."
+    """Where relative paths begin."""
+
+    def __call__(self, composed: DictConfig) -> None:
+        """Run one job; whatever becomes of it ends in its status file.
+
+        Args:
+            composed: Configuration without Hydra's own node.
+
+        Raises:
+            KeyboardInterrupt: The job was interrupted, so the sweep ends.
+        """
+        from hydra.core.hydra_config import HydraConfig
+
+        own = HydraConfig.get()
+        folder = Path(own.runtime.output_dir)
+        words = [str(word) for word in own.overrides.task]
+        before = read_status(folder)
+        attempt = before.attempt + 1 if before else 1
+        status = open_status(int(folder.name), words, attempt)
+        _clear_attempt(folder)
+        write_status(folder, status)
+        run = self._run_apart if self.is_isolated else self._run_here
+        ended = run(composed, folder, status)
+        seconds = time.time() - (ended.started_at or 0.0)
+        write_status(folder, replace(ended, seconds=seconds))
+        if ended.status == "interrupted":
+            raise KeyboardInterrupt
+
+    def _prepare(
+        self, composed: DictConfig, folder: Path, status: JobStatus
+    ) -> RunConfig:
+        return set_folder(
+            convert_node(composed, status.overrides),
+            is_recorded=self.is_recorded,
+            folder=folder,
+        )
+
+    def _run_here(
+        self, composed: DictConfig, folder: Path, status: JobStatus
+    ) -> JobStatus:
+        """Run in this process, in view."""
+        words = " ".join(status.overrides) or "defaults"
+        sys.stdout.write(f"\njob {status.job}: {words}\n")
+        sys.stdout.flush()
+        try:
+            config = self._prepare(composed, folder, status)
+            name = execute_run(config, is_quiet=self.is_quiet).status
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - others go on
+            return replace(status, **describe_failure(error))
+        return replace(status, status=name, exit_code=outcome.code_of_status(name))
+
+    def _run_apart(
+        self, composed: DictConfig, folder: Path, status: JobStatus
+    ) -> JobStatus:
+        """Run in a process of its own, on a GPU of its own where it wants one."""
+        watch = _Watch(folder, status)
+        try:
+            config = self._prepare(composed, folder, status)
+            with keep_gpu(config, watch.wait) as slot:
+                end = run_process(
+                    self._order(config, folder, slot), watch.start(slot), watch.beat
+                )
+        except KeyboardInterrupt:  # while nothing ran yet
+            code = outcome.INTERRUPTED
+            return replace(watch.status, status="interrupted", exit_code=code)
+        except Exception as error:  # noqa: BLE001 - one job must not end the others
+            return replace(
+                watch.status,
+                status="failed",
+                exit_code=outcome.code_of_error(error),
+                message=outcome.describe_error(error),
+            )
+        return _close(watch.status, end, folder)
+
+    def _order(self, config: RunConfig, folder: Path, slot: Slot | None) -> JobOrder:
+        if slot is not None:  # the only GPU that the process will see
+            config = replace(config, backend=replace(config.backend, device=0))
+        return JobOrder(
+            to_plain(config),
+            folder,
+            self.working_folder,
+            memory_bytes=self.memory_bytes,
+            is_quiet=self.is_quiet,
+            environment=slot.environment if slot else None,
+            kept_descriptors=[slot.descriptor] if slot else [],
+        )
+
+
+class _Watch:
+    """Keeps the status file of a job true while the job goes on."""
+
+    def __init__(self, folder: Path, status: JobStatus) -> None:
+        self._folder = folder
+        self.status = status
+
+    def wait(self, reason: str) -> None:
+        """Write that the job waits, or give a sign of life."""
+        waiting = replace(self.status, status="waiting", message=reason)
+        if waiting == self.status:
+            self.beat()
+        else:
+            self._write(waiting)
+
+    def start(self, slot: Slot | None) -> Callable[[int], None]:
+        """Return what writes that the job has started."""
+
+        def write(pid: int) -> None:
+            gpu = slot.uuid if slot else None
+            running = replace(self.status, status="running", message="", gpu=gpu)
+            self._write(replace(running, job_pid=pid))
+
+        return write
+
+    def beat(self) -> None:
+        """Give a sign of life."""
+        beat(self._folder)
+
+    def _write(self, status: JobStatus) -> None:
+        self.status = status
+        write_status(self._folder, status)
+
+
+def _close(status: JobStatus, end: JobEnd, folder: Path) -> JobStatus:
+    name, code, message = conclude(end, folder)
+    return replace(
+        status,
+        status=name,
+        exit_code=code,
+        message=message,
+        peak_memory_bytes=end.peak_memory_bytes,
+    )
+
+
+def _clear_attempt(folder: Path) -> None:
+    """Remove what an earlier attempt has written, and nothing else."""
+    for name in RUN_FILES | JOB_FILES:
+        (folder / name).unlink(missing_ok=True)

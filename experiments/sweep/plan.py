@@ -1,0 +1,245 @@
+"""The plan of a sweep: which jobs there are, kept in the sweep's folder.
+
+Words such as ``seed=1,2,3`` span axes, a pair is one axis on which several keys move
+together, and the jobs are the product of the axes, the last one fastest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.errors import ConfigError, RecordError
+from experiments.overrides import translate_error
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+PLAN_FILE: Final = "sweep.json"
+"""The plan, in the folder of the sweep."""
+
+Axis = tuple[str, list[list[str]]]
+"""Keys that move along it, and for each point the words that set them."""
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """One job that shall run."""
+
+    job: int
+    """Its number and the name of its folder, >= 0."""
+    overrides: list[str]
+    """All words that configure it."""
+
+
+@dataclass
+class SweepPlan:
+    """What a sweep is made of."""
+
+    sweeper: str
+    """``grid``, ``optuna`` or ``foreign``; only the jobs of a grid are known ahead."""
+    words: list[str]
+    """Words with one value, the same for all jobs, and those that Optuna searches."""
+    hydra: list[str]
+    """Words for Hydra itself, such as its launcher."""
+    working_folder: str
+    """Where relative paths begin."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """How jobs run: ``is_recorded``, ``is_isolated``, ``memory_bytes``."""
+    jobs: list[PlannedJob] = field(default_factory=list)
+    """The jobs, by number."""
+
+
+def write_plan(folder: Path, plan: SweepPlan) -> None:
+    """Write the plan whole or not at all.
+
+    Args:
+        folder: Folder of the sweep.
+        plan: What to write.
+    """
+    draft = folder / f".{PLAN_FILE}"
+    draft.write_text(f"{json.dumps(asdict(plan), indent=2)}\n", encoding="utf-8")
+    draft.replace(folder / PLAN_FILE)
+
+
+def read_plan(folder: Path) -> SweepPlan:
+    """Read the plan of a sweep.
+
+    Args:
+        folder: Folder of the sweep.
+
+    Raises:
+        RecordError: The folder holds no sweep, or its plan is damaged.
+    """
+    path = folder / PLAN_FILE
+    try:
+        values: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        jobs = [PlannedJob(**job) for job in values.pop("jobs")]
+        return SweepPlan(**values, jobs=jobs)
+    except FileNotFoundError as error:
+        raise RecordError(
+            f"{folder} holds no sweep ({PLAN_FILE} is missing); name the folder that "
+            "`scribble run -m` made."
+        ) from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RecordError(
+            f"{path} cannot be read as the plan of a sweep ({error}); start the sweep "
+            "anew in another folder."
+        ) from error
+
+
+def is_hydra_word(word: str) -> bool:
+    """Tell whether a word configures Hydra, not the run.
+
+    Args:
+        word: Such as ``hydra/launcher=ray``.
+    """
+    return word.lstrip("+").startswith(("hydra.", "hydra/"))
+
+
+def key_of_word(word: str) -> str:
+    """Return the key that a word sets, without the plus of experiments.
+
+    Args:
+        word: Such as ``+experiment=demo``.
+    """
+    return word.partition("=")[0].lstrip("+")
+
+
+def join_words(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
+    """Join words; of those that set the same key the last one counts.
+
+    Args:
+        earlier: Such as a plan's.
+        later: Such as those typed now.
+    """
+    return list({key_of_word(word): word for word in (*earlier, *later)}.values())
+
+
+def parse_words(words: Sequence[str]) -> list[Override]:
+    """Parse words by Hydra's grammar.
+
+    Args:
+        words: Tidy overrides.
+
+    Raises:
+        ConfigError: A word cannot be read.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return OverridesParser.create().parse_overrides(list(words))
+    except HydraException as error:
+        raise translate_error(error, words) from error
+
+
+def span_axes(words: Sequence[str], pairs: Sequence[Sequence[str]] = ()) -> list[Axis]:
+    """Turn words into axes; a word with one value is an axis with one point.
+
+    Args:
+        words: Tidy overrides.
+        pairs: Groups of words that move together, each with as many values.
+
+    Returns:
+        One axis per word, then one per pair.
+
+    Raises:
+        ConfigError: A word cannot be read, has no list of values, or a pair does not
+            fit together.
+    """
+    axes: dict[str, Axis] = {}
+    for override, word in zip(parse_words(words), words, strict=True):
+        axes[key_of_word(word)] = (key_of_word(word), _list_points(override, word))
+    for pair in pairs:
+        keys, points = _zip_pair(pair)
+        taken = [key for key in keys if key in axes]
+        if taken:
+            raise ConfigError(
+                f"{taken[0]} is set both in a pair and on its own; name it once."
+            )
+        axes |= dict.fromkeys(keys, (" ".join(keys), points))
+    unique = {id(points): (keys, points) for keys, points in axes.values()}
+    return list(unique.values())
+
+
+def _zip_pair(pair: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Put the first values of a pair together, then the second ones, and so on."""
+    keys = [key_of_word(word) for word in pair]
+    lists = [
+        _list_points(override, word)
+        for override, word in zip(parse_words(pair), pair, strict=True)
+    ]
+    counts = [len(values) for values in lists]
+    if len(pair) < 2 or len(set(keys)) < len(keys) or len(set(counts)) > 1:
+        found = ", ".join(f"{k} has {n}" for k, n in zip(keys, counts, strict=True))
+        raise ConfigError(
+            "A pair needs two or more keys with equally many values, but "
+            f"{found or 'none has several'}; "
+            "write --pair lattice.shape=[64,64],[128,128] bridges.per_node=2,4."
+        )
+    return keys, [
+        [word for point in together for word in point]
+        for together in zip(*lists, strict=True)
+    ]
+
+
+def _list_points(override: Override, word: str) -> list[list[str]]:
+    if not override.is_sweep_override():
+        return [[word]]
+    if not override.is_discrete_sweep():
+        raise ConfigError(
+            f"{word!r} names an interval, which only hydra/sweeper=optuna searches; "
+            "list values, such as 1,2,3 or range(1,4)."
+        )
+    key = override.get_key_element()
+    return [[f"{key}={value}"] for value in override.sweep_string_iterator()]
+
+
+def expand_jobs(axes: Sequence[Axis]) -> list[PlannedJob]:
+    """List every combination of the axes' points, the last axis fastest.
+
+    Args:
+        axes: From `span_axes`.
+    """
+    combinations = itertools.product(*(points for _, points in axes))
+    return [
+        PlannedJob(number, [word for point in points for word in point])
+        for number, points in enumerate(combinations)
+    ]
+
+
+def list_trials(axes: Sequence[Axis]) -> list[list[str]]:
+    """List combinations in which every point occurs: their sum, not their product.
+
+    Args:
+        axes: From `span_axes`.
+    """
+    lists = [points for _, points in axes]
+    first = [points[0] for points in lists]
+    chosen = [first]
+    for index, points in enumerate(lists):
+        chosen += [[*first[:index], p, *first[index + 1 :]] for p in points[1:]]
+    return [[word for point in points for word in point] for points in chosen]
+
+
+def drop_common(jobs: Mapping[int, Sequence[str]]) -> dict[int, list[str]]:
+    """Leave only the words that set jobs apart.
+
+    Args:
+        jobs: Overrides by number.
+
+    Returns:
+        Likewise, without words that all jobs share; a single job keeps its own.
+    """
+    if len(jobs) < 2:
+        return {number: list(words) for number, words in jobs.items()}
+    common = set.intersection(*(set(words) for words in jobs.values()))
+    return {
+        number: [word for word in words if word not in common]
+        for number, words in jobs.items()
+    }

@@ -1,0 +1,237 @@
+"""From words to a plan: everything that can be refused before anything is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.errors import ConfigError
+from experiments.outcome import MissingPackageError
+from experiments.overrides import (
+    compose_node,
+    open_hydra,
+    tidy_overrides,
+    to_plain_node,
+)
+from experiments.plugins import SWEEPERS
+from experiments.sweep.plan import (
+    PLAN_FILE,
+    SweepPlan,
+    expand_jobs,
+    is_hydra_word,
+    join_words,
+    key_of_word,
+    list_trials,
+    parse_words,
+    span_axes,
+)
+from experiments.sweep.status import read_statuses
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+SWEEP_KEY: Final = "hydra.sweep.dir"
+"""Hydra's own key for the folder of a sweep."""
+FIXED_KEYS: Final = ("hydra.sweep.subdir", "hydra.sweeper.only")
+"""Keys that a sweep sets itself."""
+_EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
+    "hydra/launcher=joblib": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
+    "hydra/launcher=ray": ("ray", "ray"),
+    "hydra/launcher=submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "hydra/launcher=submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "hydra/sweeper=optuna": ("optuna", "optuna"),
+}
+"""Words that need a module, and the extra that brings it."""
+
+
+@dataclass(frozen=True)
+class PreparedSweep:
+    """A plan, and where it is to be kept."""
+
+    plan: SweepPlan
+    """The jobs."""
+    folder: Path
+    """Folder of the sweep, absolute; not made yet."""
+
+
+def prepare_sweep(
+    words: Sequence[str],
+    pairs: Sequence[Sequence[str]] = (),
+    options: Mapping[str, Any] | None = None,
+) -> PreparedSweep:
+    """Plan a new sweep; nothing touches the disk.
+
+    Args:
+        words: As typed, such as ``seed=1,2,3``.
+        pairs: Groups of words that move together.
+        options: How jobs run.
+
+    Returns:
+        The plan and its folder.
+
+    Raises:
+        ConfigError: A word is not allowed, or the folder holds another sweep.
+        MissingPackageError: A launcher or sweeper is not installed.
+    """
+    tidy_pairs, single = _split_pairs(pairs)
+    tidy = [*tidy_overrides(words), *single]
+    hydra_words = [word for word in tidy if is_hydra_word(word)]
+    own_words = [word for word in tidy if not is_hydra_word(word)]
+    _check_hydra_words([*hydra_words, *(w for pair in tidy_pairs for w in pair)])
+    with open_hydra():
+        node = _compose_fixed(hydra_words, own_words)
+        sweeper = SWEEPERS.get(str(node.hydra.sweeper.get("_target_")), "foreign")
+        if sweeper != "foreign":
+            given = to_plain_node(node.hydra.sweeper)
+            own_words = join_words(_read_params(given), own_words)
+            tidy_pairs += _read_pairs(given)
+        plan = SweepPlan(sweeper, own_words, hydra_words, os.getcwd())
+        plan.options = dict(options or {})
+        folder = Path(str(node.hydra.sweep.dir)).absolute()
+        _fill_plan(plan, tidy_pairs, to_plain_node(node.hydra.sweeper))
+    if (folder / PLAN_FILE).exists() or read_statuses(folder):
+        raise ConfigError(
+            f"{SWEEP_KEY} is {folder}, which holds another sweep; name a new folder, "
+            "or go on with it by --resume."
+        )
+    return PreparedSweep(plan, folder)
+
+
+def check_extras(words: Sequence[str]) -> None:
+    """Make sure that launcher and sweeper are installed.
+
+    Args:
+        words: Words for Hydra.
+
+    Raises:
+        MissingPackageError: One is not; names the extra that brings it.
+    """
+    for word in words:
+        module, extra = _EXTRAS.get(word.lstrip("+"), ("", ""))
+        if module and not _is_installed(module):
+            raise MissingPackageError(
+                f"{word} needs the extra {extra}; run: pip install "
+                f"'scribble-engine[{extra}]'."
+            )
+
+
+def _split_pairs(
+    pairs: Sequence[Sequence[str]],
+) -> tuple[list[list[str]], list[str]]:
+    """Tell words that move together from those with one value, typed after them."""
+    moving, single = [], []
+    for pair in pairs:
+        tidy = tidy_overrides(pair)
+        parsed = zip(parse_words(tidy), tidy, strict=True)
+        flags = [(override.is_sweep_override(), word) for override, word in parsed]
+        moving.append([word for moves, word in flags if moves])
+        single += [word for moves, word in flags if not moves]
+    return moving, single
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of its parent
+        return False
+
+
+def _check_hydra_words(words: Sequence[str]) -> None:
+    check_extras(words)
+    for word in words:
+        key = key_of_word(word)
+        if key in FIXED_KEYS:
+            raise ConfigError(
+                f"{key} is set by the sweep itself (job folders are numbered, and "
+                "sweep.parquet says what is in them); leave it out."
+            )
+    several = [p for p in parse_words(words) if p.is_sweep_override()]
+    for override in several:
+        if is_hydra_word(str(override.input_line)):
+            raise ConfigError(
+                f"{override.input_line!r} names several values, and a sweep has one "
+                "launcher, sweeper and folder; choose one."
+            )
+
+
+def _compose_fixed(hydra_words: list[str], own_words: list[str]) -> DictConfig:
+    """Compose what does not vary, and with it Hydra's own node."""
+    parsed = zip(parse_words(own_words), own_words, strict=True)
+    fixed = [word for override, word in parsed if not override.is_sweep_override()]
+    return compose_node([*hydra_words, *fixed], with_hydra=True)
+
+
+def _fill_plan(
+    plan: SweepPlan, pairs: list[list[str]], sweeper: Mapping[str, Any]
+) -> None:
+    """List the jobs, and compose every value of every word once."""
+    if plan.sweeper == "grid":
+        axes = span_axes(plan.words, pairs)
+        plan.jobs = expand_jobs(axes)
+        varied = {
+            key for keys, points in axes if len(points) > 1 for key in keys.split()
+        }
+        plan.words = [word for word in plan.words if key_of_word(word) not in varied]
+        trials = list_trials(axes)
+    else:
+        if pairs:
+            raise ConfigError(
+                "Pairs are lists of values; only hydra/sweeper=basic takes them."
+            )
+        if plan.sweeper == "optuna":
+            from experiments.sweep.search import read_search
+
+            read_search(sweeper, plan.words)
+        trials = list_trials(span_axes(_keep_discrete(plan.words)))
+    for trial in trials:
+        _refuse_shared_folder(compose_node([*plan.hydra, *trial], with_hydra=True))
+
+
+def _keep_discrete(words: Sequence[str]) -> list[str]:
+    """Leave out intervals, which have no list of values to compose."""
+    parsed = zip(parse_words(words), words, strict=True)
+    return [
+        word
+        for override, word in parsed
+        if not override.is_sweep_override() or override.is_discrete_sweep()
+    ]
+
+
+def _read_params(sweeper: Mapping[str, Any]) -> list[str]:
+    """Read the axes that an experiment's YAML gives, as ``hydra.sweeper.params``."""
+    params = sweeper.get("params") or {}
+    return tidy_overrides([f"{key}={_to_text(value)}" for key, value in params.items()])
+
+
+def _read_pairs(sweeper: Mapping[str, Any]) -> list[list[str]]:
+    """Likewise the pairs, ``hydra.sweeper.pairs``."""
+    return [
+        tidy_overrides([f"{key}={_to_text(value)}" for key, value in pair.items()])
+        for pair in sweeper.get("pairs") or ()
+    ]
+
+
+def _to_text(value: object) -> str:
+    """Write a YAML value as Hydra's grammar has it; a list is a list of values."""
+    if isinstance(value, list):
+        return ",".join(str(entry).replace(" ", "") for entry in value)
+    words = {None: "null", True: "true", False: "false"}
+    return (
+        words.get(value, str(value))
+        if isinstance(value, (bool, type(None)))
+        else (str(value))
+    )
+
+
+def _refuse_shared_folder(node: DictConfig) -> None:
+    record = to_plain_node(node.record)
+    named = record.get("folder")
+    if named is not None:
+        raise ConfigError(
+            f"record.folder is {named!r}, but every job of a sweep is recorded in a "
+            f"folder of its own; leave it out and name their parent by {SWEEP_KEY}."
+        )

@@ -1,0 +1,151 @@
+"""Jobs as Ray tasks, each in a worker that watches the job's own process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from hydra.core.utils import JobReturn
+
+STOP_GRACE_S: Final = 40.0
+"""How long interrupted jobs may take to write their summaries [s]; a little more than
+`process.STOP_GRACE_S`, after which a job is killed."""
+_ENVIRONMENT: Final[Mapping[str, str]] = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leave GPUs to the slots of this house
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+}
+
+
+def run_tasks(
+    settings: Mapping[str, Any],
+    parts: tuple[Any, Any, Any],
+    job_overrides: Sequence[Sequence[str]],
+    first: int,
+) -> list[JobReturn]:
+    """Run jobs on Ray and wait for all of them.
+
+    Args:
+        settings: Fields of `experiments.plugins.RayLauncherSettings`.
+        parts: Hydra's context, the configuration of the sweep and the task function.
+        job_overrides: The words of each job.
+        first: Number of the first job.
+
+    Returns:
+        What came of the jobs; none for a job whose worker was killed, for its status
+        file says so.
+
+    Raises:
+        KeyboardInterrupt: A job or the whole sweep was interrupted.
+    """
+    import ray
+    from hydra.core.singleton import Singleton
+
+    with _join_cluster(settings):
+        start = ray.remote(_run_task).options(**_list_resources(settings)).remote
+        shared = ray.put((*parts, Singleton.get_state()))
+        tasks = [
+            start(shared, list(words), first + index)
+            for index, words in enumerate(job_overrides)
+        ]
+        try:
+            return list(_collect(tasks))
+        except KeyboardInterrupt:
+            for task in tasks:
+                ray.cancel(task, force=False)
+            ray.wait(tasks, num_returns=len(tasks), timeout=STOP_GRACE_S)
+            raise
+
+
+def _list_resources(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Translate our settings into options of a Ray task."""
+    options: dict[str, Any] = {
+        "num_cpus": settings["cpus_per_job"],
+        "num_gpus": settings["gpus_per_job"],
+        "max_retries": 0,
+    }
+    if settings["memory_per_job_gib"] is not None:
+        options["memory"] = int(settings["memory_per_job_gib"] * 2**30)
+    return options
+
+
+@contextmanager
+def _join_cluster(settings: Mapping[str, Any]) -> Iterator[None]:
+    """Connect to a cluster or make one here; leave it at the end."""
+    os.environ.update({k: os.environ.get(k, v) for k, v in _ENVIRONMENT.items()})
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    own: dict[str, Any] = {"address": settings["address"]}
+    if settings["address"] is None:
+        # "local" makes a cluster of its own even where another one runs.
+        workers = settings["workers"]
+        cores = None if workers is None else workers * settings["cpus_per_job"]
+        own = {"address": "local", "num_cpus": cores, "include_dashboard": False}
+    with _keep_sigterm():
+        ray.init(**own, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _keep_sigterm() -> Iterator[None]:
+    """Take SIGTERM back from Ray, which would exit without a word."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _collect(tasks: Sequence[Any]) -> Iterator[JobReturn]:
+    """Wait for tasks one after another; a dead worker ends its own job only."""
+    import ray
+    from ray.exceptions import RayError, TaskCancelledError
+
+    for task in tasks:
+        try:
+            yield ray.get(task)
+        except TaskCancelledError as error:
+            raise KeyboardInterrupt from error
+        except RayError as error:
+            logging.getLogger(__name__).warning("A Ray worker died: %s", error)
+
+
+def _run_task(
+    shared: tuple[Any, Any, Any, Any], words: list[str], number: int
+) -> JobReturn:
+    """Compose and run one job, in a Ray worker."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.core.singleton import Singleton
+    from hydra.core.utils import run_job, setup_globals
+    from omegaconf import open_dict
+
+    context, config, task_function, state = shared
+    setup_globals()
+    Singleton.set_state(state)
+    composed = context.config_loader.load_sweep_config(config, words)
+    with open_dict(composed):
+        composed.hydra.job.id = f"{composed.hydra.job.name}_{number}"
+        composed.hydra.job.num = number
+    HydraConfig.instance().set_config(composed)
+    return run_job(
+        hydra_context=context,
+        config=composed,
+        task_function=task_function,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+    )

@@ -1,0 +1,209 @@
+"""Status files: one per job, written at its start and end, judged by whoever reads.
+
+A job that is killed together with whoever watched it leaves the status ``running``
+behind; readers then find its process gone, or its heartbeat stopped, and call it
+``lost``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from engine.errors import RecordError
+from engine.recording.folder import STATUS_FILE
+
+HEARTBEAT_S: Final = 5.0
+"""Time between two signs of life: the status file's own time of change [s]."""
+SILENCE_S: Final = 60.0
+"""Silence after which a job on another machine counts as lost [s]."""
+OPEN: Final = ("waiting", "running")
+"""States in which a job still has somebody who works on it."""
+FAILED: Final = ("failed",)
+"""States that `--retry-failed` starts again."""
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """How one job of a sweep stands or ended."""
+
+    job: int
+    """Number of the job, >= 0."""
+    overrides: list[str]
+    """What sets it apart."""
+    status: str
+    """``waiting`` (for a GPU), ``running``, ``done``, ``failed``, ``interrupted``, or,
+    never on disk, ``lost``."""
+    exit_code: int | None
+    """What a single run would have returned; None while it runs."""
+    message: str
+    """Why it failed, or waits; empty otherwise."""
+    attempt: int = 1
+    """How often it has been started, >= 1."""
+    host: str = ""
+    """Machine that it ran on."""
+    pid: int | None = None
+    """Process that watches it."""
+    pid_started_at: float | None = None
+    """When that process began, for numbers are used again [s since 1970]."""
+    job_pid: int | None = None
+    """Process that simulates."""
+    started_at: float | None = None
+    """When the job began [s since 1970]."""
+    seconds: float | None = None
+    """How long it took [s]."""
+    peak_memory_bytes: int | None = None
+    """Most memory that its process held [byte]."""
+    gpu: str | None = None
+    """UUID of the GPU that was kept for it."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody works on it."""
+        return self.status in OPEN
+
+
+def open_status(job: int, overrides: list[str], attempt: int) -> JobStatus:
+    """Begin the status of a job that this process is about to watch.
+
+    Args:
+        job: Number of the job.
+        overrides: What sets it apart.
+        attempt: How often it has been started, this time included.
+    """
+    own = psutil.Process()
+    return JobStatus(
+        job,
+        overrides,
+        "running",
+        None,
+        "",
+        attempt=attempt,
+        host=socket.gethostname(),
+        pid=own.pid,
+        pid_started_at=own.create_time(),
+        started_at=time.time(),
+    )
+
+
+def write_status(folder: Path, status: JobStatus) -> None:
+    """Write a status whole or not at all.
+
+    Args:
+        folder: Folder of the job; made where it does not exist.
+        status: What to write.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{STATUS_FILE}.{os.getpid()}"
+    draft.write_text(f"{json.dumps(asdict(status), indent=2)}\n", encoding="utf-8")
+    draft.replace(folder / STATUS_FILE)
+
+
+def beat(folder: Path) -> None:
+    """Give a sign of life.
+
+    Args:
+        folder: Folder of the job.
+    """
+    (folder / STATUS_FILE).touch()
+
+
+def read_status(folder: Path) -> JobStatus | None:
+    """Read how a job stands.
+
+    Args:
+        folder: Folder of the job.
+
+    Returns:
+        Its status, ``lost`` where nobody works on it any more; None where it was never
+        started.
+
+    Raises:
+        RecordError: The file is damaged.
+    """
+    path = folder / STATUS_FILE
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        status = _take_values(values)
+        beaten_at = path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise RecordError(
+            f"{path} cannot be read as the status of a job ({error}); remove it, and "
+            "the job counts as never started."
+        ) from error
+    return judge_status(status, beaten_at, time.time())
+
+
+def read_statuses(folder: Path) -> list[JobStatus]:
+    """Read how the jobs of a sweep stand or ended.
+
+    Args:
+        folder: Folder of the sweep.
+
+    Returns:
+        One status per job that was started, by number.
+
+    Raises:
+        RecordError: A status file is damaged.
+    """
+    return sorted(_iterate_statuses(folder), key=lambda status: status.job)
+
+
+def _iterate_statuses(folder: Path) -> Iterator[JobStatus]:
+    for path in folder.glob(f"*/{STATUS_FILE}"):
+        status = read_status(path.parent)
+        if status is not None:
+            yield status
+
+
+def _take_values(values: Mapping[str, Any]) -> JobStatus:
+    known = {field.name for field in fields(JobStatus)}
+    return JobStatus(**{key: value for key, value in values.items() if key in known})
+
+
+def judge_status(status: JobStatus, beaten_at: float, now: float) -> JobStatus:
+    """Call an open job lost if nobody works on it any more.
+
+    Args:
+        status: As it stands on disk.
+        beaten_at: Last sign of life [s since 1970].
+        now: The time [s since 1970].
+
+    Returns:
+        The status itself, or a lost one that says what is known.
+    """
+    if not status.is_open:
+        return status
+    is_here = status.host == socket.gethostname()
+    if is_here and _is_alive(status.pid, status.pid_started_at):
+        return status
+    if not is_here and now - beaten_at < SILENCE_S:
+        return status
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(status.started_at))
+    gone = (
+        f"process {status.pid} is gone"
+        if is_here
+        else f"no sign of life for {now - beaten_at:.0f} s"
+    )
+    message = f"started on {status.host} at {began}, never finished: {gone}"
+    return replace(status, status="lost", message=message)
+
+
+def _is_alive(pid: int | None, started_at: float | None) -> bool:
+    """Tell whether a process lives, and is not another one with its number."""
+    try:
+        found = psutil.Process(pid).create_time()
+    except (psutil.Error, ValueError):
+        return False
+    # Clock ticks round the start of a process to 0.01 s; adjusting the clock moves it.
+    return started_at is None or abs(found - started_at) < 1.0

@@ -1,0 +1,58 @@
+"""How a job's process ended, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiments.sweep.process import JobEnd, conclude, count_memory_kills
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (JobEnd(None, -9, GIB), "signal 9 (SIGKILL), perhaps by the out-of-memory"),
+        (JobEnd(None, -9, GIB, True), "while its control group ran out of memory"),
+        (JobEnd(None, -9, GIB), "it held 1 GiB at most"),
+        (JobEnd(None, -11, GIB), "killed by signal 11 (SIGSEGV); it held"),
+        (JobEnd(None, -40, GIB), "killed by signal 40 (real-time)"),
+        (JobEnd(None, 3, GIB), "exit code 3 and no word; the last line of job.log: no"),
+    ],
+)
+def test_silent_end_has_a_reason(end: JobEnd, words: str, tmp_path: Path) -> None:
+    (tmp_path / "job.log").write_text("first\nnot good\n\n", encoding="utf-8")
+    status, code, message = conclude(end, tmp_path)
+    assert (status, code) == ("failed", 1)
+    assert words in message
+
+
+def test_stopped_job_is_interrupted_not_failed(tmp_path: Path) -> None:
+    end = JobEnd(None, -15, GIB, is_stopped=True)
+    assert conclude(end, tmp_path)[:2] == ("interrupted", 130)
+
+
+@pytest.mark.parametrize(
+    ("own", "counter", "text"),
+    [
+        ("0::/job/a\n", "job/a/memory.events", "low 0\noom 3\noom_kill 2\n"),
+        ("4:memory:/x\n0::/\n", "memory/x/memory.oom_control", "oom_kill 2\n"),
+        ("4:cpu,memory:/x\n", "memory/memory.oom_control", "under_oom 0\noom_kill 2"),
+    ],
+)
+def test_memory_kills_are_counted_in_both_versions(
+    own: str, counter: str, text: str, tmp_path: Path
+) -> None:
+    names = tmp_path / "own"
+    names.write_text(own, encoding="utf-8")
+    assert count_memory_kills(names, tmp_path) == 0
+    path = tmp_path / counter
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    assert count_memory_kills(names, tmp_path) == 2
+
+
+def test_no_control_groups_no_count(tmp_path: Path) -> None:
+    assert count_memory_kills(tmp_path / "absent", tmp_path) == 0

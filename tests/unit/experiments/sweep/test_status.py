@@ -1,0 +1,80 @@
+"""Status files, above all of jobs that nobody watches any more."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.errors import RecordError
+from experiments.sweep.status import (
+    SILENCE_S,
+    judge_status,
+    open_status,
+    read_status,
+    read_statuses,
+    write_status,
+)
+
+OWN = open_status(3, ["seed=1"], 1)
+NOW = 1e9
+
+
+def test_job_of_a_living_process_runs_however_silent() -> None:
+    assert judge_status(OWN, 0.0, NOW) is OWN
+
+
+def test_job_of_a_process_that_is_gone_is_lost(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    write_status(tmp_path, replace(OWN, pid=ended.pid))
+    status = read_status(tmp_path)
+    assert status is not None
+    assert status.status == "lost"
+    assert "never finished" in status.message
+    assert f"process {ended.pid} is gone" in status.message
+    assert '"running"' in (tmp_path / "status.json").read_text("utf-8")
+
+
+def test_another_process_with_the_same_number_does_not_count() -> None:
+    assert OWN.pid_started_at is not None
+    older = replace(OWN, pid_started_at=OWN.pid_started_at - 100.0)
+    assert judge_status(older, NOW, NOW).status == "lost"
+
+
+def test_job_of_another_machine_is_lost_when_it_falls_silent() -> None:
+    far = replace(OWN, host=f"not-{socket.gethostname()}", pid=1)
+    assert judge_status(far, NOW - SILENCE_S + 1.0, NOW) is far
+    lost = judge_status(far, NOW - SILENCE_S - 1.0, NOW)
+    assert lost.status == "lost"
+    assert "no sign of life for 61 s" in lost.message
+
+
+def test_ended_job_stays_as_it_is() -> None:
+    done = replace(OWN, status="done", pid=None)
+    assert judge_status(done, 0.0, NOW) is done
+
+
+def test_statuses_come_by_number_and_only_from_job_folders(tmp_path: Path) -> None:
+    for job in (10, 2):
+        write_status(tmp_path / str(job), replace(OWN, job=job))
+    write_status(tmp_path / "1" / "deeper", replace(OWN, job=1))
+    assert [status.job for status in read_statuses(tmp_path)] == [2, 10]
+
+
+def test_status_of_an_older_release_or_a_newer_one_is_read(tmp_path: Path) -> None:
+    text = '{"job": 1, "overrides": [], "status": "done", "exit_code": 0, "new": 1,'
+    (tmp_path / "status.json").write_text(text + '"message": ""}', encoding="utf-8")
+    status = read_status(tmp_path)
+    assert status is not None
+    assert (status.status, status.attempt) == ("done", 1)
+
+
+def test_damaged_status_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "status.json").write_text("{", encoding="utf-8")
+    with pytest.raises(RecordError, match="remove it"):
+        read_status(tmp_path)
