@@ -36,6 +36,11 @@ EXPERIMENT_GROUP: Final = "experiment"
 VERSION_BASE: Final = "1.3"
 """Hydra behaviour that the configuration was written for."""
 
+POLICY_KEY: Final = "rollout.policy"
+"""Stands for `POLICY_CHOICE`: the choice of conf/tunnel that is rolled out."""
+POLICY_CHOICE: Final = "tunnel@rollout.tunnel"
+"""What Hydra calls the choice that fills rollout.tunnel."""
+
 _PLAIN_WORDS: Final = re.compile(r"[\w./-]*(,[\w./-]*)*")
 _SEVERAL_VALUES: Final = re.compile(r"(?:Ambiguous value for argument|Sweep) .*'(.+)'")
 
@@ -132,10 +137,13 @@ def _tidy_override(word: str, groups: dict[str, list[str]], *, own_paths: bool) 
     if key.lstrip("+").startswith("hydra"):
         return word
     name = key.lstrip("+")
-    if name in groups and not own_paths and _PLAIN_WORDS.fullmatch(value):
+    choices = groups.get("tunnel" if name == POLICY_KEY else name)
+    if choices is not None and not own_paths and _PLAIN_WORDS.fullmatch(value):
         for choice in value.split(","):
-            if choice not in groups[name]:
-                raise unknown_choice(name, choice, groups[name])
+            if choice not in choices:
+                raise unknown_choice(name, choice, choices)
+    if name == POLICY_KEY:
+        name = POLICY_CHOICE
     plus = "+" if name == EXPERIMENT_GROUP else ""
     return f"{plus}{name}={value}"
 

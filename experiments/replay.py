@@ -22,6 +22,7 @@ from experiments.comparison import (
 )
 from experiments.overrides import (
     EXPERIMENT_GROUP,
+    POLICY_CHOICE,
     compose_node,
     convert_node,
     list_groups,
@@ -152,6 +153,7 @@ def build_replay_config(
         _shorten(stored, _read_duration_s(folder, recorded))
         # It was stopped before its error windows, or else it cannot be replayed.
         stored["controller"]["error_windows"] = 0
+    stored["load"] = {"kind": "replay", "trace": str(folder)}
     with open_hydra():
         config = convert_node(_merge(stored, words), words)
     before = run_config_from_dict(stored)
@@ -264,15 +266,18 @@ def _merge(stored: Mapping[str, Any], words: Sequence[str]) -> DictConfig:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    groups = set(list_groups())
+    groups = {*list_groups(), POLICY_CHOICE}
     choices = [word for word in words if word.partition("=")[0] in groups]
     chosen = {word.partition("=")[0] for word in choices}
     node = compose_node(choices)
     changes = [word for word in words if word not in choices]
     try:
         for key, value in stored.items():
-            if key not in chosen:
-                OmegaConf.update(node, key, value)
+            if key in chosen:
+                continue
+            is_partial = key == "rollout" and POLICY_CHOICE in chosen
+            kept = {**value, "tunnel": node.rollout.tunnel} if is_partial else value
+            OmegaConf.update(node, key, kept)
         for change in OverridesParser.create().parse_overrides(changes):
             OmegaConf.update(node, change.key_or_group, change.value())
     except (HydraException, OmegaConfBaseException) as error:

@@ -34,6 +34,7 @@ class Stream(IntEnum):
     MATCHINGS = 5
     NOISE = 6
     STRENGTHS = 7
+    ROLLOUT = 8
 
 
 def draw_words(

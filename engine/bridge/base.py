@@ -22,6 +22,8 @@ from engine.errors import ConfigError
 
 FOLLOW = -1
 """Rung of a bridge that follows the network's frequency."""
+COHORT = -2
+"""Rung of a bridge that follows the frequency of the cohort."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Group:
     layer: int
     """Layer of the slots."""
     rung: int
-    """Pinned rung, or `FOLLOW`."""
+    """Pinned rung, `FOLLOW` or `COHORT`."""
     start: int
     """First slot."""
     stop: int
@@ -51,7 +53,9 @@ class Network(ABC):
         self.backend = backend
         self.tunnel = tunnel or TunnelConfig()
         self.frequency_hz = self.tunnel.maximum_frequency_hz
-        """Frequency of every bridge that is not pinned [Hz]."""
+        """Frequency of every bridge that is neither pinned nor in the cohort [Hz]."""
+        self.cohort_frequency_hz = self.frequency_hz
+        """Frequency of the cohort, a part of the bridges under another policy [Hz]."""
         self._strength_factor = 1.0
 
     @abstractmethod
@@ -86,7 +90,7 @@ class Network(ABC):
         """Runs of slots with one frequency, in slot order."""
 
     def follow(self, frequency_hz: float) -> None:
-        """Set the frequency of every bridge that is not pinned.
+        """Set the frequency of every bridge that is neither pinned nor in the cohort.
 
         Args:
             frequency_hz: Attempt frequency [Hz], > 0.
@@ -94,12 +98,30 @@ class Network(ABC):
         Raises:
             ConfigError: The frequency is not above 0.
         """
-        if not 0.0 < frequency_hz < math.inf:
-            raise ConfigError(
-                f"The tunnel frequency is {frequency_hz:g} Hz; it must be finite and "
-                "above 0."
-            )
-        self.frequency_hz = frequency_hz
+        self.frequency_hz = _check_frequency(frequency_hz)
+
+    def follow_cohort(self, frequency_hz: float) -> None:
+        """Set the frequency of the cohort.
+
+        Args:
+            frequency_hz: Attempt frequency [Hz], > 0.
+
+        Raises:
+            ConfigError: The frequency is not above 0.
+        """
+        self.cohort_frequency_hz = _check_frequency(frequency_hz)
+
+    def find_frequency_hz(self, rung: int) -> float:
+        """Return the frequency of the bridges on a rung [Hz].
+
+        Args:
+            rung: Pinned rung, `FOLLOW` or `COHORT`.
+        """
+        if rung == FOLLOW:
+            return self.frequency_hz
+        if rung == COHORT:
+            return self.cohort_frequency_hz
+        return self.tunnel.rung_frequency_hz(rung)
 
     @abstractmethod
     def pin(self, bridge_id: int, frequency_hz: float) -> None:
@@ -111,7 +133,7 @@ class Network(ABC):
 
     @abstractmethod
     def rung(self, bridge_id: int) -> int:
-        """Return the rung that was last asked for, or `FOLLOW`."""
+        """Return the rung that was last asked for, `FOLLOW` or `COHORT`."""
 
     @abstractmethod
     def apply_requests(self) -> bool:
@@ -199,6 +221,16 @@ def locking_value(
     return np.minimum(length / np.where(weight > 0.0, weight, 1.0), 1.0)
 
 
+def _check_frequency(frequency_hz: float) -> float:
+    """Return a frequency [Hz] that can be used."""
+    if not 0.0 < frequency_hz < math.inf:
+        raise ConfigError(
+            f"The tunnel frequency is {frequency_hz:g} Hz; it must be finite and above "
+            "0."
+        )
+    return frequency_hz
+
+
 class QuantumBridge:
     """One bridge: a view of a row, not a copy."""
 
@@ -232,11 +264,7 @@ class QuantumBridge:
     @property
     def frequency(self) -> float:
         """Attempt frequency [Hz]; setting it pins the bridge to the nearest rung."""
-        network = self._network
-        rung = network.rung(self.bridge_id)
-        if rung == FOLLOW:
-            return network.frequency_hz
-        return network.tunnel.rung_frequency_hz(rung)
+        return self._network.find_frequency_hz(self._network.rung(self.bridge_id))
 
     @frequency.setter
     def frequency(self, frequency_hz: float) -> None:

@@ -2,7 +2,8 @@
 
 Slots are sorted by layer, then rung group, then golden-ratio position, so that the
 bridges due in a step are contiguous. Bridges follow the network's frequency unless
-they are pinned to a rung of their own.
+they are pinned to a rung of their own, or belong to the cohort: a part of the bridges
+that follows the frequency, and the success law, of another policy.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from engine.backends.matching import DIRECTED_FLAG
 from engine.backends.philox import PART
 from engine.backends.protocol import Backend, BridgeArrays, U32Array
-from engine.bridge.base import FOLLOW, Group, Network, locking_value
+from engine.bridge.base import COHORT, FOLLOW, Group, Network, locking_value
 from engine.bridge.edges import EdgeList
 from engine.config import TunnelConfig
 from engine.constants import PHI_COEFFICIENT
@@ -35,7 +36,7 @@ class _Layout:
     """Which bridge sits in which slot; replaced as a whole, never changed."""
 
     rungs: npt.NDArray[np.int8]
-    """Pinned rung or `FOLLOW`, by bridge id."""
+    """Pinned rung, `FOLLOW` or `COHORT`, by bridge id."""
     slot_of: U32Array
     """Slot of each bridge id."""
     groups: tuple[Group, ...]
@@ -145,6 +146,8 @@ class BridgeNetwork(Network):
         self.edges = edges
         self.probabilities = np.asarray(probabilities, dtype=np.float64)
         """Success probability by bridge id [-], shape (bridges,)."""
+        self.members: npt.NDArray[np.bool_] = np.zeros(len(edges), dtype=np.bool_)
+        """Whether a bridge belongs to the cohort, by bridge id, shape (bridges,)."""
         self._requests: dict[int, int] = {}
         self._lock = threading.Lock()
         rungs = np.full(len(edges), FOLLOW, dtype=np.int8)
@@ -163,6 +166,7 @@ class BridgeNetwork(Network):
             dose_rates[part] = edges.strengths_rad_s[order[part]] / probability * halves
             words = np.ceil(probability * 2.0**32)
             thresholds[part] = np.maximum(words - 1.0, 0.0)
+        dose_rates *= np.float32(self._strength_factor)
         return BridgeArrays(
             ids=order.astype(np.uint32),
             sources=self._flag_sources(order),
@@ -198,7 +202,7 @@ class BridgeNetwork(Network):
 
     @property
     def rungs(self) -> npt.NDArray[np.int8]:
-        """Pinned rung or `FOLLOW` by bridge id, shape (bridges,)."""
+        """Pinned rung, `FOLLOW` or `COHORT` by bridge id, shape (bridges,)."""
         return self._layout.rungs
 
     def find_ends(self, bridge_id: int) -> tuple[int, int]:
@@ -242,7 +246,8 @@ class BridgeNetwork(Network):
         """Attempt frequency by bridge id [Hz], shape (bridges,)."""
         rungs = self.rungs
         pinned = self.tunnel.maximum_frequency_hz * self.tunnel.phi_coefficient**rungs
-        return np.where(rungs == FOLLOW, self.frequency_hz, pinned)
+        shared = np.where(rungs == COHORT, self.cohort_frequency_hz, self.frequency_hz)
+        return np.where(rungs < 0, shared, pinned)
 
     def pin(self, bridge_id: int, frequency_hz: float) -> None:
         """Ask for a frequency of its own for one bridge; the nearest rung is taken.
@@ -268,20 +273,20 @@ class BridgeNetwork(Network):
         self._request(bridge_id, min(rung, self.tunnel.rungs))
 
     def release(self, bridge_id: int) -> None:
-        """Let a pinned bridge follow the network again, from the next period on.
+        """Let a pinned bridge follow network or cohort again, from the next period on.
 
         Raises:
             IndexError: There is no such bridge.
         """
         self._check_id(bridge_id)
-        self._request(bridge_id, FOLLOW)
+        self._request(bridge_id, COHORT if self.members[bridge_id] else FOLLOW)
 
     def _request(self, bridge_id: int, rung: int) -> None:
         with self._lock:
             self._requests[bridge_id] = rung
 
     def rung(self, bridge_id: int) -> int:
-        """Return the rung that was last asked for, or `FOLLOW`."""
+        """Return the rung that was last asked for, `FOLLOW` or `COHORT`."""
         asked = self._requests.get(bridge_id)
         return int(self.rungs[bridge_id]) if asked is None else asked
 
@@ -297,18 +302,46 @@ class BridgeNetwork(Network):
             rungs = self.rungs.copy()
             for bridge_id, rung in self._requests.items():
                 rungs[bridge_id] = rung
-            order, groups = order_slots(self.edges.layers, rungs, self.edges.sources)
-            came_from = self._layout.slot_of[order]
-            columns = [
-                self.backend.to_host(column)[came_from]
-                for column in self._layout.arrays.columns
-            ]
-            arrays = self.backend.build_bridges(BridgeArrays(*columns))
             # Readers look at the requests first, so these go last: no reader sees the
             # old frequency after the new one.
-            self._layout = _Layout(rungs, _invert(order), groups, arrays)
+            self._layout = self._arrange(rungs)
             self._requests.clear()
         return True
+
+    def _arrange(
+        self, rungs: npt.NDArray[np.int8], *, has_new_law: bool = False
+    ) -> _Layout:
+        """Lay the bridges out on other rungs; their state moves along."""
+        order, groups = order_slots(self.edges.layers, rungs, self.edges.sources)
+        came_from = self._layout.slot_of[order]
+        columns = [
+            self.backend.to_host(column)[came_from]
+            for column in self._layout.arrays.columns
+        ]
+        if has_new_law:
+            columns[:5] = self._fill_arrays(order).columns[:5]
+        arrays = self.backend.build_bridges(BridgeArrays(*columns))
+        return _Layout(rungs, _invert(order), groups, arrays)
+
+    def assign_cohort(
+        self, members: npt.NDArray[np.bool_], probabilities: npt.NDArray[np.float64]
+    ) -> None:
+        """Choose which bridges follow the cohort's frequency, and all success laws.
+
+        Pinned bridges keep their rung. To be called between two control periods.
+
+        Args:
+            members: Whether a bridge belongs to the cohort, shape (bridges,).
+            probabilities: Success probability of every bridge [-], shape (bridges,).
+        """
+        self.apply_requests()
+        with self._lock:
+            self.members = members
+            self.probabilities = probabilities
+            rungs = self.rungs.copy()
+            shared = np.where(members, COHORT, FOLLOW).astype(np.int8)
+            rungs[rungs < 0] = shared[rungs < 0]
+            self._layout = self._arrange(rungs, has_new_law=True)
 
     def read_state(self) -> Iterator[npt.NDArray[Any]]:
         """Copy what a run changes to the host: column by column, by id, in pieces."""

@@ -35,6 +35,12 @@ from engine.config.output import (
     ObserveConfig,
     RecordConfig,
 )
+from engine.config.rollout import (
+    ROLLOUT_TARGETS,
+    STAGE_SHARES,
+    RolloutConfig,
+    list_changes,
+)
 from engine.config.run import RunConfig
 from engine.config.tunnel import TunnelConfig
 
@@ -52,7 +58,9 @@ __all__ = [
     "OBJECTIVES",
     "PROFILES",
     "REAL_PROFILES",
+    "ROLLOUT_TARGETS",
     "SAMPLINGS",
+    "STAGE_SHARES",
     "TRACKERS",
     "BackendConfig",
     "BridgesConfig",
@@ -65,7 +73,9 @@ __all__ = [
     "ObserveConfig",
     "RecordConfig",
     "ResourcesConfig",
+    "RolloutConfig",
     "RunConfig",
     "TunnelConfig",
+    "list_changes",
     "to_generator",
 ]

@@ -12,10 +12,13 @@ from engine.config.lattice import LatticeConfig
 from engine.config.load import LoadConfig
 from engine.config.machine import BackendConfig, ResourcesConfig
 from engine.config.output import MetricsConfig, ObserveConfig, RecordConfig
+from engine.config.rollout import RolloutConfig
 from engine.config.tunnel import TunnelConfig
 from engine.constants import MAX_BRIDGES
 from engine.errors import ConfigError
 
+LEAST_SAMPLES = 16
+"""Control periods of the shortest window of a rollout, so that it can be doubted."""
 MAX_SNAPSHOT_NODES = 2**31 - 1
 """Phases of a snapshot: the length of an Arrow list is a signed 32-bit number."""
 
@@ -32,6 +35,7 @@ class RunConfig:
     tunnel: TunnelConfig = field(default_factory=TunnelConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
     controller: ControllerConfig = field(default_factory=ControllerConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
     backend: BackendConfig = field(default_factory=BackendConfig)
     load: LoadConfig = field(default_factory=LoadConfig)
     observe: ObserveConfig = field(default_factory=ObserveConfig)
@@ -51,17 +55,25 @@ class RunConfig:
         self._validate_attempts_per_step()
         self._validate_matchings()
         self._validate_observation()
+        if not self.rollout.is_idle:
+            self._validate_rollout()
 
     def _validate_attempts_per_step(self) -> None:
         """Hold every bridge to at most one attempt per step."""
-        top, dt_s = self.tunnel.maximum_frequency_hz, self.dynamics.dt_s
-        fixed = self.controller.objective == "fixed"
-        asked = self.controller.fixed_frequency_hz if fixed else top
+        objective, rollout = self.controller.objective, self.rollout
+        self._validate_top("tunnel", self.tunnel, objective)
+        if not rollout.is_idle:
+            objective = rollout.objective or objective
+            self._validate_top("rollout.tunnel", rollout.tunnel, objective)
+
+    def _validate_top(self, key: str, tunnel: TunnelConfig, objective: str) -> None:
+        top, dt_s = tunnel.maximum_frequency_hz, self.dynamics.dt_s
+        asked = self.controller.fixed_frequency_hz if objective == "fixed" else top
         if asked * dt_s > 1.0:
             raise ConfigError(
                 f"dynamics.dt_s is {dt_s:g} s, but the highest tunnel frequency is "
                 f"{asked:g} Hz and a bridge acts at most once per step; use dt_s <= "
-                f"{1.0 / asked:.3g} or a lower tunnel.base_frequency."
+                f"{1.0 / asked:.3g} or a lower {key}.base_frequency."
             )
 
     def _validate_matchings(self) -> None:
@@ -103,4 +115,38 @@ class RunConfig:
                 f"observe.snapshot_every_s is set, but a snapshot holds at most "
                 f"{MAX_SNAPSHOT_NODES} phases and lattice.shape has {nodes}; set it to "
                 "null, or shrink lattice.shape."
+            )
+
+    def _validate_rollout(self) -> None:
+        """Hold a rollout to bridges that can be moved, and to the time there is."""
+        rollout, kind = self.rollout, self.bridges.kind
+        if kind in ("procedural", "none"):
+            why = "cannot be moved, for they are computed where they lie"
+            raise ConfigError(
+                f"rollout.target is {rollout.target!r}, but bridges={kind} makes "
+                f"{'none' if kind == 'none' else f'bridges that {why}'}; use bridges="
+                "matchings, small_world or file, or rollout=none."
+            )
+        if self.controller.error_windows:
+            raise ConfigError(
+                f"controller.error_windows is {self.controller.error_windows} and "
+                f"rollout.target {rollout.target!r}, but an error window sets one "
+                "frequency for all bridges; use controller.error_windows=0 or "
+                "rollout=none."
+            )
+        rollout.validate_against(self.tunnel, self.controller.objective)
+        period_s = self.controller.period_steps * self.dynamics.dt_s
+        if rollout.window_s < LEAST_SAMPLES * period_s:
+            raise ConfigError(
+                f"rollout.window_s is {rollout.window_s:g} s, but coherence is seen "
+                f"every {period_s:g} s and {LEAST_SAMPLES} samples are needed; use at "
+                f"least {LEAST_SAMPLES * period_s:g}."
+            )
+        is_replay = self.load.kind == "replay"  # of a run that was stopped, perhaps
+        if rollout.shortest_s > self.dynamics.duration_s and not is_replay:
+            raise ConfigError(
+                f"rollout.target is {rollout.target!r}, which takes at least "
+                f"{rollout.shortest_s:g} s, but dynamics.duration_s is "
+                f"{self.dynamics.duration_s:g} s; lengthen the run, or shorten "
+                "rollout.start_s, rollout.settle_s or rollout.window_s."
             )

@@ -43,6 +43,8 @@ _LIST_BYTES_PER_BRIDGE = 29
 """On the host: edge list, probability, rung and slot where ends are stored."""
 _BUILD_BYTES_PER_BRIDGE = 24
 """Orders and host columns on their way while a network is laid out."""
+_MOVE_BYTES_PER_BRIDGE = 110
+"""Order, law and membership of a rollout, and host columns while it moves bridges."""
 _COUNT_BYTES_PER_NODE = {"reference": 16, "cpu": 12, "cuda": 12}
 """Turns so far and phases at the last look, where frequencies are measured."""
 _LARGEST_COUNT_BYTES = 16
@@ -98,6 +100,9 @@ def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
     if is_stored:
         build += bridges * (_LIST_BYTES_PER_BRIDGE + _BUILD_BYTES_PER_BRIDGE)
         build += _estimate_forecast(config, bridges)
+    if not config.rollout.is_idle:
+        state += bridges * _COLUMN_BYTES_PER_BRIDGE  # old columns beside the new
+        build += bridges * _MOVE_BYTES_PER_BRIDGE
     if config.bridges.kind == "small_world":
         closed = build_geometry(*_lattice_words(config)).periodic
         steps = nodes * 2 ** closed.count(False)  # open axes reach both ways in full
@@ -124,7 +129,8 @@ def _estimate_observation(config: RunConfig) -> int:
 def _estimate_forecast(config: RunConfig, bridges: int) -> int:
     """Return the bytes of a forecast in passing; 0 where none is made."""
     edges = build_geometry(*_lattice_words(config)).edge_count + bridges
-    is_made = config.record.forecast and bridges > 0 and edges <= MAX_RUN_EDGES
+    is_made = config.record.forecast and config.rollout.is_idle
+    is_made = is_made and bridges > 0 and edges <= MAX_RUN_EDGES
     return _FORECAST_BYTES_PER_EDGE * edges if is_made else 0
 
 

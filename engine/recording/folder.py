@@ -74,8 +74,16 @@ TRACE_COLUMNS = {
     "margin": "float64",
     "state": "string",
     "metrics": "string",
+    "rollout_stage": "string",
+    "rollout_share": "float64",
+    "rollout_frequency_hz": "float64",
 }
-"""One row per decision; `metrics` is the whole resource sample as JSON."""
+"""One row per decision; `metrics` is the whole resource sample as JSON.
+
+The columns of a rollout are null in a run without one; rollout_frequency_hz is what
+the new policy decided, rollout_stage is null while no bridge follows it. The decision
+in the other columns is the old policy's until the new one has all bridges.
+"""
 
 
 class TableWriter:

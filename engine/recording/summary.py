@@ -149,6 +149,10 @@ class RunSummary:
     observation: dict[str, Any] | None = None
     """snapshots, frequency, locking: what was seen of single nodes; None where the
     group observe asks for nothing."""
+    rollout: dict[str, Any] | None = None
+    """target, verdict (running, passed, rolled back, not started), reason, share of
+    the bridges under the new policy, its changes, and the stages with their gates;
+    None where no policy is rolled out."""
     load: dict[str, Any] | None = None
     """seconds, ended_by, asked against achieved of a real load; None without one."""
     notes: tuple[str, ...] = field(default_factory=tuple)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from engine.backends.protocol import PeriodResult
-from engine.bridge import FOLLOW
 from engine.config import RunConfig
 from engine.crystal import CrystalLattice
 from engine.monitor import ResourceMetrics
@@ -129,7 +128,7 @@ class Account:
     @property
     def has_pins(self) -> bool:
         """Whether any bridge keeps a frequency of its own."""
-        return any(group.rung != FOLLOW for group in self.parts.network.groups)
+        return any(group.rung >= 0 for group in self.parts.network.groups)
 
     @property
     def settled_hz(self) -> float:
@@ -227,7 +226,7 @@ class Account:
             notes: What else a reader must know.
         """
         parts, nodes = self.parts, self.parts.lattice.node_count
-        decision = parts.controller.decision
+        decision = (parts.pilot or parts.controller).decision
         every_step = len(parts.network) * self.step
         forecast = self._compare_forecast()
         price = find_price(self.windows, forecast, len(parts.network))
@@ -257,6 +256,7 @@ class Account:
             folder=self.config.record.folder,
             forecast=forecast,
             observation=parts.observer.to_dict(),
+            rollout=parts.pilot.to_dict() if parts.pilot else None,
             notes=notes,
         )
 

@@ -305,6 +305,8 @@ class ScribbleSystem:
         ran_s = time.perf_counter()
         account.add_period(steps, attempts, result)
         account.measure(TOPOLOGY_PERIODS, attempts, steps)
+        if parts.pilot is not None:
+            parts.pilot.observe(account.coherence, steps * self.schedule.dt_s)
         if parts.trace is None:
             parts.cost.update(result.lattice_s, result.tunnel_s, steps, attempts)
         account.stages.tunnel += planned_s - decided_s
@@ -323,6 +325,8 @@ class ScribbleSystem:
             local_coherence=account.topology.local_coherence,
             defect_count=account.topology.defect_count,
         )
+        if parts.pilot is not None:
+            decision = parts.pilot.steer(decision)
         self.monitor.resonance_frequency = self.lattice.resonance_frequency
         idle_cores = self.monitor.cores.idle_cores
         if idle_cores is not None and self.monitor.source.is_live:
@@ -352,6 +356,7 @@ class ScribbleSystem:
             "margin": decision.margin,
             "state": decision.state,
             "metrics": self._encoder.encode(seen),
+            **(self._parts.pilot.to_trace() if self._parts.pilot else {}),
         }
 
     def _record(self, decision: Decision, result: PeriodResult, attempts: int) -> None:

@@ -20,6 +20,7 @@ from engine.forecast import (
     find_obstacle,
 )
 from engine.late import LatePart
+from engine.system.pricing import ROLLOUT_REFUSAL
 from engine.system.visits import Visit
 
 MAX_VISITS: Final = 8
@@ -213,7 +214,8 @@ def build_outlook(
     if not len(network):
         return Outlook(None, "without bridges no tunnel frequency changes the outcome")
     edges = network.edges if isinstance(network, BridgeNetwork) else None
-    obstacle = find_obstacle(config, edges)
+    is_steady = config.rollout.is_idle
+    obstacle = find_obstacle(config, edges) if is_steady else ROLLOUT_REFUSAL
     if obstacle:
         return Outlook(None, obstacle)
     count = count_lattice_edges(config) + len(network)

@@ -6,18 +6,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.backends import BackendChoice, select_backend
 from engine.backends.philox import PART
 from engine.backends.protocol import Backend, Motion
-from engine.bridge import BridgeNetwork, MatchingNetwork, Network, build_edges
-from engine.config import LoadConfig, RunConfig
+from engine.bridge import (
+    BridgeNetwork,
+    EdgeList,
+    MatchingNetwork,
+    Network,
+    build_edges,
+)
+from engine.config import LoadConfig, RunConfig, TunnelConfig
 from engine.crystal import CrystalLattice
 from engine.forecast import check_memory, estimate_memory
 from engine.monitor import ReplaySource, ResourceMonitor, Source, SyntheticSource
 from engine.monitor.host import HostSampler
 from engine.observation import Observer
 from engine.recording import Trace, check_folder, read_trace
+from engine.rollout import Cohort, RolloutPilot
 from engine.system.outlook import Outlook, build_outlook
 from engine.system.tracking import check_tracker
 from engine.tunnel import (
@@ -60,6 +68,8 @@ class Parts:
     """What is expected of the run, if that is asked for."""
     observer: Observer
     """What is seen of single nodes."""
+    pilot: RolloutPilot | None
+    """Steers the bridges of a new policy, if one is rolled out."""
 
 
 def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Parts:
@@ -128,6 +138,7 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
         trace=trace,
         outlook=build_outlook(config, network, lattice.detunings_hz),
         observer=Observer(config, lattice),
+        pilot=_build_pilot(config, network, lattice, controller),
     )
 
 
@@ -202,6 +213,14 @@ def _compute_network(config: RunConfig, lattice: CrystalLattice) -> Network:
 def _store_network(config: RunConfig, lattice: CrystalLattice) -> Network:
     """Draw or read the bridges and give each its probability."""
     edges = build_edges(lattice.geometry, config.bridges, config.seed)
+    probabilities = _apply_law(edges, lattice, config.tunnel)
+    return BridgeNetwork(edges, probabilities, lattice.backend, config.tunnel)
+
+
+def _apply_law(
+    edges: EdgeList, lattice: CrystalLattice, tunnel: TunnelConfig
+) -> npt.NDArray[np.float64]:
+    """Return the success probability of every bridge under a policy [-]."""
     probabilities = np.empty(len(edges))
     for low in range(0, len(edges), PART):
         part = slice(low, low + PART)
@@ -209,8 +228,22 @@ def _store_network(config: RunConfig, lattice: CrystalLattice) -> Network:
             lattice.detunings_hz[ends[part]].astype(np.float64)
             for ends in (edges.targets, edges.sources)
         )
-        probabilities[part] = transmission_probability(target - source, config.tunnel)
-    return BridgeNetwork(edges, probabilities, lattice.backend, config.tunnel)
+        probabilities[part] = transmission_probability(target - source, tunnel)
+    return probabilities
+
+
+def _build_pilot(
+    config: RunConfig,
+    network: Network,
+    lattice: CrystalLattice,
+    controller: TunnelController,
+) -> RolloutPilot | None:
+    """Prepare the rollout that is asked for; procedural bridges were refused."""
+    if config.rollout.is_idle or not isinstance(network, BridgeNetwork):
+        return None
+    law = _apply_law(network.edges, lattice, config.rollout.tunnel)
+    cohort = Cohort(network, law, config.seed)
+    return RolloutPilot(config.rollout, controller, cohort)
 
 
 def _build_monitor(config: RunConfig, trace: Trace | None) -> ResourceMonitor:

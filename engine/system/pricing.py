@@ -40,6 +40,8 @@ LAW_EXPONENTS: Final = (1.0, 2.0)
 """n where attempts fail, and where all succeed [-]."""
 MIDDLE_EXPONENT: Final = 1.5
 """n that stands for a mixture of both laws [-]."""
+ROLLOUT_REFUSAL: Final = "a rollout changes the tunnel policy on the way"
+"""Why neither theory nor windows know the distance then."""
 MAX_DIFFERENCE: Final = 0.01
 """Difference in r from a run up to which its forecast is believed [-]."""
 
@@ -99,7 +101,7 @@ class ErrorWindows:
         self.window_steps = self._periods * controller.period_steps
         """Lattice steps of one window [-]."""
         self.settled_hz = self.other_hz = 0.0
-        self.refusal = ""
+        self.refusal = "" if config.rollout.is_idle else ROLLOUT_REFUSAL
         """Why the windows cannot measure anything; empty where they can."""
         self._values: list[float] | None = None
         self._pairs: list[dict[float, F64]] = []

@@ -6,7 +6,11 @@ pure control law, `cost.py` what it costs here, `controller.py` joins them, and
 serves it). Imports configuration, back ends, bridges, monitor.
 """
 
-from engine.tunnel.controller import QuantumTunnel, TunnelController
+from engine.tunnel.controller import (
+    QuantumTunnel,
+    TunnelController,
+    find_affordable_hz,
+)
 from engine.tunnel.cost import CostModel
 from engine.tunnel.law import ControlLaw, Decision, Observation
 from engine.tunnel.metrics import TunnelMetrics
@@ -22,6 +26,7 @@ __all__ = [
     "TunnelController",
     "TunnelMetrics",
     "TunnelSchedule",
+    "find_affordable_hz",
     "mean_probability",
     "transmission_probability",
 ]

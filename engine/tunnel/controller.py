@@ -10,12 +10,37 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import overload
 
-from engine.bridge import FOLLOW, Network, QuantumBridge
+from engine.bridge import Network, QuantumBridge
 from engine.config import ControllerConfig, TunnelConfig
 from engine.monitor import ResourceMonitor
 from engine.tunnel.cost import CostModel
 from engine.tunnel.law import ControlLaw, Decision, Observation
 from engine.tunnel.probability import mean_probability
+
+
+def find_affordable_hz(
+    tunnel: TunnelConfig,
+    controller: ControllerConfig,
+    optimal_hz: float,
+    cost: CostModel | None,
+) -> float:
+    """Find what objective and resources permit.
+
+    Args:
+        tunnel: The ladder.
+        controller: The objective.
+        optimal_hz: Top of the ladder times the availability [Hz].
+        cost: Measured costs, needed by the pace objective.
+
+    Returns:
+        Frequency [Hz], at least that of the slowest rung.
+    """
+    offered = optimal_hz
+    if controller.objective == "pace" and cost is not None:
+        affordable = cost.affordable_hz(controller.target_pace)
+        if affordable is not None:
+            offered = affordable
+    return max(offered, tunnel.rung_frequency_hz(tunnel.rungs))
 
 
 class QuantumTunnel:
@@ -32,7 +57,7 @@ class QuantumTunnel:
     def rung(self) -> int | None:
         """Ladder rung the bridge is pinned to (0 is the top); None if it follows."""
         rung = self._network.rung(self.bridge.bridge_id)
-        return None if rung == FOLLOW else rung
+        return None if rung < 0 else rung
 
     @property
     def frequency(self) -> float:
@@ -123,6 +148,8 @@ class TunnelController:
         self._held_hz: float | None = None
         self.decision: Decision | None = None
         """The last decision; None before the first."""
+        self.observation: Observation | None = None
+        """What it rested on; None before the first."""
 
     @property
     def frequency_hz(self) -> float:
@@ -138,6 +165,15 @@ class TunnelController:
             frequency_hz: Frequency to hold [Hz], > 0; None lets the law decide again.
         """
         self._held_hz = frequency_hz
+
+    def take_over(self, frequency_hz: float) -> None:
+        """Require at least a frequency from the next decision on.
+
+        Args:
+            frequency_hz: Frequency known to hold the floor [Hz], > 0.
+        """
+        required = self.decision.required_hz if self.decision else 0.0
+        self._law.take_over(max(required, frequency_hz))
 
     def adjust_frequencies(
         self,
@@ -171,6 +207,7 @@ class TunnelController:
             defect_count=defect_count,
         )
         self._last_s = simulated_s
+        self.observation = seen
         self.decision = self._decide(seen)
         if self.network is not None:
             self.network.follow(self.decision.frequency_hz)
@@ -188,13 +225,12 @@ class TunnelController:
 
     def _affordable_hz(self) -> float:
         """Return what objective and resources permit [Hz], always above 0."""
-        offered = self.monitor.get_optimal_tunnel_frequency()
-        if self.controller_config.objective == "pace" and self.cost is not None:
-            affordable = self.cost.affordable_hz(self.controller_config.target_pace)
-            if affordable is not None:
-                offered = affordable
-        lowest = self.config.rung_frequency_hz(self.config.rungs)
-        return max(offered, lowest)
+        return find_affordable_hz(
+            self.config,
+            self.controller_config,
+            self.monitor.get_optimal_tunnel_frequency(),
+            self.cost,
+        )
 
     def calculate_probability(self) -> float:
         """Return the frequency-weighted mean success probability [-].

@@ -112,6 +112,14 @@ class ControlLaw:
         self._short_s = 0.0
         self._held_hz = tunnel.maximum_frequency_hz
 
+    def take_over(self, frequency_hz: float) -> None:
+        """Require a frequency from here on, as a law that has found it would.
+
+        Args:
+            frequency_hz: Frequency known to hold the floor [Hz], > 0.
+        """
+        self._height = self._height_of(frequency_hz)
+
     def decide(self, seen: Observation) -> Decision:
         """Turn an observation into the next frequency.
 

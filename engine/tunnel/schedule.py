@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from engine.backends.philox import Stream
 from engine.backends.protocol import Period, Tableau
-from engine.bridge import FOLLOW, Group, Network
+from engine.bridge import Group, Network
 
 CURSOR_UNIT = 2**20
 """Cursors count in 2^-20 slots, as integers, so that nothing drifts."""
@@ -100,12 +100,7 @@ class TunnelSchedule:
         """Return the share of each group that attempts in a lattice step [-]."""
         network = self.network
         frequencies = np.array(
-            [
-                network.frequency_hz
-                if group.rung == FOLLOW
-                else network.tunnel.rung_frequency_hz(group.rung)
-                for group in self._groups
-            ]
+            [network.find_frequency_hz(group.rung) for group in self._groups]
         )
         return np.minimum(frequencies * self.dt_s, 1.0)
 

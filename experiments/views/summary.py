@@ -75,6 +75,8 @@ def _list_facts(
     if summary.get("observation") is not None:
         yield "observed", Text(describe_observation(summary["observation"]))
     yield "controller", Text(str(summary["controller_state"]))
+    if summary.get("rollout") is not None:
+        yield "rollout", Text(describe_rollout(summary["rollout"]))
     average = _frequency(summary["average_frequency_hz"])
     yield "frequency", Text(f"{average} on average")
     yield "events", Text(_describe_events(summary))
@@ -125,6 +127,24 @@ def describe_forecast(forecast: Mapping[str, Any]) -> str:
         text += f", {_number(outcome)} seen, difference {forecast['difference']:+.3f}"
     doubt = "" if forecast["is_trusted"] else f" (not trusted: {forecast['reason']})"
     return text + doubt
+
+
+def describe_rollout(rollout: Mapping[str, Any]) -> str:
+    """Say how far a new policy came, and what stopped it.
+
+    Args:
+        rollout: Entry ``rollout`` of ``summary.json``.
+    """
+    changes = ", ".join(
+        f"{key} {before} to {after}"
+        for key, (before, after) in rollout["changes"].items()
+    )
+    reason = f": {rollout['reason']}" if rollout["reason"] else ""
+    stage = rollout["stages"][-1]["name"]
+    return (
+        f"{rollout['verdict']} in stage {stage}, {rollout['share']:.0%} of the bridges "
+        f"under the new policy ({changes}){reason}"
+    )
 
 
 def describe_observation(observation: Mapping[str, Any]) -> str:

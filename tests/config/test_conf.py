@@ -138,3 +138,17 @@ def test_schema_classes_are_not_frozen() -> None:
     instance.seed = 1
     instance.lattice.kind = "chain"
     assert instance.lattice.kind == "chain"
+
+
+@pytest.mark.parametrize("target", ["alpha", "beta", "production"])
+def test_rollout_takes_its_policy_from_the_tunnel_group(target: str) -> None:
+    production = compose_choice("tunnel", "production").tunnel
+    rollout = compose_choice("rollout", target).rollout
+    assert (rollout.target, rollout.tunnel) == (target, production)
+    development = compose_choice("tunnel", "development").tunnel
+    chosen = compose_choice("rollout", target, "rollout.policy=development")
+    assert chosen.rollout.tunnel == development
+    assert chosen.tunnel == RunConfig().tunnel
+    word = "rollout.tunnel.rungs=9"
+    changed = compose_choice("rollout", target, "rollout.policy=development", word)
+    assert changed.rollout.tunnel == dataclasses.replace(development, rungs=9)

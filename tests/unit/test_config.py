@@ -18,10 +18,12 @@ from engine.config import (
     LOAD_KINDS,
     OBJECTIVES,
     PROFILES,
+    ROLLOUT_TARGETS,
     SAMPLINGS,
     BridgesConfig,
     LatticeConfig,
     ObserveConfig,
+    RolloutConfig,
     RunConfig,
     TunnelConfig,
 )
@@ -68,6 +70,13 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "controller.descent_rungs_per_s": [0.0],
     "controller.dwell_periods": [-1],
     "controller.hold_stale_s": [-1.0],
+    "rollout.start_s": [-1.0, INF],
+    "rollout.settle_s": [-0.1],
+    "rollout.window_s": [0.0, INF],
+    "rollout.windows": [0, 1001],
+    "rollout.sigmas": [-1.0],
+    "rollout.max_violation": [-0.1, 1.0],
+    "rollout.cost_tolerance": [-0.1, INF],
     "backend.threads": [0, 4097],
     "backend.device": [-1],
     "backend.auto_min_nodes": [0],
@@ -112,6 +121,8 @@ CHOICES = {
     "dynamics.integrator": INTEGRATORS,
     "controller.objective": OBJECTIVES,
     "load.kind": LOAD_KINDS,
+    "rollout.objective": OBJECTIVES,
+    "rollout.target": ROLLOUT_TARGETS,
     "load.profile": PROFILES,
 }
 
@@ -326,3 +337,60 @@ def test_window_may_be_the_whole_run() -> None:
     RunConfig(
         observe=ObserveConfig(snapshot_every_s=60.0, frequency_window_s=60.0)
     ).validate()
+
+
+def roll_out(**changes: Any) -> RunConfig:
+    groups = {name: changes.pop(name) for name in list(changes) if "." in name}
+    new = {"target": "alpha", "tunnel": TunnelConfig(linewidth_hz=1728.0), **changes}
+    config = replace(RunConfig(), rollout=RolloutConfig(**new))
+    for key, value in groups.items():
+        group, _, name = key.partition(".")
+        changed = replace(getattr(config, group), **{name: value})
+        config = replace(config, **{group: changed})
+    return config
+
+
+def test_rollout_is_valid_and_fits_its_run_exactly() -> None:
+    roll_out().validate()
+    for target, seconds in (("alpha", 9.0), ("beta", 12.0), ("production", 15.0)):
+        fitting = {"target": target, "dynamics.duration_s": seconds}
+        roll_out(**fitting).validate()
+        short = {**fitting, "dynamics.duration_s": seconds - 0.1}
+        assert f"takes at least {seconds:g} s" in complain(roll_out(**short))
+
+
+def test_replay_may_stop_a_rollout_short() -> None:
+    short = roll_out(**{"dynamics.duration_s": 1.0})
+    load = replace(short.load, kind="replay", trace="somewhere")
+    replace(short, load=load).validate()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tunnel": TunnelConfig()}, "rollout.tunnel is the one in use"),
+        ({"tunnel": TunnelConfig(slice_steps=2)}, "rollout.tunnel.slice_steps is 2"),
+        ({"tunnel": TunnelConfig(rungs=0)}, "rollout.tunnel.rungs is 0; it must"),
+        (
+            {"tunnel": TunnelConfig(base_frequency=4320.0)},
+            "a lower rollout.tunnel.base_frequency",
+        ),
+        (
+            {"bridges.kind": "procedural"},
+            "bridges=procedural makes bridges that cannot",
+        ),
+        ({"bridges.kind": "none"}, "bridges=none makes none; use bridges=matchings"),
+        ({"controller.error_windows": 2}, "controller.error_windows is 2"),
+        ({"window_s": 0.15}, "rollout.window_s is 0.15 s, but coherence is seen every"),
+    ],
+)
+def test_rollout_that_cannot_be(changes: dict[str, Any], words: str) -> None:
+    message = complain(roll_out(**changes))
+    assert_is_one_sentence(message, "rollout.")
+    assert words in message
+
+
+def test_other_objective_alone_makes_a_policy() -> None:
+    roll_out(tunnel=TunnelConfig(), objective="floor").validate()
+    same = roll_out(tunnel=TunnelConfig(), objective="headroom")
+    assert "the one in use" in complain(same)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import RunConfig
+from engine.config import RolloutConfig, RunConfig
 from engine.errors import ResourceError
 from engine.forecast import check_memory, estimate_memory
 from engine.system import ScribbleSystem
@@ -155,3 +155,32 @@ def test_host_holds_no_column_of_procedural_bridges(build_config: BuildConfig) -
     assert estimate_memory(few, "cuda").host_bytes == (
         estimate_memory(many, "cuda").host_bytes
     )
+
+
+@pytest.mark.parametrize("name", ["reference", "cpu"])
+def test_moving_bridges_in_a_rollout_is_covered(
+    name: str, build_config: BuildConfig
+) -> None:
+    base = build_config(
+        lattice={"shape": (96, 96), "initial_phases": "aligned"},
+        controller={"period_steps": 1},
+        dynamics={"duration_s": 0.01},
+        backend={"name": name},
+    )
+    # Windows of 16 periods; aligned phases hold the floor from the first one on.
+    new = replace(base.tunnel, linewidth_hz=1728.0)
+    spans = {"start_s": 0.0, "settle_s": 0.0, "window_s": 0.004}
+    rollout = RolloutConfig(target="alpha", tunnel=new, **spans)
+    config = replace(base, rollout=rollout)
+    small = replace(config, lattice=replace(config.lattice, shape=(16, 16)))
+    with ScribbleSystem(small) as warm:
+        warm.run()
+    tracemalloc.start()
+    try:
+        with ScribbleSystem(config) as system:
+            assert system.run().rollout["stages"][-1]["name"] == "alpha"
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert estimate_memory(config, name).host_bytes / 4 < peak
+    assert peak < estimate_memory(config, name).host_bytes

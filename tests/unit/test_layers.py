@@ -28,6 +28,7 @@ LAYERS = {
     "forecast": 5,
     "observation": 5,
     "recording": 5,
+    "rollout": 5,
     "system": 6,
     "verification": 7,
 }

@@ -24,6 +24,7 @@ from engine.config import BridgesConfig, LatticeConfig, TunnelConfig
 from engine.crystal import CrystalLattice
 from engine.errors import BackendUnavailableError, ConfigError, ResourceError
 from engine.recording import digest_state
+from engine.rollout import Cohort
 from engine.tunnel import TunnelSchedule
 from engine.tunnel.statistics import NodeStatistics
 from tests.host_cuda.emulated_cupy import (
@@ -290,6 +291,27 @@ def test_graphs_give_the_same_bits(graph_backend, tableau, slice_steps):
     case = build_case("square", (20, 28), "mixed")
     assert_same_periods(graph_backend, case, tableau, slice_steps, turns=7)
     assert EmulatedGraph.launched - before >= 4
+
+
+@pytest.mark.parametrize("name", ["cuda_backend", "graph_backend"])
+def test_cohort_moves_on_the_device_as_on_cpu(name, request):
+    """Columns are laid out anew between periods: no launch may hold the old ones."""
+    seen = []
+    for backend in (request.getfixturevalue(name), CpuBackend()):
+        lattice = CrystalLattice(LatticeConfig(shape=(20, 28)), backend, 3)
+        edges = build_matchings(560, BridgesConfig(per_node=2), 3)
+        network = BridgeNetwork(edges, np.full(len(edges), 0.5), backend)
+        cohort = Cohort(network, np.full(len(edges), 0.9), seed=3)
+        schedule = TunnelSchedule(network, DT_S, seed=3, slice_steps=4)
+        network.follow_cohort(100.0)
+        outcomes = []
+        for share in (0.0, 0.1, 0.5, 1.0, 0.0):
+            cohort.assign(share)
+            period, _ = schedule.plan_period(40, TABLEAUS["euler"])
+            backend.advance(lattice.state, network.arrays, period)
+            outcomes.append(cohort.count_outcomes())
+        seen.append((digest_state([lattice.phases, *network.read_state()]), outcomes))
+    assert seen[0] == seen[1]
 
 
 @pytest.mark.parametrize("slice_steps", [1, 3])

@@ -13,7 +13,7 @@ from engine.backends.protocol import TABLEAUS, Backend, Period
 from engine.backends.reference import ReferenceBackend
 from engine.bridge import BridgeNetwork, build_matchings
 from engine.bridge.base import FOLLOW, Group
-from engine.config import BridgesConfig, TunnelConfig
+from engine.config import BridgesConfig
 from engine.tunnel import TunnelSchedule
 
 DT_S = 0.001
@@ -205,8 +205,7 @@ def test_windows_of_the_largest_network_stay_within_64_bits() -> None:
     count, steps = 2**29, 100_000
     network = SimpleNamespace(
         groups=(Group(0, FOLLOW, 0, count),),
-        frequency_hz=618.03,
-        tunnel=TunnelConfig(),
+        find_frequency_hz=lambda rung: 618.03,
     )
     schedule = TunnelSchedule(network, DT_S, seed=0)  # type: ignore[arg-type]
     for period in range(3):
