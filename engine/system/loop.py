@@ -6,40 +6,25 @@ back end, measure the coherence, record.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from engine.backends.protocol import TABLEAUS, PeriodResult
 from engine.config import LoadConfig, RunConfig
 from engine.config.checks import check_positive
-from engine.monitor import ResourceMetrics, ResourceMonitor, SyntheticSource
-from engine.recording import (
-    EndpointRecord,
-    MetricsEncoder,
-    RunRecorder,
-    RunSummary,
-    describe_environment,
-)
-from engine.recording.tracker import RunTracker
+from engine.monitor import ResourceMonitor, SyntheticSource
+from engine.recording import RunSummary
 from engine.system.account import Account, Progress
 from engine.system.disturbance import Disturbance
+from engine.system.journal import Journal
 from engine.system.parts import build_parts, describe_parts
 from engine.system.signals import stop_on_signals
-from engine.system.tracking import (
-    build_tracker,
-    count_tracker_periods,
-    describe_ending,
-)
-from engine.system.vitals import TRACKER, Vitals
 from engine.tunnel import Decision
-
-logger = logging.getLogger(__name__)
 
 TOPOLOGY_PERIODS = 16
 """Control periods between two looks at local coherence, vortices and winding."""
@@ -88,12 +73,7 @@ class ScribbleSystem:
         self.description = describe_parts(self.config, parts)
         """Lines for people: back end and why, device, lattice, bridges, forecast."""
         self._account = Account(self.config, parts)
-        self._encoder = MetricsEncoder()
-        self._vitals = Vitals(self.config, parts, self._account)
-        self.metrics.read_from(self._vitals.read)
-        self._recorder: RunRecorder | None = None
-        self._tracker: RunTracker | None = None
-        self._tracker_periods = count_tracker_periods(self.config)
+        self._journal = Journal(self.config, parts, self._account)
         self._stop = threading.Event()
         self._deeds: set[str] = set()
 
@@ -150,7 +130,7 @@ class ScribbleSystem:
             )
         try:
             with stop_on_signals(self.request_stop), disturbance:
-                self._open_recorder(self._serve_metrics())
+                self._journal.open()
                 last_step = self.step + self.config.dynamics.step_count
                 windows = self._account.windows if len(self.network) else None
                 ahead = windows.step_count if windows else 0
@@ -171,7 +151,8 @@ class ScribbleSystem:
             )
             summary = self._account.summarise(status, notes + disturbance.notes)
             summary = replace(summary, load=disturbance.to_dict())
-            summary = self._close_run(summary)
+            self._stop.clear()
+            summary = self._journal.close(summary)
         return summary
 
     def _run_windows(self, on_progress: Callable[[Progress], None] | None) -> None:
@@ -281,8 +262,9 @@ class ScribbleSystem:
             decision, result, attempts = self._advance_period(last_step - self.step)
             before_s = time.perf_counter()
             account.wall_s = before_s - started_s
-            self._vitals.note(decision, last_step + steps_ahead)
-            self._record(decision, result, attempts)
+            self._journal.vitals.note(decision, last_step + steps_ahead)
+            load = self._disturbance.to_series_row()
+            self._journal.write_period(decision, result, attempts, load)
             self.observer.observe(self.step, self.coherence)
             if on_progress is not None:
                 on_progress(account.report(decision, last_step + steps_ahead))
@@ -331,111 +313,8 @@ class ScribbleSystem:
         idle_cores = self.monitor.cores.idle_cores
         if idle_cores is not None and self.monitor.source.is_live:
             self.backend.share_cores(idle_cores)
-        if self._recorder is not None:
-            seen = self.monitor.metrics
-            self._recorder.trace.add(self._to_trace_row(decision, seen))
+        self._journal.write_decision(decision)
         return decision
-
-    def _to_trace_row(
-        self, decision: Decision, seen: ResourceMetrics
-    ) -> dict[str, Any]:
-        """Return the row of `trace.parquet`: what the decision rested on, and it."""
-        return {
-            "simulated_s": self.simulated_s,
-            "coherence": self.coherence,
-            "availability": seen.availability,
-            "limiting_resource": seen.limiting_resource,
-            "tunnel_frequency_hz": seen.tunnel_frequency,
-            "age_s": seen.age_s,
-            "is_stale": seen.is_stale,
-            "node_step_s": self._parts.cost.node_step_s,
-            "event_s": self._parts.cost.event_s,
-            "frequency_hz": decision.frequency_hz,
-            "offered_hz": decision.offered_hz,
-            "required_hz": decision.required_hz,
-            "margin": decision.margin,
-            "state": decision.state,
-            "metrics": self._encoder.encode(seen),
-            **(self._parts.pilot.to_trace() if self._parts.pilot else {}),
-        }
-
-    def _record(self, decision: Decision, result: PeriodResult, attempts: int) -> None:
-        """Tell Prometheus and the time series of the last control period."""
-        account, seen = self._account, self.monitor.metrics
-        self.metrics.successful_tunnels.inc(result.successes)
-        self.metrics.failed_tunnels.inc(attempts - result.successes)
-        self.metrics.average_frequency.set(account.average_frequency_hz)
-        self.metrics.resource_utilization.observe(1.0 - seen.availability)
-        self.metrics.coherence.set(account.coherence)
-        self.metrics.availability.set(seen.availability)
-        self.metrics.step_time.set(account.wall_s / account.step)
-        is_due = account.periods % self.config.record.every_periods == 0
-        if self._recorder is not None and is_due:
-            self._recorder.timeseries.add(self._to_series_row(decision, result))
-        if self._tracker is not None and not account.periods % self._tracker_periods:
-            self._tracker.add(account.step, self._to_series_row(decision, result))
-
-    def _to_series_row(
-        self, decision: Decision, result: PeriodResult
-    ) -> dict[str, Any]:
-        """Return the row of the time series for the last control period."""
-        row = self._account.to_series_row(decision, result)
-        return {**row, **self._disturbance.to_series_row()}
-
-    def _serve_metrics(self) -> int | None:
-        """Serve the metrics if the configuration asks for it; return the port."""
-        if not self.config.metrics.http:
-            return None
-        port = self.metrics.serve(self.config.metrics)
-        logger.info("metrics on %s:%d", self.config.metrics.address, port)
-        return port
-
-    def _open_recorder(self, port: int | None) -> None:
-        record = self.config.record
-        if record.folder is None and record.tracker is None:
-            return
-        environment = describe_environment(self.backend.name, self.backend.device)
-        environment["metrics_port"] = port
-        if record.folder is not None:
-            recorder = RunRecorder(self.config, record.folder, environment)
-            self._recorder = recorder
-            if port is not None:
-                address = self.config.metrics.address
-                recorder.announce(EndpointRecord.of_this_process(address, port))
-        self._tracker = build_tracker(self.config, environment, self._count_failure)
-        if self._tracker is not None:
-            self._tracker.start()
-
-    def _count_failure(self) -> None:
-        self._vitals.errors[TRACKER] += 1
-
-    def _close_run(self, summary: RunSummary) -> RunSummary:
-        """Close what a run has opened; return the summary with what went wrong."""
-        recorder, self._recorder = self._recorder, None
-        self._stop.clear()
-        try:
-            if recorder is not None:
-                recorder.finish(summary)
-        finally:
-            self.metrics.close()
-            self.observer.close()
-            summary = self._end_tracking(summary, recorder)
-        return summary
-
-    def _end_tracking(
-        self, summary: RunSummary, recorder: RunRecorder | None
-    ) -> RunSummary:
-        """Tell the tracker how the run ended; note it if that failed."""
-        tracker, self._tracker = self._tracker, None
-        if tracker is None:
-            return summary
-        failure = tracker.finish(describe_ending(summary))
-        if failure is None:
-            return summary
-        summary = replace(summary, notes=(*summary.notes, failure))
-        if recorder is not None:
-            recorder.amend(summary)
-        return summary
 
     def state_digest(self) -> str:
         """Return the SHA-256 of phases and bridge state, equal on `cpu` and `cuda`."""

@@ -1,0 +1,186 @@
+"""The journal of a run: what it tells its folder, Prometheus and a tracker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from engine.backends.protocol import PeriodResult
+from engine.config import RunConfig
+from engine.recording import (
+    EndpointRecord,
+    MetricsEncoder,
+    RunRecorder,
+    RunSummary,
+    describe_environment,
+)
+from engine.recording.tracker import RunTracker
+from engine.system.account import Account
+from engine.system.parts import Parts
+from engine.system.tracking import (
+    build_tracker,
+    count_tracker_periods,
+    describe_ending,
+)
+from engine.system.vitals import TRACKER, Vitals
+from engine.tunnel import Decision
+
+logger = logging.getLogger(__name__)
+
+
+class Journal:
+    """Opened by a run, written once per decision and control period, closed by it."""
+
+    def __init__(self, config: RunConfig, parts: Parts, account: Account) -> None:
+        """Let the metrics read what they are asked for; nothing is opened.
+
+        Args:
+            config: The run.
+            parts: What it is made of.
+            account: Its figures so far.
+        """
+        self._config, self._parts, self._account = config, parts, account
+        self.vitals = Vitals(config, parts, account)
+        """What operators are told when they ask."""
+        parts.metrics.read_from(self.vitals.read)
+        self._encoder = MetricsEncoder()
+        self._recorder: RunRecorder | None = None
+        self._tracker: RunTracker | None = None
+        self._tracker_periods = count_tracker_periods(config)
+
+    def open(self) -> None:
+        """Serve the metrics, make the run folder and start the tracker, where asked.
+
+        Raises:
+            ConfigError: The metrics port cannot be bound.
+            RecordError: The run folder cannot be written.
+        """
+        port, record = self._serve_metrics(), self._config.record
+        if record.folder is None and record.tracker is None:
+            return
+        backend = self._parts.backend
+        environment = describe_environment(backend.name, backend.device)
+        environment["metrics_port"] = port
+        if record.folder is not None:
+            recorder = RunRecorder(self._config, record.folder, environment)
+            self._recorder = recorder
+            if port is not None:
+                address = self._config.metrics.address
+                recorder.announce(EndpointRecord.of_this_process(address, port))
+        self._tracker = build_tracker(self._config, environment, self._count_failure)
+        if self._tracker is not None:
+            self._tracker.start()
+
+    def _serve_metrics(self) -> int | None:
+        """Serve the metrics if the configuration asks for it; return the port."""
+        metrics = self._config.metrics
+        if not metrics.http:
+            return None
+        port = self._parts.metrics.serve(metrics)
+        logger.info("metrics on %s:%d", metrics.address, port)
+        return port
+
+    def _count_failure(self) -> None:
+        self.vitals.errors[TRACKER] += 1
+
+    def write_decision(self, decision: Decision) -> None:
+        """Write what a decision rested on, and the decision, into the trace."""
+        if self._recorder is None:
+            return
+        parts, seen = self._parts, self._parts.monitor.metrics
+        row = {
+            "simulated_s": self._account.simulated_s,
+            "coherence": self._account.coherence,
+            "availability": seen.availability,
+            "limiting_resource": seen.limiting_resource,
+            "tunnel_frequency_hz": seen.tunnel_frequency,
+            "age_s": seen.age_s,
+            "is_stale": seen.is_stale,
+            "node_step_s": parts.cost.node_step_s,
+            "event_s": parts.cost.event_s,
+            "frequency_hz": decision.frequency_hz,
+            "offered_hz": decision.offered_hz,
+            "required_hz": decision.required_hz,
+            "margin": decision.margin,
+            "state": decision.state,
+            "metrics": self._encoder.encode(seen),
+        }
+        if parts.pilot is not None:
+            row |= parts.pilot.to_trace()
+        self._recorder.trace.add(row)
+
+    def write_period(
+        self,
+        decision: Decision,
+        result: PeriodResult,
+        attempts: int,
+        others: Mapping[str, Any],
+    ) -> None:
+        """Tell Prometheus, the time series and the tracker of a control period.
+
+        Args:
+            decision: What held in it.
+            result: What it cost and did.
+            attempts: Tunnel attempts in it.
+            others: Columns that others add to the time series.
+        """
+        self._set_metrics(result, attempts)
+        account, recorder, tracker = self._account, self._recorder, self._tracker
+        is_recorded = account.periods % self._config.record.every_periods == 0
+        is_tracked = account.periods % self._tracker_periods == 0
+        if recorder is not None and is_recorded:
+            row = account.to_series_row(decision, result)
+            recorder.timeseries.add({**row, **others})
+        if tracker is not None and is_tracked:
+            row = account.to_series_row(decision, result)
+            tracker.add(account.step, {**row, **others})
+
+    def _set_metrics(self, result: PeriodResult, attempts: int) -> None:
+        account, metrics = self._account, self._parts.metrics
+        availability = self._parts.monitor.metrics.availability
+        metrics.successful_tunnels.inc(result.successes)
+        metrics.failed_tunnels.inc(attempts - result.successes)
+        metrics.average_frequency.set(account.average_frequency_hz)
+        metrics.resource_utilization.observe(1.0 - availability)
+        metrics.coherence.set(account.coherence)
+        metrics.availability.set(availability)
+        metrics.step_time.set(account.wall_s / account.step)
+
+    def close(self, summary: RunSummary) -> RunSummary:
+        """Close what was opened.
+
+        Args:
+            summary: How the run ended.
+
+        Returns:
+            The summary, with a note if the tracker was lost.
+
+        Raises:
+            RecordError: The disk takes no more.
+        """
+        recorder, self._recorder = self._recorder, None
+        try:
+            if recorder is not None:
+                recorder.finish(summary)
+        finally:
+            self._parts.metrics.close()
+            self._parts.observer.close()
+            summary = self._end_tracking(summary, recorder)
+        return summary
+
+    def _end_tracking(
+        self, summary: RunSummary, recorder: RunRecorder | None
+    ) -> RunSummary:
+        """Tell the tracker how the run ended; note it if that failed."""
+        tracker, self._tracker = self._tracker, None
+        if tracker is None:
+            return summary
+        failure = tracker.finish(describe_ending(summary))
+        if failure is None:
+            return summary
+        summary = replace(summary, notes=(*summary.notes, failure))
+        if recorder is not None:
+            recorder.amend(summary)
+        return summary
