@@ -225,7 +225,11 @@ class CrystalLattice:
 
     @property
     def phases(self) -> npt.NDArray[np.uint32]:
-        """Phases on the host as binary angles (2^32 = one turn), shape (nodes,)."""
+        """Phases on the host as binary angles (2^32 = one turn), shape (nodes,).
+
+        Raises:
+            ShapeError: Those set have another shape or type.
+        """
         return self.backend.read_phases(self.state)
 
     @phases.setter

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -184,16 +183,8 @@ def list_lines(report: Report) -> list[str]:
     """
     lines = [describe_verdict(report)]
     ladder = report.ladder
-    rows = (ladder.unlimited, *ladder.rungs) if ladder else ()
-    reasons = {row.reason: row for row in rows}
-    doubtful = [row for reason, row in reasons.items() if reason]
-    if doubtful:
-        first = max(doubtful, key=lambda row: row.frequency_hz or math.inf)
-        where = (
-            "Nothing is" if first.frequency_hz is None
-            else f"From {format_frequency(first.frequency_hz)} down nothing is"
-        )  # fmt: skip
-        lines.append(f"{where} trusted: {first.reason}.")
+    if ladder:
+        lines.extend(_list_doubts((ladder.unlimited, *ladder.rungs)))
     lines.append(
         f"memory: {format_bytes(report.memory.host_bytes)} on the host at most"
     )
@@ -202,6 +193,21 @@ def list_lines(report: Report) -> list[str]:
     if ladder:
         lines.append("wall s/s: wall time per simulated second on two cores, roughly")
     return lines
+
+
+def _list_doubts(rows: Sequence[CoherenceForecast]) -> Iterator[str]:
+    """Say from which of the rows on, the highest frequency first, none is trusted."""
+    doubtful = [row for row in rows if not row.is_trusted]
+    if not doubtful:
+        return
+    first, hz = doubtful[0], doubtful[0].frequency_hz
+    if len(doubtful) == len(rows):
+        where = "Nothing is"
+    elif hz is None or doubtful != list(rows[-len(doubtful) :]):
+        where = "Not everything is"
+    else:
+        where = f"From {format_frequency(hz)} down nothing is"
+    yield f"{where} trusted: {first.reason}."
 
 
 def describe_verdict(report: Report) -> str:

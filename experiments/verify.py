@@ -133,10 +133,10 @@ def describe_end(backend: Backend, verdicts: Sequence[Verdict]) -> str:
     figures = sum(len(verdict.rows) for verdict in verdicts)
     failed = [verdict for verdict in verdicts if not verdict.is_held]
     if not failed:
-        return (
-            f"All {len(verdicts)} checks hold on {backend.name}: {figures} figures in "
-            f"{span}."
-        )
+        held = "The check holds"
+        if len(verdicts) > 1:
+            held = f"All {len(verdicts)} checks hold"
+        return f"{held} on {backend.name}: {figures} figures in {span}."
     complaints = "; ".join(_describe_failure(verdict) for verdict in failed)
     return (
         f"{len(failed)} of {len(verdicts)} checks failed on {backend.name}: "

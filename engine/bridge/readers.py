@@ -58,8 +58,10 @@ def _read_graphml(path: Path, config: BridgesConfig) -> Columns:
     }
     key = config.strength_column
     values = [(edge or {}).get(key) for edge in graph.edges()]
-    if values and all(value is not None for value in values):
-        columns[key] = np.array(values, dtype=np.float64)
+    if any(value is not None for value in values):
+        default = config.strength_rad_s
+        strengths = [default if value is None else value for value in values]
+        columns[key] = np.array(strengths, dtype=np.float64)
     is_directed = isinstance(graph, rustworkx.PyDiGraph) or config.directed
     key = config.directed_column
     flags = [(edge or {}).get(key) for edge in graph.edges()]
@@ -117,12 +119,7 @@ def read_edges(config: BridgesConfig, node_count: int) -> EdgeList:
         raise RecordError(
             f"bridges.path {path} cannot be read as {ending[1:]}: {error}."
         ) from error
-    for key in (config.source_column, config.target_column):
-        if key not in columns:
-            raise ShapeError(
-                f"{path}: column {key!r} is missing; it has {', '.join(columns)}. Set "
-                "bridges.source_column and bridges.target_column."
-            )
+    _check_names(columns, config)
     sources, targets = columns[config.source_column], columns[config.target_column]
     default = np.full(np.size(sources), config.strength_rad_s)
     strengths = columns.get(config.strength_column, default)
@@ -130,6 +127,20 @@ def read_edges(config: BridgesConfig, node_count: int) -> EdgeList:
     return take_edges(
         sources, targets, strengths, node_count, str(path), directed=directed
     )
+
+
+def _check_names(columns: Columns, config: BridgesConfig) -> None:
+    """Refuse a file without its ends, or without a column that was named on purpose."""
+    plain = BridgesConfig()
+    for key in ("source_column", "target_column", "strength_column", "directed_column"):
+        name = getattr(config, key)
+        is_optional = key in ("strength_column", "directed_column")
+        if name in columns or (is_optional and name == getattr(plain, key)):
+            continue
+        raise ShapeError(
+            f"{config.path}: column {name!r} is missing; it has {', '.join(columns)}. "
+            f"Set bridges.{key}."
+        )
 
 
 def take_graph(

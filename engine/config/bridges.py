@@ -37,9 +37,9 @@ class BridgesConfig:
     target_column: str = "target"
     """file: column or array with the second end of each bridge."""
     strength_column: str = "strength"
-    """file: optional column or array of strengths [rad/s]."""
+    """file: column or array of strengths [rad/s]; may be absent by its default name."""
     directed_column: str = "directed"
-    """file: optional column or array that tells which bridges are directed."""
+    """file: column or array that tells which bridges are directed; likewise."""
 
     def validate(self) -> None:
         """Check ranges.

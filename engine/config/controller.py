@@ -40,7 +40,8 @@ class ControllerConfig:
     """Pairs of windows that a run goes on for to measure how far its coherence lies
     from the continuous network's, in 0..1000; 0: none."""
     error_window_s: float | None = None
-    """Length of such a window [s], > 0; an 8th of dynamics.duration_s if absent."""
+    """Length of such a window [s], > 0; an 8th of dynamics.duration_s if absent, and
+    at least 8 control periods."""
 
     def validate(self) -> None:
         """Check ranges.

@@ -6,7 +6,7 @@ each other, bridges that do so too, and nothing that keeps phases moving.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -30,7 +30,13 @@ def find_obstacle(config: RunConfig, edges: EdgeList | None = None) -> str:
         The reason, without a full stop; empty where a forecast can be made.
     """
     found = (*_list_motions(config), *_list_bridges(config, edges))
-    return f"{' and '.join(found)}, but {SCOPE}" if found else ""
+    return f"{_join(found)}, but {SCOPE}" if found else ""
+
+
+def _join(found: Sequence[str]) -> str:
+    """Join phrases as a sentence does: a, b and c."""
+    *first, last = found
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _list_motions(config: RunConfig) -> Iterator[str]:

@@ -104,7 +104,11 @@ class ResourceMonitor:
 
     @property
     def resonance_frequency(self) -> float:
-        """Mean natural frequency of the watched network [Hz], > 0."""
+        """Mean natural frequency of the watched network [Hz], > 0.
+
+        Raises:
+            ConfigError: The one set is not finite or not above 0.
+        """
         return self._resonance_frequency
 
     @resonance_frequency.setter

@@ -89,17 +89,10 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
         RecordError: An input cannot be read, or the run folder is taken.
         ShapeError: An input does not fit the lattice.
     """
-    config.validate()
-    check_tracker(config)
-    if config.record.folder is not None:
-        check_folder(Path(config.record.folder), config.record.overwrite)
-    trace = _load_trace(config.load)
+    trace = _check_inputs(config)
     choice = _choose_backend(config)
     _check_memory(config, choice.backend)
-    lattice = CrystalLattice(
-        config.lattice, choice.backend, config.seed, config.dynamics
-    )
-    lattice.check_time_step(config.dynamics.dt_s)
+    lattice = _build_lattice(config, choice.backend)
     network = _build_network(config, lattice)
     # After all that can be refused, before all that is timed.
     choice.backend.warm_up(
@@ -168,6 +161,15 @@ def _describe_motion(motion: Motion) -> str:
     return "".join(f", {name}" for name, is_there in named.items() if is_there)
 
 
+def _check_inputs(config: RunConfig) -> Trace | None:
+    """Refuse what can be refused at once; return the trace to replay, if any."""
+    config.validate()
+    check_tracker(config)
+    if config.record.folder is not None:
+        check_folder(Path(config.record.folder), config.record.overwrite)
+    return _load_trace(config.load)
+
+
 def _load_trace(load: LoadConfig) -> Trace | None:
     if load.kind != "replay" or load.trace is None:
         return None
@@ -194,6 +196,13 @@ def _check_memory(config: RunConfig, backend: Backend) -> None:
     host = HostSampler().sample().memory
     device = backend.memory_free_bytes()
     check_memory(config, backend.name, host.available_bytes, device)
+
+
+def _build_lattice(config: RunConfig, backend: Backend) -> CrystalLattice:
+    """Build the oscillators, and refuse a time step that is too long for them."""
+    lattice = CrystalLattice(config.lattice, backend, config.seed, config.dynamics)
+    lattice.check_time_step(config.dynamics.dt_s)
+    return lattice
 
 
 def _build_network(config: RunConfig, lattice: CrystalLattice) -> Network:

@@ -45,6 +45,19 @@ def test_floor_out_of_reach_names_what_would_help(capsys: Capture) -> None:
     assert "bridges.per_node=" in out
 
 
+def test_doubt_begins_where_the_first_row_has_it(capsys: Capture) -> None:
+    # Oscillators that drift at every frequency; many rungs share one reason.
+    words = ["lattice.coupling_rad_s=2", "bridges.strength_rad_s=1"]
+    assert main(["forecast", *SMALL, *words]) == 0
+    assert "\nNothing is trusted: " in capsys.readouterr().out
+    assert main(["forecast", SMALL[0]]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    marked = [line for line in lines if "not trusted" in line]
+    hz = " ".join(marked[0].split()[:2])
+    assert len(marked) > 1
+    assert any(line.startswith(f"From {hz} down nothing is trusted") for line in lines)
+
+
 def test_without_bridges_there_is_no_ladder(capsys: Capture) -> None:
     assert main(["forecast", *SMALL, "bridges=none"]) == 0
     out = capsys.readouterr().out

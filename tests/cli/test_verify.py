@@ -34,6 +34,8 @@ def test_named_checks_hold(capsys: Capture) -> None:
     assert "unwinding: More than L/4 turns over a ring unwind" in out
     assert "ok   share of phases that moved | exact 1 | measured 1" in out
     assert "All 2 checks hold on reference: 3 figures in" in out
+    assert main(["verify", "--only", "unwinding", "backend=reference"]) == 0
+    assert "The check holds on reference: " in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("planted")

@@ -102,6 +102,34 @@ def test_columns_may_have_other_names(kind: str, tmp_path: Path) -> None:
     assert list_bridges(read(path, **names)) == expected(STRENGTHS)
 
 
+@pytest.mark.parametrize("kind", WRITERS)
+def test_column_named_on_purpose_must_be_there(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"links.{kind}"
+    columns = {"source": SOURCES, "target": TARGETS, "strength": STRENGTHS}
+    WRITERS[kind](path, columns)
+    with pytest.raises(ShapeError, match="column 'weight' is missing") as caught:
+        read(path, strength_column="weight")
+    assert "Set bridges.strength_column." in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npz"])
+def test_flags_named_on_purpose_must_be_there(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"links.{kind}"
+    WRITERS[kind](path, {"source": SOURCES, "target": TARGETS})
+    with pytest.raises(ShapeError, match="column 'way' is missing"):
+        read(path, directed_column="way")
+
+
+def test_graphml_edges_without_strength_take_the_default(tmp_path: Path) -> None:
+    graph = networkx.Graph([(0, 4, {"strength": -2.5}), (5, 1)])
+    path = tmp_path / "links.graphml"
+    networkx.write_graphml(graph, path)
+    edges = read(path, strength_rad_s=7.0)
+    ends = np.minimum(edges.sources, edges.targets).tolist()
+    found = dict(zip(ends, edges.strengths_rad_s.tolist(), strict=True))
+    assert found == {0: -2.5, 1: 7.0}
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet", "npz"])
 def test_missing_column(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"links.{kind}"
