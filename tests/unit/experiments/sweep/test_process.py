@@ -73,7 +73,6 @@ def test_no_control_groups_no_count(tmp_path: Path) -> None:
 
 
 def test_products_end_without_memory() -> None:
-    # OpenBLAS asks for ever for a buffer that it is refused: the minute is never over
-    # where it has its buffers, and always where it has not.
+    # Without its buffers OpenBLAS asks for ever, or gives up and ends the process.
     command = [sys.executable, "-c", STARVED]
     assert subprocess.run(command, timeout=60, check=False).returncode == 0
