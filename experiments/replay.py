@@ -212,9 +212,11 @@ def _read_duration_s(folder: Path, recorded: Mapping[str, Any]) -> float:
 
 def _read_summary(folder: Path) -> dict[str, Any]:
     try:
-        summary: dict[str, Any] = json.loads((folder / SUMMARY_FILE).read_text("utf-8"))
+        summary: Any = json.loads((folder / SUMMARY_FILE).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise _incomplete(folder, SUMMARY_FILE) from error
+    if not isinstance(summary, dict) or "state_digest" not in summary:
+        raise _incomplete(folder, SUMMARY_FILE)
     return summary
 
 

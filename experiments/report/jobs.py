@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from engine.errors import RecordError
 from engine.recording.folder import STATUS_FILE
 from experiments.report.document import Cell, to_number
 from experiments.report.records import (
@@ -19,6 +21,8 @@ from experiments.report.records import (
     read_run,
     read_status,
 )
+from experiments.sweep.status import OPEN
+from experiments.sweep.status import read_status as judge_job
 
 PLAN_FILE: Final = "sweep.json"
 """What a sweep is to run, if it is kept: a list ``jobs`` of numbers and overrides."""
@@ -197,7 +201,7 @@ def _rank_name(name: str) -> tuple[bool, int, str]:
 
 
 def _read_job(folder: Path, name: str, problems: list[str]) -> Job:
-    status = read_status(folder, problems)
+    status = _judge_open(folder, read_status(folder, problems))
     empty = RunRecord(folder, {}, {}, {})
     record = read_run(folder, has_tables=False) if _has_run(folder) else empty
     ended = status.get("status") or record.summary.get("status") or UNFINISHED
@@ -210,6 +214,16 @@ def _read_job(folder: Path, name: str, problems: list[str]) -> Job:
         message = " ".join(map(str, notes))
     overrides = parse_overrides(words if isinstance(words, list) else [])
     return Job(name, overrides, str(ended), message, record)
+
+
+def _judge_open(folder: Path, status: dict[str, Any]) -> dict[str, Any]:
+    """Call a job lost whose status says that it runs, and whose process is gone."""
+    if status.get("status") in OPEN:
+        with suppress(RecordError):
+            judged = judge_job(folder)
+            if judged is not None:
+                return status | {"status": judged.status, "message": judged.message}
+    return status
 
 
 def _has_run(folder: Path) -> bool:

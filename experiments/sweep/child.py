@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from engine.errors import EngineError
 from experiments import outcome
 from experiments.run import execute_run
@@ -36,7 +38,9 @@ def main() -> int:
     """
     order = json.load(sys.stdin)
     _die_with_parent(order["parent"])
-    limit_memory(order["memory_bytes"])
+    if order["memory_bytes"] is not None:
+        take_work_buffers()
+        limit_memory(order["memory_bytes"])
     report = {**run_order(order), "peak_memory_bytes": read_peak_memory()}
     with os.fdopen(order["report_fd"], "w", encoding="utf-8") as stream:
         json.dump(report, stream)
@@ -104,17 +108,30 @@ def read_peak_memory() -> int | None:
     return None
 
 
-def limit_memory(limit_bytes: int | None) -> None:
+def take_work_buffers() -> None:
+    """Have OpenBLAS take its buffers, some 32 MiB each, before memory is limited.
+
+    NumPy and SciPy bring a copy each. It asks when it is loaded and at its first
+    product, and asks again for ever where it is refused: a job with too little memory
+    would never end.
+    """
+    from scipy.linalg.blas import dgemm
+
+    square = np.ones((64, 64))
+    square @ square
+    dgemm(1.0, square, square)
+
+
+def limit_memory(limit_bytes: int) -> None:
     """Let allocations fail beyond a limit, in this process and its children.
 
     Args:
-        limit_bytes: Most private memory, reserved or used [byte]; None: no limit.
+        limit_bytes: Most private memory, reserved or used [byte].
     """
-    if limit_bytes is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        is_free = hard == resource.RLIM_INFINITY
-        limit = limit_bytes if is_free else min(limit_bytes, hard)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    is_free = hard == resource.RLIM_INFINITY
+    limit = limit_bytes if is_free else min(limit_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
 def _die_with_parent(parent: int) -> None:

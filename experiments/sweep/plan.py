@@ -85,7 +85,7 @@ def read_plan(folder: Path) -> SweepPlan:
             f"{folder} holds no sweep ({PLAN_FILE} is missing); name the folder that "
             "`scribble run -m` made."
         ) from error
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RecordError(
             f"{path} cannot be read as the plan of a sweep ({error}); start the sweep "
             "anew in another folder."
@@ -234,11 +234,11 @@ def drop_common(jobs: Mapping[int, Sequence[str]]) -> dict[int, list[str]]:
         jobs: Overrides by number.
 
     Returns:
-        Likewise, without words that all jobs share; a single job keeps its own.
+        Likewise, without words that all jobs share; jobs that are all alike keep them.
     """
-    if len(jobs) < 2:
+    common = set.intersection(*map(set, jobs.values())) if jobs else set()
+    if all(common.issuperset(words) for words in jobs.values()):
         return {number: list(words) for number, words in jobs.items()}
-    common = set.intersection(*(set(words) for words in jobs.values()))
     return {
         number: [word for word in words if word not in common]
         for number, words in jobs.items()

@@ -136,7 +136,7 @@ def read_status(folder: Path) -> JobStatus | None:
         beaten_at = path.stat().st_mtime
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RecordError(
             f"{path} cannot be read as the status of a job ({error}); remove it, and "
             "the job counts as never started."

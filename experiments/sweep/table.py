@@ -6,6 +6,7 @@ So it can be made at any time, of a sweep that runs, was killed or is complete.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -156,11 +157,12 @@ def write_table(folder: Path, rows: Sequence[Mapping[str, Any]] | None = None) -
     from pyarrow import parquet
 
     table = build_table(collect_rows(folder) if rows is None else rows)
-    path, draft = folder / TABLE_FILE, folder / f".{TABLE_FILE}"
+    path, draft = folder / TABLE_FILE, folder / f".{TABLE_FILE}.{os.getpid()}"
     try:
         parquet.write_table(table, draft, compression="zstd")
         draft.replace(path)
     except OSError as error:
+        draft.unlink(missing_ok=True)
         raise RecordError(
             f"{path} cannot be written ({error.strerror or error}); make the folder "
             "writable, or copy the sweep."

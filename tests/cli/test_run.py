@@ -228,6 +228,17 @@ def test_replay_refuses(
     assert expected in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{}"])
+def test_replay_refuses_a_spoilt_summary(
+    text: str, stage: Stage, folder: Path, capsys: Capture
+) -> None:
+    main(["run", "-q", "record.folder=first"])
+    (folder / "first" / "summary.json").write_text(text, encoding="utf-8")
+    capsys.readouterr()
+    assert main(["replay", "first"]) == 2
+    assert "summary.json is missing or unreadable" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["seed: [", "seed: x", "- 1", "colour: red"])
 def test_replay_refuses_a_spoilt_configuration(
     text: str, stage: Stage, folder: Path, capsys: Capture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from experiments.report.document import NO, HeatMap, Plot
 from experiments.report.jobs import parse_overrides, read_sweep
 from experiments.report.sweep import build_sweep_document, describe_sweep
 from experiments.report.sweep_plots import find_frontier
+from experiments.sweep.status import open_status, write_status
 from tests.report_folders import make_grid, make_job
 
 KEY = "lattice.coupling_rad_s"
@@ -161,3 +163,11 @@ def test_statuses_of_this_version_are_understood(tmp_path: Path) -> None:
     (job,) = read_sweep(tmp_path).jobs
     assert (job.status, job.message) == ("failed", "because")
     assert job.overrides == {"seed": 1}
+
+
+def test_job_whose_process_is_gone_is_lost(tmp_path: Path) -> None:
+    status = replace(open_status(0, ["seed=1"], 1), pid_started_at=0.0)
+    write_status(tmp_path / "0", status)
+    job = read_sweep(tmp_path).jobs[0]
+    assert job.status == "lost"
+    assert "never finished" in job.message

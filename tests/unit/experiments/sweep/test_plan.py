@@ -81,6 +81,9 @@ def test_words_that_set_jobs_apart() -> None:
     words = {0: ["seed=1", "backend=cpu"], 1: ["seed=2", "backend=cpu"]}
     assert drop_common(words) == {0: ["seed=1"], 1: ["seed=2"]}
     assert drop_common({4: ["seed=1"]}) == {4: ["seed=1"]}
+    alike = {0: ["seed=1"], 1: ["seed=1"]}  # a search may ask for the same twice
+    assert drop_common(alike) == alike
+    assert drop_common({}) == {}
 
 
 def test_last_of_several_words_counts() -> None:
@@ -100,5 +103,8 @@ def test_folder_without_a_plan_or_with_a_damaged_one(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="holds no sweep"):
         read_plan(tmp_path)
     (tmp_path / "sweep.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(RecordError, match="cannot be read as the plan"):
+        read_plan(tmp_path)
+    (tmp_path / "sweep.json").write_text('"text"', "utf-8")
     with pytest.raises(RecordError, match="cannot be read as the plan"):
         read_plan(tmp_path)

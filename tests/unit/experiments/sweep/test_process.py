@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from experiments.sweep.process import JobEnd, conclude, count_memory_kills
 
 GIB = 2**30
+STARVED: Final = """
+import numpy as np
+from scipy.linalg.blas import dgemm
+from experiments.sweep import child
+square, product = np.ones((64, 64)), np.empty((64, 64), order="F")
+child.take_work_buffers()
+child.limit_memory(2**20)
+np.matmul(square, square, out=product)
+dgemm(1.0, square.T, square.T, c=product, overwrite_c=True)
+"""
+"""Two products in a process that gets no more memory."""
 
 
 @pytest.mark.parametrize(
@@ -56,3 +70,9 @@ def test_memory_kills_are_counted_in_both_versions(
 
 def test_no_control_groups_no_count(tmp_path: Path) -> None:
     assert count_memory_kills(tmp_path / "absent", tmp_path) == 0
+
+
+def test_products_end_without_memory() -> None:
+    # Without its buffers OpenBLAS asks for ever, or gives up and ends the process.
+    command = [sys.executable, "-c", STARVED]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0

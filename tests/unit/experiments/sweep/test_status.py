@@ -74,7 +74,8 @@ def test_status_of_an_older_release_or_a_newer_one_is_read(tmp_path: Path) -> No
     assert (status.status, status.attempt) == ("done", 1)
 
 
-def test_damaged_status_says_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "status.json").write_text("{", encoding="utf-8")
+@pytest.mark.parametrize("text", ["{", "[]", "1"])
+def test_damaged_status_says_what_to_do(text: str, tmp_path: Path) -> None:
+    (tmp_path / "status.json").write_text(text, encoding="utf-8")
     with pytest.raises(RecordError, match="remove it"):
         read_status(tmp_path)
