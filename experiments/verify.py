@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -98,12 +99,16 @@ def measure_checks(
     Yields:
         What each came to.
     """
-    from engine.verification import Verdict
+    from engine.verification import Row, Verdict
 
     for check in checks:
         announce(check)
         start_s = time.perf_counter()
-        rows = check.measure(backend)
+        try:
+            rows = check.measure(backend)
+        except ArithmeticError as error:
+            # What is broken may leave nothing to measure: that is a miss, too.
+            rows = (Row(f"not measurable ({error})", 0.0, math.nan, 0.0),)
         yield Verdict(check, rows, time.perf_counter() - start_s)
 
 

@@ -14,7 +14,7 @@ from engine.bridge import Network, QuantumBridge
 from engine.config import ControllerConfig, TunnelConfig
 from engine.monitor import ResourceMonitor
 from engine.tunnel.cost import CostModel
-from engine.tunnel.law import ControlLaw, Decision, Observation
+from engine.tunnel.law import NOMINAL, ControlLaw, Decision, Observation
 from engine.tunnel.probability import mean_probability
 
 
@@ -215,6 +215,9 @@ class TunnelController:
 
     def _decide(self, seen: Observation) -> Decision:
         """Ask the law, unless a frequency is held: its state stays as it was."""
+        if self.network is not None and not len(self.network):
+            hz, reason = seen.affordable_hz, "Without bridges no frequency matters."
+            return Decision(hz, hz, hz, 0.0, NOMINAL, reason)
         if self._held_hz is None or self.decision is None:
             return self._law.decide(seen)
         return replace(

@@ -49,6 +49,17 @@ def test_a_miss_is_named_and_fails(capsys: Capture) -> None:
     )
 
 
+def test_what_cannot_be_measured_is_a_miss(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> tuple[Row, ...]:
+        raise ZeroDivisionError("float division by zero")
+
+    monkeypatch.setattr(Check, "measure", fail)
+    assert main(["verify", "--only", "event-sum", "backend=cpu"]) == 1
+    assert "not measurable (float division by zero)" in capsys.readouterr().out
+
+
 @pytest.mark.usefixtures("planted")
 def test_json_holds_every_figure(capsys: Capture) -> None:
     assert main(["verify", "--json", "backend=reference"]) == 1

@@ -7,6 +7,7 @@ import pytest
 
 from engine.backends.protocol import Backend
 from engine.bridge import BridgeNetwork, build_matchings
+from engine.bridge.edges import build_empty
 from engine.config import BridgesConfig, ControllerConfig, LoadConfig, TunnelConfig
 from engine.monitor import ResourceMonitor, SyntheticSource
 from engine.tunnel import CostModel, QuantumTunnel, TunnelController
@@ -152,3 +153,13 @@ def test_held_frequency_comes_before_the_law() -> None:
         after = controller.adjust_frequencies(coherence=0.9, simulated_s=0.02)
     # The law never saw the 0.2, which would have raised what it asks for.
     assert after.frequency_hz == before.frequency_hz
+
+
+def test_without_bridges_no_frequency_matters(reference: Backend) -> None:
+    network = BridgeNetwork(build_empty(), np.ones(0), reference)
+    controller = TunnelController(build_monitor(0.5), network=network)
+    for period in range(300):
+        decision = controller.adjust_frequencies(0.1, 0.1 * period)
+    assert decision.state == "nominal"
+    assert decision.reason == "Without bridges no frequency matters."
+    assert decision.frequency_hz == pytest.approx(0.5 * TOP_HZ)
