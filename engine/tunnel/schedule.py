@@ -66,7 +66,7 @@ class TunnelSchedule:
             dt_s=self.dt_s,
             tableau=tableau,
             first_tick=first_tick,
-            segments=pieces[:, :2],
+            segments=np.ascontiguousarray(pieces[:, :2]),
             segment_bounds=bounds,
             key=self.key,
             slice_steps=stride,

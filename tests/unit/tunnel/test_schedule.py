@@ -218,3 +218,10 @@ def test_windows_of_the_largest_network_stay_within_64_bits() -> None:
         whole = (period + 1) * steps * count * 0.61803
         gaps = (planned.segments[-2:, 1] - whole) % count
         assert np.minimum(gaps, count - gaps).min() < 3.0
+
+
+def test_segments_lie_as_the_kernels_were_compiled_for() -> None:
+    # Another memory layout is another type: the first period would hold a compiler.
+    period, _ = TunnelSchedule(build_network(), DT_S, seed=0).plan_period(40, EULER)
+    assert period.segments.flags.c_contiguous
+    assert period.segment_bounds.flags.c_contiguous
