@@ -12,7 +12,11 @@ MAX_RATE = 1e12
 
 
 def check_choice(key: str, value: str, allowed: Iterable[str]) -> None:
-    """Raise `ConfigError` unless `value` is one of the allowed."""
+    """Check that `value` is one of the allowed.
+
+    Raises:
+        ConfigError: It is not so; names the full key and what is allowed.
+    """
     if value not in allowed:
         raise unknown_choice(key, value, allowed)
 
@@ -26,7 +30,11 @@ def check_between(
     open_low: bool = False,
     open_high: bool = False,
 ) -> None:
-    """Raise `ConfigError` unless `value` lies in the stated interval."""
+    """Check that `value` lies in the stated interval.
+
+    Raises:
+        ConfigError: It is not so; names the full key and what is allowed.
+    """
     above = value > low if open_low else value >= low
     below = value < high if open_high else value <= high
     if not math.isinf(value) and above and below:
@@ -45,5 +53,9 @@ def _show(value: float) -> str:
 
 
 def check_positive(key: str, value: float) -> None:
-    """Raise `ConfigError` unless `value` is finite and above 0."""
+    """Check that `value` is finite and above 0.
+
+    Raises:
+        ConfigError: It is not so; names the full key and what is allowed.
+    """
     check_between(key, value, 0.0, open_low=True)
