@@ -94,7 +94,7 @@ bench-adaptive: $(VENV)/.base ## a run that adapts against fixed frequencies
 	$(BIN)/python -m benchmarks.adaptive $(ARGS)
 
 bench-scaling: $(VENV)/.report ## cost against size, bridges, frequency and threads
-	$(BIN)/python -m experiments.scaling $(ARGS)
+	$(BIN)/python -m benchmarks.kernel_costs $(ARGS)
 
 notebooks: $(VENV)/.notebook ## execute notebooks/*.py into .ipynb, outputs and all
 	$(BIN)/python -m experiments.notebooks $(ARGS)
