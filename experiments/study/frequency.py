@@ -90,7 +90,7 @@ def _describe_range(frontier: Frontier) -> str:
 
 
 def _tell(estimate: Estimate | None) -> str:
-    return "?" if estimate is None else f"{estimate.mean:.3g}"
+    return "?" if estimate is None else f"{estimate.mean:.4g}"
 
 
 def _describe_knee(frontier: Frontier) -> str:
@@ -137,10 +137,9 @@ def _describe_floor(frontier: Frontier) -> str:
         f"{_tell_spread(hz, frontier.floor_hz)} Hz"
     )
     every_hz = _find_every_step(frontier)
-    saved = (
-        f", {every_hz / hz:.3g} times fewer events than every step" if every_hz else ""
-    )
-    return f"{text}{saved}."
+    if every_hz:
+        text += f", {every_hz / hz:.3g} times fewer events than in every step"
+    return f"{text}."
 
 
 def _find_every_step(frontier: Frontier) -> float | None:

@@ -89,10 +89,11 @@ def _label(frontier: Frontier, name: str) -> str:
 def _draw_coherence(frontier: Frontier) -> list[Series]:
     places = [rung.place for rung in frontier.fixed if rung.place]
     hover = tuple(map(_describe_rung, frontier.fixed))
-    series = [_to_series(_label(frontier, "fixed"), places, "line", hover)]
-    series.append(
-        _to_series(_label(frontier, "forecast"), list_forecast(frontier), "line")
-    )
+    forecast = list_forecast(frontier)
+    series = [
+        _to_series(_label(frontier, "forecast"), forecast, "line"),
+        _to_series(_label(frontier, "fixed"), places, "dots", hover),
+    ]
     knee, hz = frontier.knee, frontier.find_floor_hz()
     if knee:
         text = (f"knee\n{knee[0]:.3g} Hz\nr {knee[1]:.3f}",)

@@ -47,7 +47,6 @@ from experiments.study.policy import (
     read_frequency,
     read_pace,
 )
-from experiments.study.statistics import center_of, width_of
 
 BASELINE: Final = "default"
 """The policy that others are compared with."""
@@ -234,23 +233,17 @@ def _is_loss(difference: Difference | None) -> bool:
 
 
 def _tabulate(policies: Sequence[Policy]) -> Table:
-    """Lay the means out, each with half its interval."""
-    measures = [m for m in MEASURES if any(p.estimate(m) for p in policies)]
-    columns = ["policy", "jobs"]
-    for measure in measures:
-        columns += [measure.column, f"± {measure.column.rpartition(' ')[2]}"]
-    rows = []
-    for policy in policies:
-        cells: list[Cell] = [policy.name, len(policy.jobs)]
-        for measure in measures:
-            found = policy.estimate(measure)
-            cells += [center_of(found), width_of(found)]
-        rows.append(tuple(cells))
-    left_out = [m.name for m in MEASURES if m not in measures]
-    caption = "Means over jobs; ± is half the 95% interval (Student's t)."
-    if left_out:
-        caption += f" Not measured: {', '.join(left_out)}."
-    return Table("By policy", tuple(columns), tuple(rows), caption)
+    """Lay the means out, a column per policy."""
+    rows: list[tuple[Cell, ...]] = [("jobs", *(len(p.jobs) for p in policies))]
+    for measure in MEASURES:
+        found = [policy.estimate(measure) for policy in policies]
+        cells = [
+            estimate.format() if estimate else "not measured" for estimate in found
+        ]
+        rows.append((measure.column, *cells))
+    caption = "Means over jobs ± half the 95% interval (Student's t)."
+    columns = ("quantity", *(policy.name for policy in policies))
+    return Table("By policy", columns, tuple(rows), caption)
 
 
 def _tabulate_differences(

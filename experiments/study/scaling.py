@@ -57,12 +57,18 @@ CURVES_TOLD: Final = 4
 LINEAR_MARGIN: Final = 0.1
 """How far beyond 1 an exponent still counts as linear [-]: a cache that ends within the
 range makes the larger sizes dearer by a constant, not by a power."""
+
+
+def _scale(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
 MEASURES: Final[tuple[tuple[str, Read], ...]] = (
     ("wall time per simulated s [s]", lambda run: run.pace),
     ("lattice, per node step [ns]", lambda run: run.node_step_ns),
     ("tunnel, per event [ns]", lambda run: run.event_ns),
-    ("node steps per s [1/s]", lambda run: run.throughput),
-    ("peak memory [byte]", lambda run: run.memory_bytes),
+    ("throughput [10^6 node steps/s]", lambda run: _scale(run.throughput, 1e-6)),
+    ("peak memory [MiB]", lambda run: _scale(run.memory_bytes, 2.0**-20)),
     ("events saved [times]", lambda run: run.saved),
 )
 """Columns of the table and what they read."""
@@ -264,7 +270,7 @@ def _tabulate(curves: Sequence[Curve]) -> Table:
         (
             *((curve.name,) if has_names else ()),
             curve.variable.name,
-            size.value,
+            int(size.value) if size.value.is_integer() else size.value,
             len(size.runs),
             *_list_cells(size),
         )
@@ -345,11 +351,9 @@ def _draw_costs(curve: Curve) -> list[Series]:
 
 
 def _draw_memory(curve: Curve) -> list[Series]:
-    return _draw_means(curve, "peak of the process", _to_mib)
-
-
-def _to_mib(run: SizedRun) -> float | None:
-    return None if run.memory_bytes is None else run.memory_bytes / 2**20
+    return _draw_means(
+        curve, "peak of the process", lambda run: _scale(run.memory_bytes, 2.0**-20)
+    )
 
 
 def _draw_means(curve: Curve, name: str, read: Read) -> list[Series]:
