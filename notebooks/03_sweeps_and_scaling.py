@@ -78,8 +78,9 @@ assert code == 0
 print(text.splitlines()[-1])
 
 # %% [markdown]
-# The sweep leaves `sweep.parquet`: a row per job, its overrides under their own keys, its
-# summary as `summary.coherence.mean` and so on. pyarrow, pandas, Polars and DuckDB read it.
+# The sweep leaves `sweep.parquet`: a row per job, its overrides under their own keys,
+# its summary as `summary.coherence.mean` and so on. pyarrow, pandas, Polars and DuckDB
+# read it.
 
 # %%
 table = read_table("first")
@@ -104,8 +105,8 @@ assert all(r[seed, slow] < r[seed, fast] for seed in seeds)
 # %% [markdown]
 # ## A job that fails
 #
-# Here bridges come from two edge lists, and one of the files is not there yet. The other
-# job runs all the same, and the sweep says what is wrong.
+# Here bridges come from two edge lists, and one of the files is not there yet. The
+# other job runs all the same, and the sweep says what is wrong.
 
 
 # %%
