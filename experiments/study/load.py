@@ -1,0 +1,389 @@
+"""Load study: what a run becomes while others take their share of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from experiments.report.document import NO, OPEN, YES, Cell, Table, Verdict
+from experiments.report.jobs import SweepRecord
+from experiments.report.verdicts import LOAD_TOLERANCE
+from experiments.study.base import Study
+from experiments.study.load_plots import draw_load_plots
+from experiments.study.load_points import (
+    PERCENT,
+    REAL,
+    LevelRow,
+    LoadPoint,
+    list_points,
+    list_rows,
+)
+from experiments.study.statistics import Estimate
+from experiments.wording import format_count, format_frequency
+
+TITLE: Final = "Load study"
+QUESTION: Final = (
+    "What do coherence, tunnel frequency, throughput and cost become while others take "
+    "their share of the cores?"
+)
+LINES_TOLD: Final = 3
+"""Lines of the plots that are put into words at most."""
+FULL: Final = 0.98
+"""Busy share from which on the cores count as full [-]."""
+TELLING_RATIO: Final = 0.98
+"""A frequency that is lower by less than this factor is called the same [-]."""
+NOMINAL: Final = "nominal"
+HEADROOM: Final = "headroom"
+"""The objective under which a run gives way to others."""
+HALF: Final = 0.5
+SPAN: Final = " to "
+COLUMNS: Final[tuple[tuple[str, str], ...]] = (
+    ("r [-]", "coherence"),
+    ("least r once settled [-]", "least"),
+    ("below floor [-]", "violated"),
+    ("frequency [Hz]", "frequency_hz"),
+    ("events saved [times]", "saved"),
+    ("simulated s per wall s", "speed"),
+    ("node steps [1/s]", "node_steps"),
+)
+"""Headings of the main table and the figures under them."""
+MACHINE_COLUMNS: Final[tuple[tuple[str, str], ...]] = (
+    ("asked on average [-]", "asked"),
+    ("achieved [-]", "achieved"),
+    ("others as seen [-]", "seen"),
+    ("this run [-]", "own"),
+    ("all [-]", "busy"),
+    ("GPU power [W]", "power_w"),
+    ("GPU energy [J per simulated s]", "energy_j"),
+)
+"""Likewise of the table of the machine."""
+
+
+def examine(record: SweepRecord) -> Study:
+    """Say what the jobs of a load study found.
+
+    Args:
+        record: The sweep, finished or not.
+
+    Returns:
+        The study.
+    """
+    points = list_points(record)
+    rows = list_rows(points)
+    tables = (_build_table(rows), _build_machine_table(rows)) if rows else ()
+    return Study(
+        title=TITLE,
+        question=QUESTION,
+        findings=tuple(_describe(record, points, rows)),
+        verdicts=(_judge_floor(points), _judge_retreat(rows), _judge_load(points)),
+        tables=tables,
+        plots=draw_load_plots(rows),
+    )
+
+
+def _describe(
+    record: SweepRecord, points: Sequence[LoadPoint], rows: Sequence[LevelRow]
+) -> list[str]:
+    sentences = _describe_coverage(record, points)
+    if not points:
+        return sentences
+    sentences.append(_describe_floor(points))
+    lines = _split_lines(rows)
+    for name, line in list(lines.items())[:LINES_TOLD]:
+        sentences += _describe_line(f"{name}: " if len(lines) > 1 else "", line)
+    if len(lines) > LINES_TOLD:
+        sentences.append(f"{len(lines) - LINES_TOLD} more are in the table.")
+    return [*sentences, _describe_states(rows), *_describe_machine(points, rows)]
+
+
+def _describe_coverage(record: SweepRecord, points: Sequence[LoadPoint]) -> list[str]:
+    """Say what the study rests on, where that is less than was asked for."""
+    missing, odd = (
+        len(record.jobs) - len(record.done),
+        len(record.done) - len(points),
+    )
+    facts = []
+    if missing:
+        facts.append(
+            f"{missing} of {len(record.jobs)} jobs have no result, so what follows "
+            "rests on the others."
+        )
+    if odd:
+        facts.append(
+            f"{odd} of the jobs that are done had no load of a known level "
+            "(load=real or synthetic) and are left out."
+        )
+    if not record.jobs:
+        facts.append("There is no job yet.")
+    return facts
+
+
+def _split_lines(rows: Sequence[LevelRow]) -> dict[str, list[LevelRow]]:
+    lines: dict[str, list[LevelRow]] = {}
+    for row in rows:
+        lines.setdefault(row.series, []).append(row)
+    return lines
+
+
+def format_level(level: float) -> str:
+    """Write a share of the cores in percent.
+
+    Args:
+        level: The share [-].
+    """
+    return f"{PERCENT * level:.3g}%"
+
+
+def _format_levels(points: Sequence[LoadPoint]) -> str:
+    """Write the levels of jobs, as a span where there are many."""
+    levels = sorted({point.level for point in points})
+    if len(levels) == 1:
+        return f"a load of {format_level(levels[0])}"
+    low, high = format_level(levels[0]), format_level(levels[-1])
+    return f"all {len(levels)} levels of load from {low} to {high}"
+
+
+def _format_floors(points: Sequence[LoadPoint]) -> str:
+    floors = sorted({point.floor for point in points if point.floor is not None})
+    words = " or ".join(f"{floor:g}" for floor in floors)
+    return f"the floor of {words}" if words else "the floor"
+
+
+def _name(point: LoadPoint) -> str:
+    return f"job {point.job} at {format_level(point.level)}"
+
+
+def _describe_floor(points: Sequence[LoadPoint]) -> str:
+    known = [point for point in points if point.has_held_floor is not None]
+    missed = [point for point in known if not point.has_held_floor]
+    floor = _format_floors(points)
+    if not known:
+        return f"Whether r held {floor} was not recorded."
+    if missed:
+        worst = max(missed, key=lambda p: 1.0 if p.violated is None else p.violated)
+        how = (
+            "never reached it"
+            if worst.violated is None
+            else f"was below it in {worst.violated:.2%} of the periods after settling"
+        )
+        return (
+            f"r did not hold {floor} in {len(missed)} of {len(known)} jobs; furthest "
+            f"off was {_name(worst)}, which {how}."
+        )
+    least = min(known, key=lambda p: 1.0 if p.least is None else p.least)
+    tail = "" if least.least is None else (
+        f"; the least r once settled was {least.least:.3f}, in {_name(least)}"
+    )  # fmt: skip
+    return f"r stayed above {floor} at {_format_levels(known)}{tail}."
+
+
+def _describe_line(prefix: str, line: Sequence[LevelRow]) -> list[str]:
+    """Put a line of the plots into words: what came of the least and most load."""
+    hz = _describe_change(line, "frequency_hz", _write_hz)
+    r = _describe_change(line, "coherence", Estimate.format)
+    saved = _span(line, "saved", lambda e: f"{e.mean:.3g}")
+    speed = _describe_change(line, "speed", Estimate.format)
+    steps = _span(line, "node_steps", lambda e: format_count(e.mean))
+    facts = []
+    if hz and r:
+        aside = f" ({saved} times fewer events than every bridge in every step)"
+        facts.append(f"the tunnel frequency {hz}{aside if saved else ''} and r {r}")
+    if speed and steps:
+        facts.append(
+            f"throughput {speed} simulated s per wall s ({steps} node steps per s)"
+        )
+    if not facts:
+        return []
+    levels = [format_level(row.level) for row in line]
+    where = f"Under a load of {levels[0]} "
+    if len(line) > 1:
+        where = f"From {levels[0]} to {levels[-1]} of load "
+    return [f"{prefix}{where}{'; '.join(facts)}."]
+
+
+def _describe_change(
+    line: Sequence[LevelRow], name: str, write: Callable[[Estimate], str]
+) -> str:
+    """Say what became of a figure as the load rose; empty if it is unknown."""
+    first, between, last = _span(line, name, write).partition(SPAN)
+    if between:
+        return f"went from {first} to {last}"
+    return f"was {first}" if first else ""
+
+
+def _span(line: Sequence[LevelRow], name: str, write: Callable[[Estimate], str]) -> str:
+    """Write a figure under the least and the most load."""
+    known = [e for row in line if (e := row.estimate(name)) is not None]
+    ends = dict.fromkeys(map(write, known[:1] + known[-1:]))
+    return SPAN.join(ends)
+
+
+def _write_hz(estimate: Estimate) -> str:
+    if estimate.half_width:
+        return estimate.format("Hz")
+    return format_frequency(estimate.mean)
+
+
+def _describe_states(rows: Sequence[LevelRow]) -> str:
+    """Say where the controller was not free to do as the machine asks."""
+    states = _list_states(rows)
+    if not states:
+        return "The states of the controller were not recorded."
+    others = [state for state in states if state != NOMINAL]
+    if not others:
+        return "The controller was nominal all the time, at every level."
+    peaks = {state: max(rows, key=lambda r: r.share(state)) for state in others}
+    told = ", ".join(
+        f"{state} for {peak.share(state):.1%} of the time at most (at "
+        f"{format_level(peak.level)})"
+        for state, peak in peaks.items()
+    )
+    least = min(rows, key=lambda row: row.share(NOMINAL))
+    return (
+        f"The controller was nominal for {least.share(NOMINAL):.1%} of the time or "
+        f"more at every level; it was {told}."
+    )
+
+
+def _list_states(rows: Sequence[LevelRow]) -> list[str]:
+    """List the states that occurred, nominal first, then by their name."""
+    names = {name for row in rows for p in row.points for name in p.states}
+    return sorted(names, key=lambda name: (name != NOMINAL, name))
+
+
+def _describe_machine(
+    points: Sequence[LoadPoint], rows: Sequence[LevelRow]
+) -> list[str]:
+    """Say what the load did, and what the GPUs took."""
+    sentences = []
+    if any(point.kind == REAL for point in points):
+        sentences.append(_judge_load(points).text)
+    else:
+        sentences.append(
+            "The load was made up, so throughput shows what the controller saved and "
+            "nothing of a machine that is shared."
+        )
+    powered = [row for row in rows if row.mean("power_w") is not None]
+    if not powered:
+        sentences.append(
+            "Power and energy were not measured: no job saw a GPU with a power sensor."
+        )
+        return sentences
+    low, high = powered[0], powered[-1]
+    sentences.append(
+        f"The GPUs took {low.mean('power_w'):.4g} W at {format_level(low.level)} and "
+        f"{high.mean('power_w'):.4g} W at {format_level(high.level)}."
+    )
+    return sentences
+
+
+def _judge_floor(points: Sequence[LoadPoint]) -> Verdict:
+    question = "Floor held at every level?"
+    known = [p.has_held_floor for p in points if p.has_held_floor is not None]
+    if not known:
+        return Verdict(question, OPEN, "No job has said so yet.")
+    answer = YES if all(known) else NO
+    return Verdict(question, answer, _describe_floor(points))
+
+
+def _judge_retreat(rows: Sequence[LevelRow]) -> Verdict:
+    """Judge whether the run took less as others took more."""
+    question = "Did it give way to the load?"
+    ends = [ends for line in _split_lines(rows).values() if (ends := _find_ends(line))]
+    if not ends:
+        return Verdict(
+            question, OPEN, "That takes controller=headroom and two levels of load."
+        )
+    ratios = sorted(first / last for first, last, _ in ends)
+    stuck = [row for first, last, row in ends if last > TELLING_RATIO * first]
+    span = " to ".join(dict.fromkeys(f"{r:.3g}" for r in (ratios[0], ratios[-1])))
+    text = (
+        f"Bridges tunnelled {span} times more rarely under the most load than under "
+        "the least"
+    )
+    is_bound = bool(stuck) and all(row.share(NOMINAL) < HALF for row in stuck)
+    text += ", for the floor allowed no less" if is_bound else ""
+    return Verdict(question, NO if stuck else YES, f"{text}.")
+
+
+def _find_ends(line: Sequence[LevelRow]) -> tuple[float, float, LevelRow] | None:
+    """Return the frequency under the least and the most load, and the latter row."""
+    known = [
+        (hz, row)
+        for row in line
+        if (hz := row.mean("frequency_hz")) is not None
+        and all(point.objective == HEADROOM for point in row.points)
+    ]
+    return (known[0][0], *known[-1]) if len(known) > 1 else None
+
+
+def _judge_load(points: Sequence[LoadPoint]) -> Verdict:
+    question = "Target load reached?"
+    known = [point for point in points if point.deviation is not None]
+    ended = [point for point in points if point.trouble]
+    if not known:
+        return Verdict(question, OPEN, "The load that was achieved is not known.")
+    reached = [p for p in known if (p.deviation or 0.0) <= LOAD_TOLERANCE]
+    worst = max(known, key=lambda point: point.deviation or 0.0)
+    text = (
+        f"The load came within {PERCENT * LOAD_TOLERANCE:g} points of what was asked "
+        f"for in {len(reached)} of {len(known)} jobs"
+    )
+    if len(reached) < len(known):
+        text += (
+            f"; in {_name(worst)} {worst.achieved:.1%} of the cores came of "
+            f"{worst.asked:.1%}"
+        )
+        text += (
+            ", for the cores were full: run and load took from each other"
+            if (worst.busy or 0.0) >= FULL
+            else ""
+        )
+    if ended:
+        text += f"; in {_name(ended[0])} it ended early, by {ended[0].trouble}"
+    is_reached = len(reached) == len(known) and not ended
+    return Verdict(question, YES if is_reached else NO, f"{text}.")
+
+
+def _build_table(rows: Sequence[LevelRow]) -> Table:
+    states = _list_states(rows)
+    has_lines = len(_split_lines(rows)) > 1
+    head = ("load level [-]", *(("line",) if has_lines else ()), "jobs")
+    return Table(
+        "By level",
+        (*head, *(name for name, _ in COLUMNS), *(f"{s} [-]" for s in states)),
+        tuple(
+            (
+                row.level,
+                *((row.series,) if has_lines else ()),
+                len(row.points),
+                *(row.mean(key) for _, key in COLUMNS),
+                *(row.share(state) for state in states),
+            )
+            for row in rows
+        ),
+        "Means over the later half of each run, and over seeds; the last columns are "
+        "shares of that time by state of the controller.",
+    )
+
+
+def _build_machine_table(rows: Sequence[LevelRow]) -> Table:
+    has_lines = len(_split_lines(rows)) > 1
+    columns = [
+        (name, key)
+        for name, key in MACHINE_COLUMNS
+        if any(row.mean(key) is not None for row in rows)
+    ]
+    missing = [name for name, key in MACHINE_COLUMNS if (name, key) not in columns]
+
+    def list_cells(row: LevelRow) -> tuple[Cell, ...]:
+        line = (row.series,) if has_lines else ()
+        return (row.level, *line, *(row.mean(key) for _, key in columns))
+
+    head = ("load level [-]", *(("line",) if has_lines else ()))
+    return Table(
+        "Shares of the cores",
+        (*head, *(name for name, _ in columns)),
+        tuple(list_cells(row) for row in rows),
+        f"Not measured: {', '.join(missing)}." if missing else "",
+    )
