@@ -36,6 +36,8 @@ NOMINAL: Final = "nominal"
 HEADROOM: Final = "headroom"
 """The objective under which a run gives way to others."""
 HALF: Final = 0.5
+ALWAYS: Final = 0.999
+"""Share of the time from which on a state is said to hold all the time [-]."""
 SPAN: Final = " to "
 COLUMNS: Final[tuple[tuple[str, str], ...]] = (
     ("r [-]", "coherence"),
@@ -234,14 +236,14 @@ def _describe_states(rows: Sequence[LevelRow]) -> str:
         return "The controller was nominal all the time, at every level."
     peaks = {state: max(rows, key=lambda r: r.share(state)) for state in others}
     told = ", ".join(
-        f"{state} for {peak.share(state):.1%} of the time at most (at "
-        f"{format_level(peak.level)})"
+        f"{state} for up to {peak.share(state):.1%} of the time (at "
+        f"{format_level(peak.level)} of load)"
         for state, peak in peaks.items()
     )
-    least = min(rows, key=lambda row: row.share(NOMINAL))
+    free = sum(row.share(NOMINAL) > ALWAYS for row in rows)
     return (
-        f"The controller was nominal for {least.share(NOMINAL):.1%} of the time or "
-        f"more at every level; it was {told}."
+        f"The controller was {told}, and nominal all the time at {free} of "
+        f"{len(rows)} levels."
     )
 
 

@@ -11,6 +11,8 @@ import numpy as np
 
 CONFIDENCE: Final = 0.95
 """Probability with which an interval holds what it estimates [-]."""
+DIGITS_SHOWN: Final = 4
+"""Digits of a number at most."""
 POINTS_OF_FIT: Final = 3
 """Fewest points of a fit; any line runs through fewer."""
 
@@ -56,21 +58,27 @@ class Estimate:
 def format_value(value: float, half_width: float | None, *, factor: float = 1) -> str:
     """Write a number to the place that its uncertainty leaves standing.
 
+    At most to `DIGITS_SHOWN` digits, however small that is.
+
     Args:
         value: The number.
-        half_width: Half its interval; None where that is not known, which gives four
-            digits.
+        half_width: Half its interval; None where that is not known.
         factor: Multiplies both.
 
     Example:
         >>> format_value(0.91834, 0.00127)
         '0.918 ± 0.001'
+        >>> format_value(349.4953, 0.0002)
+        '349.5 ± 0.0002'
     """
     value *= factor
     if half_width is None or half_width == 0.0 or not math.isfinite(half_width):
-        return f"{value:.4g}"
+        return f"{value:.{DIGITS_SHOWN}g}"
     width = half_width * factor
-    places = max(0, -math.floor(math.log10(abs(width))))
+    places = max(0, -math.floor(math.log10(width)))
+    size = math.floor(math.log10(abs(value))) if value else 0
+    if places > DIGITS_SHOWN - 1 - size and abs(value) > width:
+        return f"{value:.{DIGITS_SHOWN}g} ± {width:.1g}"
     return f"{value:.{places}f} ± {width:.{places}f}"
 
 
@@ -102,6 +110,24 @@ def estimate_mean(values: Sequence[float | None]) -> Estimate | None:
         return Estimate(mean, None, 1)
     error = float(np.std(known, ddof=1)) / math.sqrt(len(known))
     return Estimate(mean, find_t(len(known) - 1) * error, len(known))
+
+
+def center_of(estimate: Estimate | None) -> float | None:
+    """Return the mean of an estimate, None where there is none.
+
+    Args:
+        estimate: What is known.
+    """
+    return None if estimate is None else estimate.mean
+
+
+def width_of(estimate: Estimate | None) -> float | None:
+    """Return half the interval of an estimate, None where it is not known.
+
+    Args:
+        estimate: What is known.
+    """
+    return None if estimate is None else estimate.half_width
 
 
 @dataclass(frozen=True)
