@@ -36,6 +36,8 @@ NOMINAL: Final = "nominal"
 HEADROOM: Final = "headroom"
 """The objective under which a run gives way to others."""
 HALF: Final = 0.5
+STRANGERS: Final = 0.1
+"""Share of the cores that strangers may take before a sentence says so [-]."""
 ALWAYS: Final = 0.999
 """Share of the time from which on a state is said to hold all the time [-]."""
 SPAN: Final = " to "
@@ -260,6 +262,7 @@ def _describe_machine(
     sentences = []
     if any(point.kind == REAL for point in points):
         sentences.append(_judge_load(points).text)
+        sentences += _describe_strangers(points)
     else:
         sentences.append(
             "The load was made up, so throughput shows what the controller saved and "
@@ -277,6 +280,27 @@ def _describe_machine(
         f"{high.mean('power_w'):.4g} W at {format_level(high.level)}."
     )
     return sentences
+
+
+def _describe_strangers(points: Sequence[LoadPoint]) -> list[str]:
+    """Say where others than the load were on the machine."""
+    found = {
+        point.job: (point.seen - point.achieved, point)
+        for point in points
+        if point.kind == REAL
+        and point.is_steady
+        and point.seen is not None
+        and point.achieved is not None
+    }
+    if not found:
+        return []
+    share, point = max(found.values(), key=lambda entry: entry[0])
+    if share <= STRANGERS:
+        return []
+    return [
+        f"The machine was not idle besides: in {_name(point)} strangers took "
+        f"{share:.0%} of the cores, so the levels say less than they seem to."
+    ]
 
 
 def _judge_floor(points: Sequence[LoadPoint]) -> Verdict:
@@ -337,7 +361,7 @@ def _judge_load(points: Sequence[LoadPoint]) -> Verdict:
             f"{worst.asked:.1%}"
         )
         text += (
-            ", for the cores were full: run and load took from each other"
+            ", for the cores were full: run, load and others took from one another"
             if (worst.busy or 0.0) >= FULL
             else ""
         )

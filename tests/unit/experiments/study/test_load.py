@@ -288,6 +288,16 @@ def test_not_giving_way_and_not_being_asked_to(tmp_path: Path) -> None:
     assert study_of(tmp_path / "b").verdicts[1].answer == OPEN
 
 
+def test_strangers_on_the_machine_are_told_from_the_load(tmp_path: Path) -> None:
+    make_load_job(tmp_path, 0, 0.0, seen=[0.08])
+    assert not any("strangers" in told for told in study_of(tmp_path).findings)
+    make_load_job(tmp_path, 1, 0.4, seen=[0.7])
+    assert (
+        "The machine was not idle besides: in job 1 at 40% strangers took 30% of the "
+        "cores, so the levels say less than they seem to."
+    ) in study_of(tmp_path).findings
+
+
 def test_a_load_that_ended_early_is_no_yes(tmp_path: Path) -> None:
     make_load_job(tmp_path, 0, 0.2, ended_by="temperature")
     verdict = study_of(tmp_path).verdicts[2]
