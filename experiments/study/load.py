@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from experiments.report.document import NO, OPEN, YES, Cell, Table, Verdict
+from experiments.report.document import Cell, Table
 from experiments.report.jobs import SweepRecord
-from experiments.report.verdicts import LOAD_TOLERANCE
 from experiments.study.base import Study
 from experiments.study.load_plots import draw_load_plots
 from experiments.study.load_points import (
-    PERCENT,
     REAL,
     LevelRow,
     LoadPoint,
     list_points,
     list_rows,
+)
+from experiments.study.load_verdicts import (
+    NOMINAL,
+    describe_floor,
+    describe_strangers,
+    format_level,
+    judge_floor,
+    judge_load,
+    judge_retreat,
+    split_lines,
 )
 from experiments.study.statistics import Estimate
 from experiments.wording import format_count, format_frequency
@@ -28,16 +36,6 @@ QUESTION: Final = (
 )
 LINES_TOLD: Final = 3
 """Lines of the plots that are put into words at most."""
-FULL: Final = 0.98
-"""Busy share from which on the cores count as full [-]."""
-TELLING_RATIO: Final = 0.98
-"""A frequency that is lower by less than this factor is called the same [-]."""
-NOMINAL: Final = "nominal"
-HEADROOM: Final = "headroom"
-"""The objective under which a run gives way to others."""
-HALF: Final = 0.5
-STRANGERS: Final = 0.1
-"""Share of the cores that strangers may take before a sentence says so [-]."""
 ALWAYS: Final = 0.999
 """Share of the time from which on a state is said to hold all the time [-]."""
 SPAN: Final = " to "
@@ -79,7 +77,7 @@ def examine(record: SweepRecord) -> Study:
         title=TITLE,
         question=QUESTION,
         findings=tuple(_describe(record, points, rows)),
-        verdicts=(_judge_floor(points), _judge_retreat(rows), _judge_load(points)),
+        verdicts=(judge_floor(points), judge_retreat(rows), judge_load(points)),
         tables=tables,
         plots=draw_load_plots(rows),
     )
@@ -91,8 +89,8 @@ def _describe(
     sentences = _describe_coverage(record, points)
     if not points:
         return sentences
-    sentences.append(_describe_floor(points))
-    lines = _split_lines(rows)
+    sentences.append(describe_floor(points))
+    lines = split_lines(rows)
     for name, line in list(lines.items())[:LINES_TOLD]:
         sentences += _describe_line(f"{name}: " if len(lines) > 1 else "", line)
     if len(lines) > LINES_TOLD:
@@ -120,65 +118,6 @@ def _describe_coverage(record: SweepRecord, points: Sequence[LoadPoint]) -> list
     if not record.jobs:
         facts.append("There is no job yet.")
     return facts
-
-
-def _split_lines(rows: Sequence[LevelRow]) -> dict[str, list[LevelRow]]:
-    lines: dict[str, list[LevelRow]] = {}
-    for row in rows:
-        lines.setdefault(row.series, []).append(row)
-    return lines
-
-
-def format_level(level: float) -> str:
-    """Write a share of the cores in percent.
-
-    Args:
-        level: The share [-].
-    """
-    return f"{PERCENT * level:.3g}%"
-
-
-def _format_levels(points: Sequence[LoadPoint]) -> str:
-    """Write the levels of jobs, as a span where there are many."""
-    levels = sorted({point.level for point in points})
-    if len(levels) == 1:
-        return f"a load of {format_level(levels[0])}"
-    low, high = format_level(levels[0]), format_level(levels[-1])
-    return f"all {len(levels)} levels of load from {low} to {high}"
-
-
-def _format_floors(points: Sequence[LoadPoint]) -> str:
-    floors = sorted({point.floor for point in points if point.floor is not None})
-    words = " or ".join(f"{floor:g}" for floor in floors)
-    return f"the floor of {words}" if words else "the floor"
-
-
-def _name(point: LoadPoint) -> str:
-    return f"job {point.job} at {format_level(point.level)}"
-
-
-def _describe_floor(points: Sequence[LoadPoint]) -> str:
-    known = [point for point in points if point.has_held_floor is not None]
-    missed = [point for point in known if not point.has_held_floor]
-    floor = _format_floors(points)
-    if not known:
-        return f"Whether r held {floor} was not recorded."
-    if missed:
-        worst = max(missed, key=lambda p: 1.0 if p.violated is None else p.violated)
-        how = (
-            "never reached it"
-            if worst.violated is None
-            else f"was below it in {worst.violated:.2%} of the periods after settling"
-        )
-        return (
-            f"r did not hold {floor} in {len(missed)} of {len(known)} jobs; furthest "
-            f"off was {_name(worst)}, which {how}."
-        )
-    least = min(known, key=lambda p: 1.0 if p.least is None else p.least)
-    tail = "" if least.least is None else (
-        f"; the least r once settled was {least.least:.3f}, in {_name(least)}"
-    )  # fmt: skip
-    return f"r stayed above {floor} at {_format_levels(known)}{tail}."
 
 
 def _describe_line(prefix: str, line: Sequence[LevelRow]) -> list[str]:
@@ -261,8 +200,8 @@ def _describe_machine(
     """Say what the load did, and what the GPUs took."""
     sentences = []
     if any(point.kind == REAL for point in points):
-        sentences.append(_judge_load(points).text)
-        sentences += _describe_strangers(points)
+        sentences.append(judge_load(points).text)
+        sentences += describe_strangers(points)
     else:
         sentences.append(
             "The load was made up, so throughput shows what the controller saved and "
@@ -282,98 +221,9 @@ def _describe_machine(
     return sentences
 
 
-def _describe_strangers(points: Sequence[LoadPoint]) -> list[str]:
-    """Say where others than the load were on the machine."""
-    found = {
-        point.job: (point.seen - point.achieved, point)
-        for point in points
-        if point.kind == REAL
-        and point.is_steady
-        and point.seen is not None
-        and point.achieved is not None
-    }
-    if not found:
-        return []
-    share, point = max(found.values(), key=lambda entry: entry[0])
-    if share <= STRANGERS:
-        return []
-    return [
-        f"The machine was not idle besides: in {_name(point)} strangers took "
-        f"{share:.0%} of the cores, so the levels say less than they seem to."
-    ]
-
-
-def _judge_floor(points: Sequence[LoadPoint]) -> Verdict:
-    question = "Floor held at every level?"
-    known = [p.has_held_floor for p in points if p.has_held_floor is not None]
-    if not known:
-        return Verdict(question, OPEN, "No job has said so yet.")
-    answer = YES if all(known) else NO
-    return Verdict(question, answer, _describe_floor(points))
-
-
-def _judge_retreat(rows: Sequence[LevelRow]) -> Verdict:
-    """Judge whether the run took less as others took more."""
-    question = "Did it give way to the load?"
-    ends = [ends for line in _split_lines(rows).values() if (ends := _find_ends(line))]
-    if not ends:
-        return Verdict(
-            question, OPEN, "That takes controller=headroom and two levels of load."
-        )
-    ratios = sorted(first / last for first, last, _ in ends)
-    stuck = [row for first, last, row in ends if last > TELLING_RATIO * first]
-    span = " to ".join(dict.fromkeys(f"{r:.3g}" for r in (ratios[0], ratios[-1])))
-    text = (
-        f"Bridges tunnelled {span} times more rarely under the most load than under "
-        "the least"
-    )
-    is_bound = bool(stuck) and all(row.share(NOMINAL) < HALF for row in stuck)
-    text += ", for the floor allowed no less" if is_bound else ""
-    return Verdict(question, NO if stuck else YES, f"{text}.")
-
-
-def _find_ends(line: Sequence[LevelRow]) -> tuple[float, float, LevelRow] | None:
-    """Return the frequency under the least and the most load, and the latter row."""
-    known = [
-        (hz, row)
-        for row in line
-        if (hz := row.mean("frequency_hz")) is not None
-        and all(point.objective == HEADROOM for point in row.points)
-    ]
-    return (known[0][0], *known[-1]) if len(known) > 1 else None
-
-
-def _judge_load(points: Sequence[LoadPoint]) -> Verdict:
-    question = "Target load reached?"
-    known = [point for point in points if point.deviation is not None]
-    ended = [point for point in points if point.trouble]
-    if not known:
-        return Verdict(question, OPEN, "The load that was achieved is not known.")
-    reached = [p for p in known if (p.deviation or 0.0) <= LOAD_TOLERANCE]
-    worst = max(known, key=lambda point: point.deviation or 0.0)
-    text = (
-        f"The load came within {PERCENT * LOAD_TOLERANCE:g} points of what was asked "
-        f"for in {len(reached)} of {len(known)} jobs"
-    )
-    if len(reached) < len(known):
-        text += (
-            f"; in {_name(worst)} {worst.achieved:.1%} of the cores came of "
-            f"{worst.asked:.1%}"
-        )
-        text += (
-            ", for the cores were full: run, load and others took from one another"
-            if (worst.busy or 0.0) >= FULL
-            else ""
-        )
-    if ended:
-        text += f"; in {_name(ended[0])} it ended early, by {ended[0].trouble}"
-    is_reached = len(reached) == len(known) and not ended
-    return Verdict(question, YES if is_reached else NO, f"{text}.")
-
-
 def _build_table(rows: Sequence[LevelRow]) -> Table:
     states = _list_states(rows)
-    has_lines = len(_split_lines(rows)) > 1
+    has_lines = len(split_lines(rows)) > 1
     head = ("load level [-]", *(("line",) if has_lines else ()), "jobs")
     return Table(
         "By level",
@@ -394,7 +244,7 @@ def _build_table(rows: Sequence[LevelRow]) -> Table:
 
 
 def _build_machine_table(rows: Sequence[LevelRow]) -> Table:
-    has_lines = len(_split_lines(rows)) > 1
+    has_lines = len(split_lines(rows)) > 1
     columns = [
         (name, key)
         for name, key in MACHINE_COLUMNS
