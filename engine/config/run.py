@@ -54,6 +54,7 @@ class RunConfig:
                 getattr(self, group.name).validate()
         self._validate_attempts_per_step()
         self._validate_matchings()
+        self._validate_placement()
         self._validate_observation()
         if not self.rollout.is_idle:
             self._validate_rollout()
@@ -91,6 +92,17 @@ class RunConfig:
                 f"bridges.per_node is {self.bridges.per_node}, which makes {bridges} "
                 f"bridges; ids are 32-bit, so at most {MAX_BRIDGES} fit. Lower "
                 "bridges.per_node or shrink lattice.shape."
+            )
+
+    def _validate_placement(self) -> None:
+        """Hold aligned bridges to a lattice of neighbours."""
+        reach = self.lattice.coupling_range
+        if self.bridges.placement == "aligned" and reach != "nearest":
+            raise ConfigError(
+                "bridges.placement is 'aligned', but lattice.coupling_range is "
+                f"{reach!r}, and bridges are aligned with the locked state of a "
+                "lattice of neighbours; use bridges.placement=balanced, or "
+                "lattice.coupling_range=nearest."
             )
 
     def _validate_observation(self) -> None:

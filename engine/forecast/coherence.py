@@ -239,16 +239,26 @@ def build_forecaster(
     """
     lattice = config.lattice
     geometry = build_geometry(lattice.kind, lattice.shape, lattice.periodic)
-    edges = _draw_edges(geometry, bridges or config.bridges, config)
-    return Forecaster(config, edges, draw_detunings(lattice, config.seed))
+    detunings_hz = draw_detunings(lattice, config.seed)
+    edges = _draw_edges(geometry, bridges or config.bridges, config, detunings_hz)
+    return Forecaster(config, edges, detunings_hz)
 
 
 def _draw_edges(
-    geometry: Geometry, bridges: BridgesConfig, config: RunConfig
+    geometry: Geometry,
+    bridges: BridgesConfig,
+    config: RunConfig,
+    detunings_hz: npt.NDArray[np.floating],
 ) -> EdgeList:
     """Build the edge list; ends that a run would compute are stored, in chunks."""
     if bridges.kind != "procedural":
-        return build_edges(geometry, bridges, config.seed)
+        return build_edges(
+            geometry,
+            bridges,
+            config.seed,
+            detunings_hz=detunings_hz,
+            coupling_rad_s=config.lattice.coupling_rad_s,
+        )
     matching = build_matching(geometry.node_count, bridges, config.tunnel, config.seed)
     ends = np.empty((2, matching.bridge_count), dtype=np.uint32)
     for start in range(0, matching.bridge_count, CHUNK):

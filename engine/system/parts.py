@@ -221,7 +221,13 @@ def _compute_network(config: RunConfig, lattice: CrystalLattice) -> Network:
 
 def _store_network(config: RunConfig, lattice: CrystalLattice) -> Network:
     """Draw or read the bridges and give each its probability."""
-    edges = build_edges(lattice.geometry, config.bridges, config.seed)
+    edges = build_edges(
+        lattice.geometry,
+        config.bridges,
+        config.seed,
+        detunings_hz=lattice.detunings_hz,
+        coupling_rad_s=config.lattice.coupling_rad_s,
+    )
     probabilities = _apply_law(edges, lattice, config.tunnel)
     return BridgeNetwork(edges, probabilities, lattice.backend, config.tunnel)
 

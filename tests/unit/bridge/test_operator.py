@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engine.bridge.operator import CouplingOperator
 from engine.config import LATTICE_AXES
-from engine.forecast.operator import CouplingOperator
 from engine.geometry import build_geometry, build_neighbour_table
 
 SHAPES = {1: (12,), 2: (4, 6), 3: (3, 4, 4)}
