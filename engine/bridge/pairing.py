@@ -59,6 +59,8 @@ def avoid_repeats(
         repeats = np.flatnonzero(np.isin(keys, taken))
         if not len(repeats):
             break
-        places = np.union1d(repeats, (repeats + reach) % len(second))
-        second[places] = np.roll(second[places], 1)
+        for place in repeats:
+            above = place + reach
+            other = (above if above < len(second) else place - reach) % len(second)
+            second[place], second[other] = second[other], second[place]
     return second

@@ -23,8 +23,10 @@ from engine.system.account import Account, Progress
 from engine.system.disturbance import Disturbance
 from engine.system.journal import Journal
 from engine.system.parts import build_parts, describe_parts
+from engine.system.rewiring import rewire
 from engine.system.signals import stop_on_signals
 from engine.tunnel import Decision
+from engine.wanda import RETIRED_SHARE, PathReport
 
 TOPOLOGY_PERIODS = 16
 """Control periods between two looks at local coherence, vortices and winding."""
@@ -215,6 +217,37 @@ class ScribbleSystem:
         check_positive("bridges.strength_rad_s", configured)
         self.network.scale_strengths(strength_rad_s / configured)
         self._account_for("the bridges' strength was changed")
+
+    def optimize_paths(
+        self, *, share: float = RETIRED_SHARE, is_user_given_allowed: bool = False
+    ) -> PathReport:
+        """Move bridges of the living network to where they gain most coherence.
+
+        Counts, strengths, rungs and counters are kept. To be called between two control
+        periods, as `on_progress` is.
+
+        Args:
+            share: Share of the bridges of each layer that compete for their places [-],
+                those of least worth first, in (0, 1].
+            is_user_given_allowed: Whether the edge list of bridges=file may be changed.
+
+        Returns:
+            J and r before and after, and how many bridges were retired and grown.
+
+        Raises:
+            ConfigError: The bridges cannot be moved, repel or are directed, or the
+                share is out of range.
+        """
+        report = rewire(
+            self.config,
+            self.network,
+            self.lattice,
+            share=share,
+            tick=self.step,
+            is_user_given_allowed=is_user_given_allowed,
+        )
+        self._account_for("bridges were rewired")
+        return report
 
     def _account_for(self, deed: str) -> None:
         """Remember what was done beside the configuration."""

@@ -13,7 +13,6 @@ from engine.backends.philox import PART
 from engine.backends.protocol import Backend, Motion
 from engine.bridge import (
     BridgeNetwork,
-    EdgeList,
     MatchingNetwork,
     Network,
     build_edges,
@@ -228,20 +227,30 @@ def _store_network(config: RunConfig, lattice: CrystalLattice) -> Network:
         detunings_hz=lattice.detunings_hz,
         coupling_rad_s=config.lattice.coupling_rad_s,
     )
-    probabilities = _apply_law(edges, lattice, config.tunnel)
+    probabilities = apply_law(edges.sources, edges.targets, lattice, config.tunnel)
     return BridgeNetwork(edges, probabilities, lattice.backend, config.tunnel)
 
 
-def _apply_law(
-    edges: EdgeList, lattice: CrystalLattice, tunnel: TunnelConfig
+def apply_law(
+    sources: npt.NDArray[np.integer],
+    targets: npt.NDArray[np.integer],
+    lattice: CrystalLattice,
+    tunnel: TunnelConfig,
 ) -> npt.NDArray[np.float64]:
-    """Return the success probability of every bridge under a policy [-]."""
-    probabilities = np.empty(len(edges))
-    for low in range(0, len(edges), PART):
+    """Return the success probability of bridges under a policy [-].
+
+    Args:
+        sources: First ends, node ids, shape (bridges,).
+        targets: Second ends, shape (bridges,).
+        lattice: Gives the natural frequencies.
+        tunnel: The policy.
+    """
+    probabilities = np.empty(len(sources))
+    for low in range(0, len(sources), PART):
         part = slice(low, low + PART)
         target, source = (
             lattice.detunings_hz[ends[part]].astype(np.float64)
-            for ends in (edges.targets, edges.sources)
+            for ends in (targets, sources)
         )
         probabilities[part] = transmission_probability(target - source, tunnel)
     return probabilities
@@ -256,7 +265,8 @@ def _build_pilot(
     """Prepare the rollout that is asked for; procedural bridges were refused."""
     if config.rollout.is_idle or not isinstance(network, BridgeNetwork):
         return None
-    law = _apply_law(network.edges, lattice, config.rollout.tunnel)
+    ends = network.edges.sources, network.edges.targets
+    law = apply_law(*ends, lattice, config.rollout.tunnel)
     cohort = Cohort(network, law, config.seed)
     return RolloutPilot(config.rollout, controller, cohort)
 
