@@ -18,6 +18,7 @@ from experiments.overrides import (
     to_plain_node,
 )
 from experiments.plugins import SWEEPERS
+from experiments.study import STUDIES
 from experiments.sweep.plan import (
     PLAN_FILE,
     SweepPlan,
@@ -91,6 +92,7 @@ def prepare_sweep(
             tidy_pairs += _read_pairs(given)
         plan = SweepPlan(sweeper, own_words, hydra_words, os.getcwd())
         plan.options = dict(options or {})
+        plan.study = _name_study(own_words)
         folder = Path(str(node.hydra.sweep.dir)).absolute()
         _fill_plan(plan, tidy_pairs, to_plain_node(node.hydra.sweeper))
     if (folder / PLAN_FILE).exists() or read_statuses(folder):
@@ -163,6 +165,12 @@ def _compose_fixed(hydra_words: list[str], own_words: list[str]) -> DictConfig:
     parsed = zip(parse_words(own_words), own_words, strict=True)
     fixed = [word for override, word in parsed if not override.is_sweep_override()]
     return compose_node([*hydra_words, *fixed], with_hydra=True)
+
+
+def _name_study(words: Sequence[str]) -> str | None:
+    """Name the study that the experiment's jobs are for."""
+    values = {key_of_word(word): word.partition("=")[2] for word in words}
+    return values["experiment"] if values.get("experiment") in STUDIES else None
 
 
 def _fill_plan(
