@@ -73,7 +73,7 @@ def place_matchings(lattice: BareLattice, config: BridgesConfig, seed: int) -> E
         order = draw_permutation(seed, Stream.BRIDGES, nodes, layer)
         first, second = match_opposites(order, find_scores(layer, so_far)[order])
         second = avoid_repeats(first, second, taken, nodes)
-        taken = np.concatenate([taken, to_keys(first, second, nodes)])
+        taken = np.sort(np.concatenate([taken, to_keys(first, second, nodes)]))
         # Low ends are not always first: of a directed bridge only the second moves.
         is_flipped = draw_uniform(seed, Stream.BRIDGES, size, FLIP_ROW + layer) < 0.5
         ends[:, layer] = np.where(is_flipped, (second, first), (first, second))

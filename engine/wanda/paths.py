@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.bridge import Alignment, BareLattice, BridgeNetwork, EdgeList
+from engine.bridge.alignment import TOLERANCE
 from engine.bridge.edges import I64Array
-from engine.bridge.pairing import avoid_repeats, match_opposites, to_keys
-from engine.bridge.placement import find_working_stiffnesses
+from engine.bridge.pairing import avoid_repeats, find_members, match_opposites, to_keys
+from engine.bridge.placement import PLACING_TOLERANCE, find_working_stiffnesses
 from engine.config.checks import check_between
 from engine.errors import ConfigError
 
@@ -205,8 +206,15 @@ class _Search:
         self.targets = edges.targets.astype(np.int64)
         self.state: Alignment = self._solve(self._stiffnesses)
 
-    def _solve(self, stiffnesses: F64, start: Alignment | None = None) -> Alignment:
-        return self._lattice.align(self.sources, self.targets, stiffnesses, start=start)
+    def _solve(
+        self,
+        stiffnesses: F64,
+        start: Alignment | None = None,
+        *,
+        tolerance: float = TOLERANCE,
+    ) -> Alignment:
+        ends = self.sources, self.targets
+        return self._lattice.align(*ends, stiffnesses, start=start, tolerance=tolerance)
 
     def rewire_layer(self, layer: int, share: float) -> bool:
         """Retire and grow bridges of one layer; undo it unless J falls enough.
@@ -240,16 +248,17 @@ class _Search:
         """Pair the nodes of retired bridges anew; the stiffest get the widest pairs."""
         rest = self._stiffnesses.copy()
         rest[retired] = 0.0
-        scores = self._solve(rest, self.state).scores
+        scores = self._solve(rest, self.state, tolerance=PLACING_TOLERANCE).scores
         count = self._lattice.geometry.node_count
         keys = to_keys(self.sources, self.targets, count)
         nodes = np.sort(np.concatenate([self.sources[retired], self.targets[retired]]))
         first, second = match_opposites(nodes, scores[nodes])
-        second = avoid_repeats(first, second, np.delete(keys, retired), count)
+        others = np.sort(np.delete(keys, retired))
+        second = avoid_repeats(first, second, others, count)
         grown = to_keys(first, second, count)
         # A pair that comes out as it was stays with its bridge.
-        is_new = ~np.isin(grown, keys[retired])
-        free = retired[~np.isin(keys[retired], grown)]
+        is_new = ~find_members(grown, np.sort(keys[retired]))
+        free = retired[~find_members(keys[retired], np.sort(grown))]
         free = free[np.argsort(-self._stiffnesses[free], kind="stable")]
         self.sources, self.targets = self.sources.copy(), self.targets.copy()
         self.sources[free], self.targets[free] = first[is_new], second[is_new]
