@@ -17,7 +17,7 @@ from engine.bridge import (
     Network,
     build_edges,
 )
-from engine.config import LoadConfig, RunConfig, TunnelConfig
+from engine.config import BridgesConfig, LoadConfig, RunConfig, TunnelConfig
 from engine.crystal import CrystalLattice
 from engine.forecast import check_memory, estimate_memory
 from engine.monitor import ReplaySource, ResourceMonitor, Source, SyntheticSource
@@ -144,9 +144,15 @@ def describe_parts(config: RunConfig, parts: Parts) -> dict[str, str]:
         "device": parts.backend.device,
         "lattice": f"{lattice.kind} {shape}, {parts.lattice.node_count:,} nodes"
         + _describe_motion(parts.lattice.state.motion),
-        "bridges": f"{len(parts.network):,} bridges ({bridges.kind})",
+        "bridges": f"{len(parts.network):,} bridges ({_describe_bridges(bridges)})",
         **expected,
     }
+
+
+def _describe_bridges(bridges: BridgesConfig) -> str:
+    """Name where bridges come from, and how they are placed unless by chance."""
+    is_drawn = bridges.placement == "random"
+    return bridges.kind if is_drawn else f"{bridges.kind}, {bridges.placement}"
 
 
 def _describe_motion(motion: Motion) -> str:

@@ -135,6 +135,9 @@ def test_run_and_forecast_place_alike(build_config: BuildConfig) -> None:
                 columns = system.network.columns_by_id()
                 assert (columns.sources == expected.sources).all()
                 assert (columns.targets == expected.targets).all()
+                assert (
+                    system.description["bridges"] == f"512 bridges (matchings, {name})"
+                )
 
 
 def test_stiffness_is_that_of_the_working_point() -> None:
