@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from dataclasses import dataclass
 
-from engine.config.checks import MAX_RATE, check_between, check_choice
+from engine.config.checks import MAX_RATE, check_between, check_choice, check_positive
 from engine.errors import ConfigError
 
 BRIDGE_KINDS = ("matchings", "procedural", "small_world", "file", "none")
@@ -43,6 +43,9 @@ class BridgesConfig:
     placement: str = "random"
     """One of `PLACEMENTS`, for matchings: any two nodes; low natural frequencies with
     high ones; where the linearised locked state gains most."""
+    rewire_every_s: float | None = None
+    """Simulated time between two rewirings of the living network by the same measure
+    [s], > 0; null: bridges stay. For matchings and small_world."""
     distance_exponent: float = 2.0
     """small_world: P(distance) falls as distance to minus this power [-], >= 0."""
     path: str | None = None
@@ -75,6 +78,7 @@ class BridgesConfig:
                 ".parquet, .npz or .graphml edge list."
             )
         self._validate_placement()
+        self._validate_rewiring()
         is_drawn = self.kind in ("matchings", "small_world")
         for key in ("strength_spread_rad_s", "repulsive_share"):
             value = getattr(self, key)
@@ -96,8 +100,26 @@ class BridgesConfig:
                 f"{_FIXED_ENDS[self.kind]}; leave it at random, or use "
                 "bridges=matchings."
             )
-        if self.placement != "aligned":
+        if self.placement == "aligned":
+            self._validate_attraction("placement is 'aligned'", "placement=balanced")
+
+    def _validate_rewiring(self) -> None:
+        """Hold rewiring to bridges that may be moved."""
+        every_s = self.rewire_every_s
+        if every_s is None:
             return
+        check_positive("bridges.rewire_every_s", every_s)
+        if self.kind not in ("matchings", "small_world"):
+            raise ConfigError(
+                f"bridges.rewire_every_s is {every_s:g}, but {_FIXED_ENDS[self.kind]}; "
+                "set it to null, or use bridges=matchings."
+            )
+        self._validate_attraction(
+            f"rewire_every_s is {every_s:g}", "rewire_every_s=null"
+        )
+
+    def _validate_attraction(self, asked: str, cure: str) -> None:
+        """Refuse bridges without a linearised locked state, as far as is known here."""
         for is_wrong, what in (
             (self.strength_rad_s <= 0.0, f"strength_rad_s is {self.strength_rad_s:g}"),
             (
@@ -108,7 +130,7 @@ class BridgesConfig:
         ):
             if is_wrong:
                 raise ConfigError(
-                    f"bridges.placement is 'aligned', but bridges.{what}, and only "
-                    "undirected bridges that attract have a locked state to align "
-                    "with; use bridges.placement=balanced."
+                    f"bridges.{asked}, but bridges.{what}, and only undirected bridges "
+                    "that attract have a locked state to align with; use "
+                    f"bridges.{cure}."
                 )

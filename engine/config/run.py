@@ -95,15 +95,23 @@ class RunConfig:
             )
 
     def _validate_placement(self) -> None:
-        """Hold aligned bridges to a lattice of neighbours."""
-        reach = self.lattice.coupling_range
-        if self.bridges.placement == "aligned" and reach != "nearest":
-            raise ConfigError(
-                "bridges.placement is 'aligned', but lattice.coupling_range is "
-                f"{reach!r}, and bridges are aligned with the locked state of a "
-                "lattice of neighbours; use bridges.placement=balanced, or "
-                "lattice.coupling_range=nearest."
-            )
+        """Hold bridges that follow the locked state to a lattice of neighbours."""
+        bridges, reach = self.bridges, self.lattice.coupling_range
+        for is_asked, key, cure in (
+            (bridges.placement == "aligned", "placement is 'aligned'", "balanced"),
+            (
+                bridges.rewire_every_s is not None,
+                f"rewire_every_s is {bridges.rewire_every_s}",
+                "null",
+            ),
+        ):
+            if is_asked and reach != "nearest":
+                raise ConfigError(
+                    f"bridges.{key}, but lattice.coupling_range is {reach!r}, and "
+                    "bridges are aligned with the locked state of a lattice of "
+                    f"neighbours; use bridges.{key.split()[0]}={cure}, or "
+                    "lattice.coupling_range=nearest."
+                )
 
     def _validate_observation(self) -> None:
         """Hold what is observed to what there is."""
@@ -138,6 +146,13 @@ class RunConfig:
                 f"rollout.target is {rollout.target!r}, but bridges={kind} makes "
                 f"{'none' if kind == 'none' else f'bridges that {why}'}; use bridges="
                 "matchings, small_world or file, or rollout=none."
+            )
+        if self.bridges.rewire_every_s is not None:
+            raise ConfigError(
+                f"bridges.rewire_every_s is {self.bridges.rewire_every_s:g} and "
+                f"rollout.target {rollout.target!r}, but a rollout compares two "
+                "policies on the bridges as they are; use bridges.rewire_every_s=null "
+                "or rollout=none."
             )
         if self.controller.error_windows:
             raise ConfigError(

@@ -46,7 +46,7 @@ _BUILD_BYTES_PER_BRIDGE = 24
 _PAIR_BYTES_PER_BRIDGE = 60
 """Scores, orders and keys of pairs while bridges are placed by natural frequency."""
 _ALIGN_BYTES_PER_EDGE = 60
-"""Gaps, weights and vectors of the solves that aligned bridges are placed by."""
+"""Gaps, weights and vectors of the solves by which bridges are aligned or rewired."""
 _MOVE_BYTES_PER_BRIDGE = 110
 """Order, law and membership of a rollout, and host columns while it moves bridges."""
 _COUNT_BYTES_PER_NODE = {"reference": 16, "cpu": 12, "cuda": 12}
@@ -140,10 +140,10 @@ def _estimate_forecast(config: RunConfig, bridges: int) -> int:
 
 
 def _estimate_placement(config: RunConfig, bridges: int) -> int:
-    """Return the bytes that placing bridges takes; 0 where they are drawn."""
+    """Return the bytes that placing or rewiring takes; 0 where bridges are drawn."""
     placement = config.bridges.placement
     pairing = 0 if placement == "random" else _PAIR_BYTES_PER_BRIDGE * bridges
-    if placement != "aligned":
+    if placement != "aligned" and config.bridges.rewire_every_s is None:
         return pairing
     edges = build_geometry(*_lattice_words(config)).edge_count + bridges
     return pairing + _ALIGN_BYTES_PER_EDGE * edges

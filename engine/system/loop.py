@@ -23,7 +23,7 @@ from engine.system.account import Account, Progress
 from engine.system.disturbance import Disturbance
 from engine.system.journal import Journal
 from engine.system.parts import build_parts, describe_parts
-from engine.system.rewiring import rewire
+from engine.system.rewiring import Rewirer
 from engine.system.signals import stop_on_signals
 from engine.tunnel import Decision
 from engine.wanda import RETIRED_SHARE, PathReport
@@ -76,6 +76,7 @@ class ScribbleSystem:
         """Lines for people: back end and why, device, lattice, bridges, forecast."""
         self._account = Account(self.config, parts)
         self._journal = Journal(self.config, parts, self._account)
+        self._rewirer = Rewirer(self.config, self.network, self.lattice)
         self._stop = threading.Event()
         self._deeds: set[str] = set()
 
@@ -151,7 +152,7 @@ class ScribbleSystem:
             notes += tuple(
                 f"not replayable: {deed} by hand" for deed in sorted(self._deeds)
             )
-            summary = self._account.summarise(status, notes + disturbance.notes)
+            summary = self._summarise(status, notes + disturbance.notes)
             summary = replace(summary, load=disturbance.to_dict())
             self._stop.clear()
             summary = self._journal.close(summary)
@@ -238,13 +239,8 @@ class ScribbleSystem:
             ConfigError: The bridges cannot be moved, repel or are directed, or the
                 share is out of range.
         """
-        report = rewire(
-            self.config,
-            self.network,
-            self.lattice,
-            share=share,
-            tick=self.step,
-            is_user_given_allowed=is_user_given_allowed,
+        report = self._rewirer.rewire(
+            self.step, share=share, is_user_given_allowed=is_user_given_allowed
         )
         self._account_for("bridges were rewired")
         return report
@@ -310,6 +306,10 @@ class ScribbleSystem:
         started_s = time.perf_counter()
         if self.network.apply_requests():
             self._deeds.add("bridges were pinned")
+        if self._rewirer.is_due(self.step) and not account.windows.is_open:
+            self._rewirer.rewire(self.step, share=RETIRED_SHARE)
+            if parts.outlook is not None:
+                parts.outlook.withdraw("bridges were rewired during the run")
         decision = self._decide()
         decided_s = time.perf_counter()
         steps = min(self.config.controller.period_steps, steps_left)
@@ -362,7 +362,11 @@ class ScribbleSystem:
         Returns:
             The content of `summary.json`.
         """
-        return self._account.summarise(status)
+        return self._summarise(status)
+
+    def _summarise(self, status: str, notes: tuple[str, ...] = ()) -> RunSummary:
+        summary = self._account.summarise(status, notes)
+        return replace(summary, paths=self._rewirer.to_dict())
 
     def close(self) -> None:
         """Stop the metrics server and an own monitor; harmless to repeat."""

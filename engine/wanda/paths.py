@@ -125,7 +125,7 @@ def plan_paths(
         ConfigError: The share is out of range, or a bridge repels or is directed.
     """
     check_between("share", share, 0.0, 1.0, open_low=True)
-    _check_edges(edges)
+    check_edges(edges)
     search = _Search(lattice, edges, stiffnesses)
     before = search.state
     layers = 0
@@ -178,7 +178,7 @@ def optimize_paths(
     """
     strengths = network.strengths_rad_s
     if frequencies_hz is None:
-        _check_edges(network.edges)
+        check_edges(network.edges)
         stiffnesses = find_working_stiffnesses(lattice, strengths)
     else:
         stiffnesses = find_stiffnesses(strengths, network.probabilities, frequencies_hz)
@@ -272,8 +272,15 @@ class _Search:
         return np.flatnonzero(old != to_keys(self.sources, self.targets, count))
 
 
-def _check_edges(edges: EdgeList) -> None:
-    """Refuse bridges that the linearised locked state does not know."""
+def check_edges(edges: EdgeList) -> None:
+    """Refuse bridges that the linearised locked state does not know.
+
+    Args:
+        edges: The bridges.
+
+    Raises:
+        ConfigError: One repels or is directed.
+    """
     repelling = int(np.count_nonzero(edges.strengths_rad_s < 0.0))
     directed = int(np.count_nonzero(edges.directed))
     if repelling or directed:

@@ -43,6 +43,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "bridges.strength_rad_s": [-2e12, INF],
     "bridges.strength_spread_rad_s": [-1.0, INF],
     "bridges.repulsive_share": [-0.1, 1.1],
+    "bridges.rewire_every_s": [0.0, -1.0, INF],
     "bridges.distance_exponent": [-0.1, 16.1],
     "dynamics.dt_s": [0.0, -1.0],
     "dynamics.duration_s": [0.0, INF],
@@ -326,6 +327,16 @@ def test_bridges_that_cannot_be_placed(kind: str, placement: str) -> None:
     assert "use bridges=matchings" in message
 
 
+@pytest.mark.parametrize("kind", ["procedural", "file", "none"])
+def test_bridges_that_cannot_be_rewired(kind: str) -> None:
+    bridges = replace(
+        RunConfig().bridges, kind=kind, path="edges.csv", rewire_every_s=0.5
+    )
+    message = complain(replace(RunConfig(), bridges=bridges))
+    assert_is_one_sentence(message, "bridges.rewire_every_s")
+    assert f"bridges={kind}" in message
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -339,6 +350,11 @@ def test_bridges_that_cannot_be_placed(kind: str, placement: str) -> None:
 def test_bridges_that_cannot_be_aligned(key: str, value: Any) -> None:
     config = change(key, value)
     config.validate()
+    rewired = replace(config, bridges=replace(config.bridges, rewire_every_s=0.5))
+    message = complain(rewired)
+    assert_is_one_sentence(message, "bridges.rewire_every_s")
+    assert key in message
+    assert "use bridges.rewire_every_s=null" in message
     for placement in ("balanced", "aligned"):
         placed = replace(config, bridges=replace(config.bridges, placement=placement))
         if placement == "balanced":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine.bridge import BridgeNetwork
-from engine.config import RunConfig
+from engine.config import LoadConfig, RunConfig
 from engine.errors import ConfigError
 from engine.system import ScribbleSystem
 from engine.tunnel import transmission_probability
@@ -172,3 +173,68 @@ def test_rollout_keeps_its_bridges(build_config: BuildConfig) -> None:
         pytest.raises(ConfigError, match="use rollout=none"),
     ):
         system.optimize_paths()
+
+
+def build_rewired(build_config: BuildConfig, **groups: dict[str, object]) -> RunConfig:
+    """Configure a run of 0.05 s whose periods last 0.01 s."""
+    bridges = {"rewire_every_s": 0.02} | groups.pop("bridges", {})
+    return build_config(bridges=bridges, **groups)
+
+
+def test_configured_rewiring_comes_in_time_and_counts(
+    build_config: BuildConfig,
+) -> None:
+    with ScribbleSystem(build_rewired(build_config)) as system:
+        drawn = get_stored(system).edges
+        seen = []
+        summary = system.run(lambda _: seen.append(get_stored(system).edges is drawn))
+    # It comes before the period that begins at 0.02 s, and again at 0.04 s.
+    assert seen == [True, True, False, False, False]
+    assert summary.paths is not None
+    assert summary.paths["rewirings"] == 2
+    last = summary.paths["last"]
+    assert summary.paths["retired"] > 400 > last["retired"]
+    assert last["misalignment_after"] <= last["misalignment_before"]
+    assert summary.forecast["reason"] == "bridges were rewired during the run"
+    assert not summary.notes
+
+
+def test_configured_rewiring_is_replayed(
+    build_config: BuildConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    config = build_rewired(build_config, record={"folder": str(folder)})
+    with ScribbleSystem(config) as system:
+        first = system.run()
+    replay = replace(
+        config,
+        load=LoadConfig(kind="replay", trace=str(folder)),
+        record=replace(config.record, folder=None),
+    )
+    with ScribbleSystem(replay) as system:
+        again = system.run()
+    assert again.state_digest == first.state_digest
+    assert again.paths is not None
+    assert again.paths["last"] == first.paths["last"]
+    with ScribbleSystem(build_config()) as system:
+        plain = system.run()
+    assert plain.paths is None
+    assert plain.state_digest != first.state_digest
+
+
+def test_drawn_repulsion_is_refused_before_the_run(build_config: BuildConfig) -> None:
+    config = build_rewired(build_config, bridges={"strength_spread_rad_s": 200.0})
+    with pytest.raises(ConfigError, match="bridges repel and 0 are directed"):
+        ScribbleSystem(config)
+
+
+def test_error_windows_see_one_network(build_config: BuildConfig) -> None:
+    config = build_rewired(
+        build_config,
+        controller={"error_windows": 1, "error_window_s": 0.05},
+    )
+    with ScribbleSystem(config) as system:
+        summary = system.run()
+        assert summary.paths is not None
+        assert system.simulated_s > 0.1
+        assert summary.paths["rewirings"] == 2
