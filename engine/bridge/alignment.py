@@ -31,6 +31,8 @@ Ends = npt.NDArray[np.integer]
 
 TOLERANCE: Final = 1e-5
 """Residual of both solves relative to their right-hand side [-]."""
+SCORE_LEVELS: Final = 256
+"""Scores that are told apart per standard deviation [-]."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,15 @@ class Alignment:
 
     @property
     def scores(self) -> F64:
-        """Sum of x and y, each by its norm: pairs far apart in it gain most [-].
+        """Sum of x and y, each by its deviation: pairs far apart in it gain most [-].
 
         The product of two differences is a quarter of the square of their sum, less a
         quarter of that of their difference, which is small because x and y are alike.
+        Scores are whole numbers of `SCORE_LEVELS` to a deviation, so that the last bits
+        of a sum, which processors round differently, hardly ever change an order.
         """
-        return _normalise(self.phases) + _normalise(self.answers)
+        both = _normalise(self.phases) + _normalise(self.answers)
+        return np.rint(SCORE_LEVELS * both)
 
     def find_gains(self, first: Ends, second: Ends) -> F64:
         """Return -dJ/dk of bridges between given nodes.
@@ -79,9 +84,9 @@ class Alignment:
 
 
 def _normalise(values: F64) -> F64:
-    """Divide by the norm; zeros stay zeros."""
-    norm = float(np.sqrt(find_product(values, values)))
-    return values / norm if norm else values
+    """Divide by the root mean square; zeros stay zeros."""
+    deviation = float(np.sqrt(find_product(values, values) / len(values)))
+    return values / deviation if deviation else values
 
 
 class BareLattice:

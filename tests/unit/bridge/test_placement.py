@@ -125,6 +125,17 @@ def test_seed_decides(placement: str) -> None:
     assert (one.sources != other.sources).any()
 
 
+def test_last_bits_of_the_state_move_no_bridge() -> None:
+    lattice, other = build_lattice(), build_lattice()
+    # What another order of summation would change, and more: 1e-14 of each.
+    noise = np.random.default_rng(0).normal(0.0, 1e-14, 256)
+    other.rates = lattice.rates * (1.0 + noise)
+    config = BridgesConfig(placement="aligned", per_node=8)
+    one, same = (place_matchings(each, config, 1) for each in (lattice, other))
+    assert (one.sources == same.sources).all()
+    assert (one.targets == same.targets).all()
+
+
 def test_run_and_forecast_place_alike(build_config: BuildConfig) -> None:
     for name in PLACED:
         config = build_config(bridges={"placement": name}, seed=5)
