@@ -242,7 +242,8 @@ class ScribbleSystem:
         report = self._rewirer.rewire(
             self.step, share=share, is_user_given_allowed=is_user_given_allowed
         )
-        self._account_for("bridges were rewired")
+        if report.retired:
+            self._account_for("bridges were rewired")
         return report
 
     def _account_for(self, deed: str) -> None:
@@ -307,8 +308,8 @@ class ScribbleSystem:
         if self.network.apply_requests():
             self._deeds.add("bridges were pinned")
         if self._rewirer.is_due(self.step) and not account.windows.is_open:
-            self._rewirer.rewire(self.step, share=RETIRED_SHARE)
-            if parts.outlook is not None:
+            report = self._rewirer.rewire(self.step, share=RETIRED_SHARE)
+            if report.retired and parts.outlook is not None:
                 parts.outlook.withdraw("bridges were rewired during the run")
         decision = self._decide()
         decided_s = time.perf_counter()

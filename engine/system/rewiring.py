@@ -20,9 +20,9 @@ from engine.wanda import PathReport, check_edges, optimize_paths
 class Rewirer:
     """Moves bridges of a living network, when asked and at configured times.
 
-    The locked state that decides follows from natural frequencies, coupling and
-    strengths as they are now, never from phases or times, so every back end and every
-    replay moves the same bridges.
+    The locked state that decides follows from natural frequencies, coupling, strengths
+    and how often bridges act beside each other, as they are now, never from phases or
+    wall time, so every back end and every replay moves the same bridges.
     """
 
     def __init__(

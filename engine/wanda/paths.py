@@ -167,7 +167,8 @@ def optimize_paths(
         law: Gives the success probability of new bridges.
         tick: Lattice steps so far [-].
         frequencies_hz: Attempt frequency of each bridge that they are rewired for
-            [Hz], shape (bridges,); where a floor makes them work if absent.
+            [Hz], shape (bridges,). If absent, they keep the ratios that they have now
+            and are rewired for where a floor makes them work.
         share: Share of each layer that is retired at most [-], in (0, 1].
 
     Returns:
@@ -176,10 +177,11 @@ def optimize_paths(
     Raises:
         ConfigError: The share is out of range, or a bridge repels or is directed.
     """
+    check_edges(network.edges)
     strengths = network.strengths_rad_s
     if frequencies_hz is None:
-        check_edges(network.edges)
-        stiffnesses = find_working_stiffnesses(lattice, strengths)
+        limits = find_working_stiffnesses(lattice, strengths)
+        stiffnesses = np.minimum(limits * _find_ratios(network), strengths)
     else:
         stiffnesses = find_stiffnesses(strengths, network.probabilities, frequencies_hz)
     plan = plan_paths(lattice, network.edges, stiffnesses, share=share)
@@ -192,6 +194,14 @@ def optimize_paths(
             tick=tick,
         )
     return plan.report
+
+
+def _find_ratios(network: BridgeNetwork) -> F64:
+    """Return how often bridges act beside their mean [-]: soft ones pull like that."""
+    frequencies = network.frequencies_hz
+    if not len(frequencies) or (frequencies == frequencies[0]).all():
+        return np.ones(len(frequencies))
+    return np.asarray(frequencies / frequencies.mean())
 
 
 class _Search:

@@ -115,6 +115,17 @@ def test_run_is_not_replayable(build_config: BuildConfig, tmp_path: Path) -> Non
     assert summary.forecast["reason"] == "bridges were rewired by hand"
 
 
+def test_second_rewiring_that_moves_nothing_is_no_deed(
+    build_config: BuildConfig,
+) -> None:
+    config = build_config(bridges={"placement": "aligned"})
+    with ScribbleSystem(config) as system:
+        assert system.optimize_paths().retired == 0
+        summary = system.run()
+    assert not summary.notes
+    assert summary.forecast["coherence"] is not None
+
+
 def write_edges(folder: Path) -> str:
     path = folder / "edges.csv"
     rows = [f"{node},{128 + 7 * node % 128}" for node in range(64)]

@@ -249,3 +249,25 @@ def test_frequencies_decide_what_a_network_is_rewired_for() -> None:
         moved = network.edges.sources != edges.sources
         assert moved.sum() > 50
         assert (network.probabilities[moved] == 0.8).all()
+
+
+def test_bridges_that_act_more_often_get_the_wider_gaps() -> None:
+    lattice = build_lattice()
+    edges = build_matchings(NODES, BridgesConfig(per_node=1), 0)
+    backend = select_backend(BackendConfig("reference"), NODES).backend
+    network = BridgeNetwork(edges, np.ones(50), backend)
+    network.follow(30.0)
+    busy = np.arange(0, 50, 5)
+    for bridge_id in busy:
+        network.pin(int(bridge_id), 102.0)
+
+    def law(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        return np.ones(len(sources))
+
+    assert optimize_paths(network, lattice, law, tick=0).retired > 40
+    after = network.edges
+    scores = lattice.align(edges.sources, edges.targets, np.zeros(50)).scores
+    gaps = np.abs(scores[after.sources.astype(int)] - scores[after.targets.astype(int)])
+    others = np.setdiff1d(np.arange(50), busy)
+    # The state is solved to 1e-3, so pairs of nearly equal rank may change places.
+    assert gaps[busy].min() > 0.98 * gaps[others].max()
