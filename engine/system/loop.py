@@ -239,12 +239,18 @@ class ScribbleSystem:
             ConfigError: The bridges cannot be moved, repel or are directed, or the
                 share is out of range.
         """
+        self._apply_pins()
         report = self._rewirer.rewire(
             self.step, share=share, is_user_given_allowed=is_user_given_allowed
         )
         if report.retired:
             self._account_for("bridges were rewired")
         return report
+
+    def _apply_pins(self) -> None:
+        """Move bridges that were pinned since the last control period."""
+        if self.network.apply_requests():
+            self._deeds.add("bridges were pinned")
 
     def _account_for(self, deed: str) -> None:
         """Remember what was done beside the configuration."""
@@ -305,8 +311,7 @@ class ScribbleSystem:
         """Decide, plan, run and measure one control period."""
         account, parts = self._account, self._parts
         started_s = time.perf_counter()
-        if self.network.apply_requests():
-            self._deeds.add("bridges were pinned")
+        self._apply_pins()
         if self._rewirer.is_due(self.step) and not account.windows.is_open:
             report = self._rewirer.rewire(self.step, share=RETIRED_SHARE)
             if report.retired and parts.outlook is not None:

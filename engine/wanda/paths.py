@@ -178,6 +178,7 @@ def optimize_paths(
         ConfigError: The share is out of range, or a bridge repels or is directed.
     """
     check_edges(network.edges)
+    network.apply_requests()
     strengths = network.strengths_rad_s
     if frequencies_hz is None:
         limits = find_working_stiffnesses(lattice, strengths)

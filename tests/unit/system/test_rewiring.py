@@ -109,9 +109,11 @@ def test_rewiring_raises_coherence(build_config: BuildConfig) -> None:
 def test_run_is_not_replayable(build_config: BuildConfig, tmp_path: Path) -> None:
     config = build_config(record={"folder": str(tmp_path / "run")})
     with ScribbleSystem(config) as system:
+        system.network.pin(3, 102.0)
         system.optimize_paths()
         summary = system.run()
     assert "not replayable: bridges were rewired by hand" in summary.notes
+    assert "not replayable: bridges were pinned by hand" in summary.notes
     assert summary.forecast["reason"] == "bridges were rewired by hand"
 
 
