@@ -153,10 +153,18 @@ class Forecaster:
             Coherence, trust and cost.
         """
         if frequency_hz not in self._known:
-            state = self.network.settle(frequency_hz, self._last)
+            state = self.network.settle(frequency_hz, self._find_start(frequency_hz))
             self._last = state if state.is_converged else self._last
             self._known[frequency_hz] = self._describe(state)
         return self._known[frequency_hz]
+
+    def _find_start(self, frequency_hz: float) -> LockedState | None:
+        """Return the last state if its bridges acted more often.
+
+        Oscillators that slipped at a lower frequency would stay so at a higher one.
+        """
+        last = self._last
+        return last if last and last.frequency_hz >= frequency_hz else None
 
     def _describe(self, state: LockedState) -> CoherenceForecast:
         dynamics, operator = self.config.dynamics, self.network.operator
