@@ -25,8 +25,10 @@ from engine.system.account import Account, Progress
 from engine.system.disturbance import Disturbance
 from engine.system.journal import Journal
 from engine.system.parts import build_parts, describe_parts
+from engine.system.rewiring import Rewirer
 from engine.system.signals import stop_on_signals
 from engine.tunnel import Decision
+from engine.wanda import RETIRED_SHARE, PathReport
 
 TOPOLOGY_PERIODS = 16
 """Control periods between two looks at local coherence, vortices and winding."""
@@ -76,6 +78,7 @@ class ScribbleSystem:
         """Lines for people: back end and why, device, lattice, bridges, forecast."""
         self._account = Account(self.config, parts)
         self._journal = Journal(self.config, parts, self._account)
+        self._rewirer = Rewirer(self.config, self.network, self.lattice)
         self._stop = threading.Event()
         self._deeds: set[str] = set()
         self._is_closed = False
@@ -154,7 +157,7 @@ class ScribbleSystem:
             notes += tuple(
                 f"not replayable: {deed} by hand" for deed in sorted(self._deeds)
             )
-            summary = self._account.summarise(status, notes + disturbance.notes)
+            summary = self._summarise(status, notes + disturbance.notes)
             summary = replace(summary, load=disturbance.to_dict())
             self._stop.clear()
             summary = self._journal.close(summary)
@@ -233,6 +236,39 @@ class ScribbleSystem:
         self.network.scale_strengths(strength_rad_s / configured)
         self._account_for("the bridges' strength was changed")
 
+    def optimize_paths(
+        self, *, share: float = RETIRED_SHARE, is_user_given_allowed: bool = False
+    ) -> PathReport:
+        """Move bridges of the living network to where they gain most coherence.
+
+        Counts, strengths, rungs and counters are kept. To be called between two control
+        periods, as `on_progress` is.
+
+        Args:
+            share: Share of the bridges of each layer that compete for their places [-],
+                those of least worth first, in (0, 1].
+            is_user_given_allowed: Whether the edge list of bridges=file may be changed.
+
+        Returns:
+            J and r before and after, and how many bridges were retired and grown.
+
+        Raises:
+            ConfigError: The bridges cannot be moved, repel or are directed, or the
+                share is out of range.
+        """
+        self._apply_pins()
+        report = self._rewirer.rewire(
+            self.step, share=share, is_user_given_allowed=is_user_given_allowed
+        )
+        if report.retired:
+            self._account_for("bridges were rewired")
+        return report
+
+    def _apply_pins(self) -> None:
+        """Move bridges that were pinned since the last control period."""
+        if self.network.apply_requests():
+            self._deeds.add("bridges were pinned")
+
     def _account_for(self, deed: str) -> None:
         """Remember what was done beside the configuration."""
         self._deeds.add(deed)
@@ -294,8 +330,11 @@ class ScribbleSystem:
         """Decide, plan, run and measure one control period."""
         account, parts = self._account, self._parts
         started_s = time.perf_counter()
-        if self.network.apply_requests():
-            self._deeds.add("bridges were pinned")
+        self._apply_pins()
+        if self._rewirer.is_due(self.step) and not account.windows.is_open:
+            report = self._rewirer.rewire(self.step, share=RETIRED_SHARE)
+            if report.retired and parts.outlook is not None:
+                parts.outlook.withdraw("bridges were rewired during the run")
         decision = self._decide()
         decided_s = time.perf_counter()
         steps = min(self.config.controller.period_steps, steps_left)
@@ -348,7 +387,11 @@ class ScribbleSystem:
         Returns:
             The content of `summary.json`.
         """
-        return self._account.summarise(status)
+        return self._summarise(status)
+
+    def _summarise(self, status: str, notes: tuple[str, ...] = ()) -> RunSummary:
+        summary = self._account.summarise(status, notes)
+        return replace(summary, paths=self._rewirer.to_dict())
 
     def close(self) -> None:
         """Stop the metrics server and an own monitor; harmless to repeat.
