@@ -120,11 +120,12 @@ def _tell_floor(readings: Sequence[Reading]) -> str:
         worst = max(known, key=lambda each: each.violations or 0.0)
         least = min(each.least for each in known if each.least is not None)
         floor = worst.config.tunnel.min_coherence
-        text = (
-            f"Once reached, the floor of {floor:g} was missed in at most "
-            f"{worst.violations:.2%} of the samples of a run"
+        text = f"Once reached, the floor of {floor:g} was "
+        text += (
+            f"missed in {worst.violations:.2%} of the samples at worst ({worst.case})"
+            if worst.violations
+            else "never missed"
         )
-        text += f" ({worst.case})" if worst.violations else ""
         text += f"; the least r was {least:.4f}."
     if missed:
         text += f" {missed} of {len(readings)} runs never reached it."
@@ -158,7 +159,7 @@ def _tell_cost(readings: Sequence[Reading]) -> str:
     if walls:
         text += (
             f" In wall time, under the same real load, the whole run took "
-            f"{spread(walls, _times)} that of the best fixed frequency."
+            f"{spread(walls, _times)} that of the best fixed frequency, one run each."
         )
     return text
 
@@ -197,18 +198,18 @@ def _tell_loads(readings: Sequence[Reading]) -> str:
             f"downwards ({len(answers)} changes), and overshot the new level by at "
             f"most {max(answer.overshoot for answer in answers):.2f} rungs."
         )
-    tracked = [each for each in following if each.tracking_rungs is not None]
-    if tracked:
-        error = spread(
-            [each.tracking_rungs for each in tracked],
-            lambda rungs: f"{rungs:.2f} rungs",
-        )
-        shares = spread(
-            [each.offered_share for each in tracked], lambda share: f"{share:.0%}"
-        )
+    shares = [each.offered_share for each in following]
+    text += (
+        " What the machine offered decided in "
+        f"{spread(shares, lambda share: f'{share:.0%}')} of the later half, the floor "
+        "in the rest."
+    )
+    errors = [each.tracking_rungs for each in following]
+    if any(error is not None for error in errors):
+        error = spread(errors, lambda rungs: f"{rungs:.2f} rungs")
         text += (
-            f" It stayed within {error} (root of the mean square) of what the machine "
-            f"offered and the floor needed, the offer deciding in {shares} of the time."
+            f" It stayed within {error} (root of the mean square) of what the true "
+            "load left and the floor needed."
         )
     return text.strip()
 
@@ -245,7 +246,7 @@ def _list_faults(readings: Sequence[Reading]) -> list[str]:
 
 
 def _judge_floor(readings: Sequence[Reading]) -> Verdict:
-    question = "Floor held?"
+    question = "Floor held once reached?"
     missed = [each for each in readings if each.violations is None]
     broken = [each for each in readings if (each.violations or 0.0) > MOST_VIOLATIONS]
     if missed or broken:
@@ -260,13 +261,13 @@ def _judge_floor(readings: Sequence[Reading]) -> Verdict:
     return Verdict(
         question,
         YES,
-        f"Missed in at most {worst:.3%} of the samples once reached, in each of "
-        f"{len(readings)} runs ({MOST_VIOLATIONS:.1%} allowed).",
+        f"Missed in {worst:.3g} of the samples once reached, at worst, in "
+        f"{len(readings)} runs ({MOST_VIOLATIONS:g} allowed).",
     )
 
 
 def _judge_cost(readings: Sequence[Reading]) -> Verdict:
-    question = "As cheap as the best fixed frequency?"
+    question = "Near the best fixed cost?"
     frugal = [each for each in readings if each.objective == "floor"]
     ratios = [each.compare(each.fixed) for each in frugal]
     known = [ratio for ratio in ratios if ratio is not None]
@@ -278,8 +279,8 @@ def _judge_cost(readings: Sequence[Reading]) -> Verdict:
     oracles = [each.compare(each.oracle) for each in frugal]
     against = max((ratio for ratio in oracles if ratio is not None), default=None)
     text = (
-        f"{worst:.3f} times its events in the later half at worst, of {MOST_COST:g} "
-        "allowed"
+        f"{worst:.3f} times the events of the best fixed frequency in the later half "
+        f"at worst ({MOST_COST:g} allowed)"
     )
     text += "." if against is None else f"; {against:.3f} times the oracle's."
     return Verdict(question, YES if worst <= MOST_COST else NO, text)

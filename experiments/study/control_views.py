@@ -154,7 +154,11 @@ def _plot_loads(readings: Sequence[Reading]) -> list[Plot]:
         title = "Frequency under loads that change"
         plots.append(Plot(title, SIMULATED, FREQUENCY, tuple(lines), rules))
     if sound:
-        lines = [_draw(each, "coherence", case) for case, each in sound.items()]
+        # The rise from random phases would press the rest into a line.
+        lines = [
+            _draw(each, "coherence", case, (each.reached_s or 0.0, np.inf))
+            for case, each in sound.items()
+        ]
         floor = next(iter(sound.values())).config.tunnel.min_coherence
         plots.append(
             Plot(
@@ -163,6 +167,7 @@ def _plot_loads(readings: Sequence[Reading]) -> list[Plot]:
                 Axis("coherence r [-]"),
                 tuple(lines),
                 (Rule(floor, f"floor {floor:g}"),),
+                caption="From the time at which the floor was reached.",
             )
         )
     return plots
