@@ -17,6 +17,8 @@ from experiments.overrides import (
     CONF_PACKAGE,
     CONFIG_NAME,
     VERSION_BASE,
+    compose_node,
+    open_hydra,
     require_hydra,
     translate_error,
 )
@@ -41,6 +43,7 @@ from experiments.sweep.prepare import (
     FIXED_KEYS,
     SWEEP_KEY,
     check_extras,
+    check_neighbours,
     prepare_sweep,
 )
 from experiments.sweep.search import describe_best
@@ -284,7 +287,11 @@ def _extend_plan(folder: Path, overrides: Sequence[str]) -> SweepPlan:
         kept = [w for w in kept if not key_of_word(w).startswith("hydra.launcher.")]
     words = join_words(kept, overrides)
     check_extras(words)
-    return replace(plan, hydra=words)
+    extended = replace(plan, hydra=words)
+    if plan.has_real_load:
+        with open_hydra():
+            check_neighbours(extended, compose_node(words, with_hydra=True))
+    return extended
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from experiments.overrides import (
 )
 from experiments.plugins import SWEEPERS
 from experiments.study import STUDIES
+from experiments.sweep.neighbours import REAL, refuse_neighbours
 from experiments.sweep.plan import (
     PLAN_FILE,
     SweepPlan,
@@ -96,6 +97,7 @@ def prepare_sweep(
         plan.study = _name_study(own_words)
         folder = Path(str(node.hydra.sweep.dir)).absolute()
         _fill_plan(plan, tidy_pairs, to_plain_node(node.hydra.sweeper))
+        check_neighbours(plan, node)
     if (folder / PLAN_FILE).exists() or read_statuses(folder):
         raise ConfigError(
             f"{SWEEP_KEY} is {folder}, which holds another sweep; name a new folder, "
@@ -120,6 +122,24 @@ def check_extras(words: Sequence[str]) -> None:
                 f"{word} needs the extra {extra}; run: pip install "
                 f"'scribble-engine[{extra}]'."
             )
+
+
+def check_neighbours(plan: SweepPlan, node: DictConfig) -> None:
+    """Make sure that jobs do not load one another.
+
+    Args:
+        plan: With its jobs.
+        node: Composed configuration, with Hydra's own.
+
+    Raises:
+        ConfigError: They would.
+    """
+    sweeper = to_plain_node(node.hydra.sweeper)
+    is_search = plan.sweeper == "optuna"
+    batch = sweeper.get("batch" if is_search else "max_batch_size")
+    is_one_by_one = batch == 1 or (plan.sweeper == "grid" and len(plan.jobs) < 2)
+    if plan.has_real_load and not is_one_by_one:
+        refuse_neighbours(to_plain_node(node.hydra.launcher))
 
 
 def _split_pairs(
@@ -197,7 +217,9 @@ def _fill_plan(
             read_search(sweeper, plan.words)
         trials = list_trials(span_axes(_keep_discrete(plan.words)))
     for trial in trials:
-        _refuse_shared_folder(compose_node([*plan.hydra, *trial], with_hydra=True))
+        node = compose_node([*plan.hydra, *trial], with_hydra=True)
+        _refuse_shared_folder(node)
+        plan.has_real_load |= node.load.kind == REAL
 
 
 def _keep_discrete(words: Sequence[str]) -> list[str]:
