@@ -3,6 +3,7 @@
 ``yardsticks.json`` has an entry per network, however many jobs share it, and one per
 job under a real load: the best fixed frequency beside the same load, for its wall time.
 What is there is not computed again, so a sweep that is resumed adds what it lacks.
+Yardsticks are computed on the CPU, whose bits are those of CUDA.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ WALLS: Final = "walls"
 """Its entries by job under a real load."""
 LARGEST_RUN: Final = 2 * 10**10
 """Nodes times steps of the largest run that is measured, some twenty times over."""
+LEAST_PERIODS: Final = 24
+"""Control periods of the shortest run that is measured; half of them count [-]."""
 Tell = Callable[[str], None]
 """Takes a sentence on what is being done."""
 
@@ -129,9 +132,8 @@ def measure_network(config: RunConfig) -> dict[str, Any]:
         Entries ``fixed`` and ``oracle``, None where there is none, and ``reason``.
     """
     entry: dict[str, Any] = {"fixed": None, "oracle": None, "reason": ""}
-    size = config.lattice.node_count * config.dynamics.step_count
-    if size > LARGEST_RUN:
-        reason = f"{size:.2g} node steps are too many, {LARGEST_RUN:.2g} at most"
+    reason = _find_refusal(config)
+    if reason:
         return entry | {"reason": reason}
     try:
         best = find_best_fixed(config)
@@ -142,6 +144,19 @@ def measure_network(config: RunConfig) -> dict[str, Any]:
     except EngineError as error:
         return entry | {"reason": str(error)}
     return entry | {"fixed": best.to_dict(), "oracle": oracle.to_dict()}
+
+
+def _find_refusal(config: RunConfig) -> str:
+    """Say why a network cannot be measured; empty if it can."""
+    size = config.lattice.node_count * config.dynamics.step_count
+    periods = config.dynamics.step_count // config.controller.period_steps
+    if config.bridges.kind == "none":
+        return "without bridges no frequency matters"
+    if periods < LEAST_PERIODS:
+        return f"the run has {periods} control periods, of {LEAST_PERIODS} needed"
+    if size > LARGEST_RUN:
+        return f"{size:.2g} node steps are too many, {LARGEST_RUN:.2g} at most"
+    return ""
 
 
 def measure_wall(config: RunConfig, frequency_hz: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from experiments.study.calibration import Tell, calibrate
 from experiments.study.control_readings import Reading, read_jobs
 from experiments.study.control_views import build_plots, build_table
 from experiments.study.response import TOLERANCE_RUNGS
+from experiments.study.statistics import estimate_mean
 
 MOST_VIOLATIONS: Final = 0.001
 """Share of the samples after settling that may lie below the floor [-]."""
@@ -88,6 +89,17 @@ def spread(values: Sequence[float | None], form: Callable[[float], str]) -> str:
     return mean if ends[0] == ends[1] else f"{mean} ({ends[0]} to {ends[1]})"
 
 
+def estimate(values: Sequence[float | None], unit: str) -> str:
+    """Write a mean, with its 95% interval where there are several values.
+
+    Args:
+        values: Values of seeds; None is left out.
+        unit: Follows the number.
+    """
+    found = estimate_mean(values)
+    return "an unknown number of" if found is None else found.format(unit)
+
+
 def _seconds(value: float) -> str:
     return f"{value:.2g} s" if value < 10 else f"{value:.1f} s"
 
@@ -141,13 +153,13 @@ def _tell_cost(readings: Sequence[Reading]) -> str:
         reasons = {str(each.reason) for each in frugal if each.reason}
         why = f": {'; '.join(sorted(reasons))}." if reasons else f" ({NO_YARDSTICK})."
         return f"What the best fixed frequency would cost is not known{why}"
-    fixed = spread([each.fixed.get("late_hz") for each in frugal], _hertz)
-    late = spread([each.late_hz for each in frugal], _hertz)
-    oracle = spread([each.compare(each.oracle) for each in frugal], _times)
+    fixed = estimate([each.fixed.get("late_hz") for each in frugal], "Hz")
+    late = estimate([each.late_hz for each in frugal], "Hz")
+    oracle = estimate([each.compare(each.oracle) for each in frugal], "times")
     text = (
         f"Seeking the cheapest frequency, it made {late} of events per bridge in the "
-        f"later half, {spread(ratios, _times)} the best fixed frequency ({fixed}) and "
-        f"{oracle} an oracle that knows the future."
+        f"later half, {estimate(ratios, 'times')} the best fixed frequency ({fixed}) "
+        f"and {oracle} an oracle that knows the future."
     )
     prices = [_price_start(each) for each in frugal]
     text += f" Finding it cost as much as {spread(prices, _seconds)} at that frequency."
@@ -158,18 +170,11 @@ def _tell_cost(readings: Sequence[Reading]) -> str:
     ]
     if walls:
         text += (
-            f" In wall time, under the same real load, the whole run took "
-            f"{spread(walls, _times)} that of the best fixed frequency, one run each."
+            " In wall time, under the same real load, the whole run took "
+            f"{estimate(walls, 'times')} that of the best fixed frequency (one run "
+            "each)."
         )
     return text
-
-
-def _hertz(value: float) -> str:
-    return f"{value:.1f} Hz"
-
-
-def _times(value: float) -> str:
-    return f"{value:.3f} times"
 
 
 def _price_start(reading: Reading) -> float | None:

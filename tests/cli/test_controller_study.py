@@ -36,7 +36,7 @@ def test_study_from_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -
     known = json.loads((folder / YARDSTICKS_FILE).read_text("utf-8"))
     (entry,) = known["networks"].values()
     assert entry["oracle"]["violation_fraction"] == 0.0
-    assert f"best fixed frequency ({entry['fixed']['late_hz']:.1f} Hz)" in printed
+    assert f"best fixed frequency ({entry['fixed']['late_hz']:.4g} Hz)" in printed
     assert main(["report", str(folder)]) == 0
     page = (folder / "report.html").read_text("utf-8")
     assert "Finding the cheapest frequency" in page

@@ -13,6 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from engine.config import (
+    BridgesConfig,
     ControllerConfig,
     DynamicsConfig,
     FaultConfig,
@@ -23,10 +24,11 @@ from engine.config import (
 from engine.recording import to_yaml
 from experiments.report.document import NO, OPEN, YES
 from experiments.report.jobs import read_sweep
-from experiments.study import control
+from experiments.study import calibration, control
 from experiments.study.base import Study
 from experiments.study.calibration import (
     YARDSTICKS_FILE,
+    measure_network,
     name_network,
     read_job_config,
 )
@@ -214,7 +216,7 @@ def test_repetitions_share_a_row(tmp_path: Path) -> None:
     study = examine(tmp_path)
     assert find_cell(study, 0, "runs") == 2
     assert find_cell(study, 0, "late events [Hz]") == pytest.approx(43.0)
-    assert any("43.0 Hz (42.0 Hz to 44.0 Hz)" in each for each in study.findings)
+    assert any("43 ± 13 Hz" in each for each in study.findings)
 
 
 def test_broken_jobs_are_named_and_left_out(tmp_path: Path) -> None:
@@ -250,3 +252,57 @@ def test_network_is_named_by_what_its_answer_depends_on() -> None:
     assert name_network(replace(BASE, seed=1)) != name
     slower = replace(BASE.controller, period_steps=20)
     assert name_network(replace(BASE, controller=slower)) != name
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (replace(BASE, bridges=BridgesConfig(kind="none")), "without bridges"),
+        (
+            replace(BASE, dynamics=DynamicsConfig(duration_s=0.1)),
+            "10 control periods, of 24 needed",
+        ),
+        (
+            replace(BASE, lattice=LatticeConfig(shape=(4096, 4096))),
+            "node steps are too many",
+        ),
+        (replace(BASE, seed=-1), "seed is -1"),
+    ],
+)
+def test_network_that_cannot_be_measured_says_why(
+    config: RunConfig, reason: str
+) -> None:
+    entry = measure_network(config)
+    assert (entry["fixed"], entry["oracle"]) == (None, None)
+    assert reason in entry["reason"]
+
+
+def test_why_there_is_no_yardstick_is_told(tmp_path: Path) -> None:
+    make_job(tmp_path, 0, replace(BASE, bridges=BridgesConfig(kind="none")))
+    told: list[str] = []
+    control.complete(read_sweep(tmp_path), told.append)
+    assert len(told) == 1
+    findings = examine(tmp_path).findings
+    assert any("without bridges no frequency matters." in each for each in findings)
+    control.complete(read_sweep(tmp_path), told.append)
+    assert len(told) == 1
+
+
+def test_real_load_is_run_again_at_the_best_fixed_frequency(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(BASE, load=LoadConfig("real", "square"))
+    make_job(tmp_path, 0, config)
+    make_job(tmp_path, 1, replace(config, controller=ControllerConfig("headroom")))
+    write_yardsticks(tmp_path)
+    asked: list[tuple[str, float]] = []
+
+    def measure(config: RunConfig, frequency_hz: float) -> dict[str, Any]:
+        asked.append((config.controller.objective, frequency_hz))
+        return {"wall_s": 4.0}
+
+    monkeypatch.setattr(calibration, "measure_wall", measure)
+    control.complete(read_sweep(tmp_path), lambda sentence: None)
+    assert asked == [("floor", 40.0)]
+    findings = examine(tmp_path).findings
+    assert any("2 times that of the best" in each for each in findings)
