@@ -46,7 +46,7 @@ def examine(record: SweepRecord) -> Study:
     sentences = (
         _tell_jobs(record),
         *(tell(readings) for tell in (_tell_start, _tell_floor, _tell_cost)),
-        *(tell(readings) for tell in (_tell_loads, _tell_faults)),
+        *(tell(readings) for tell in (_tell_loads, _tell_faults, _tell_real)),
     )
     return Study(
         title="Controller study",
@@ -239,6 +239,27 @@ def _tell_faults(readings: Sequence[Reading]) -> str:
             f"{_name_fault(worst)}, by {worst.tracking_rungs:.2f} rungs"
         )
     return f"{text}."
+
+
+def _tell_real(readings: Sequence[Reading]) -> str:
+    """Say what a real load came to, which the machine's other work may have kept away."""
+    real = [each for each in readings if each.config.load.kind == "real"]
+    pairs = [
+        tuple(
+            each.job.record.number("load", "cpu", key) for key in ("asked", "achieved")
+        )
+        for each in real
+    ]
+    if not any(None not in pair for pair in pairs):
+        return ""
+    asked, achieved = (
+        spread([pair[i] for pair in pairs], lambda share: f"{share:.0%}")
+        for i in (0, 1)
+    )
+    return (
+        f"The real load took {achieved} of the cores on average, of {asked} asked for; "
+        "wall times are comparable only where it got what it asked for."
+    )
 
 
 def _name_fault(reading: Reading) -> str:

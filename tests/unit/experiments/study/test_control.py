@@ -92,6 +92,7 @@ def make_job(
             "floor": 0.87,
         },
         "sensor": sensor,
+        "load": {"cpu": {"asked": 0.3, "achieved": 0.06}},
         "notes": [],
     }
     (folder / "summary.json").write_text(json.dumps(summary), "utf-8")
@@ -173,6 +174,15 @@ def test_wall_time_under_a_real_load_is_compared(tmp_path: Path) -> None:
     assert any(
         "1.067 times that of the best" in each for each in examine(tmp_path).findings
     )
+
+
+def test_load_that_was_kept_away_is_told(tmp_path: Path) -> None:
+    make_job(tmp_path, 0, replace(BASE, load=LoadConfig("real", "square")))
+    told = " ".join(examine(tmp_path).findings)
+    assert "The real load took 6% of the cores on average, of 30% asked for" in told
+    made_up = tmp_path / "made_up"
+    make_job(made_up, 0, BASE)
+    assert "real load" not in " ".join(examine(made_up).findings)
 
 
 def test_faults_are_judged_by_what_was_offered(tmp_path: Path) -> None:
