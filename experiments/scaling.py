@@ -280,13 +280,19 @@ def place_kernels(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
     kernels = []
     for row in select_points(rows, "roofline", "nodes"):
+        pass_steps = 1
         if row["is_bare"]:
-            name, span_ns = "lattice step", row["ns_per_node_step"]
+            shape = Setting(row["nodes"]).shape
+            due = row["steps_per_turn"]
+            pass_steps = roofline.count_pass_steps(shape, due, row["threads"])
+            name = f"lattice step, {pass_steps} per pass"
+            span_ns = row["ns_per_node_step"]
             counts = roofline.LATTICE_FLOPS, roofline.LATTICE_BYTES
         else:
             name, span_ns = "tunnel event", row["ns_per_event"]
             counts = roofline.EVENT_FLOPS, roofline.EVENT_BYTES
-        kernels.append(roofline.place_kernel(name, *counts, span_ns))
+        kernel = roofline.place_kernel(name, *counts, span_ns, pass_steps=pass_steps)
+        kernels.append(kernel)
     return kernels
 
 

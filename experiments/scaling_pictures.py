@@ -294,6 +294,6 @@ def _draw_kernel(axes: Any, kernel: dict[str, Any], colour: str) -> None:
     x, y = kernel["flops_per_byte"], kernel["flops_per_s"] / 1e9
     label = (
         f"{kernel['name']}: {kernel['ns']:.2g} ns, {kernel['flops']} operations, "
-        f"{kernel['bytes']} bytes"
+        f"{kernel['bytes']:g} bytes"
     )
     axes.plot([x], [y], "o", color=colour, markersize=7, label=label)

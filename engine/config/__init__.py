@@ -6,7 +6,7 @@ those of `conf/` and of the command line; each group has a file of its own.
 
 from __future__ import annotations
 
-from engine.config.bridges import BRIDGE_KINDS, BridgesConfig
+from engine.config.bridges import BRIDGE_KINDS, PLACEMENTS, BridgesConfig
 from engine.config.controller import OBJECTIVES, ControllerConfig
 from engine.config.dynamics import INTEGRATORS, DynamicsConfig
 from engine.config.fault import FAULT_KINDS, LIES, FaultConfig
@@ -59,6 +59,7 @@ __all__ = [
     "LIES",
     "LOAD_KINDS",
     "OBJECTIVES",
+    "PLACEMENTS",
     "PROFILES",
     "REAL_PROFILES",
     "ROLLOUT_TARGETS",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.config.checks import check_between, check_choice, check_positive
+from engine.config.checks import MAX_TIME_S, check_between, check_choice
 
 FAULT_KINDS = ("none", "freeze", "lag", "lie", "vanish", "flap")
 LIES = ("nan", "negative", "excess")
@@ -47,7 +47,7 @@ class FaultConfig:
         """
         check_choice("fault.kind", self.kind, FAULT_KINDS)
         check_choice("fault.value", self.value, LIES)
-        check_between("fault.start_s", self.start_s, 0.0)
-        check_positive("fault.duration_s", self.duration_s)
-        check_positive("fault.lag_s", self.lag_s)
-        check_positive("fault.period_s", self.period_s)
+        check_between("fault.start_s", self.start_s, 0.0, MAX_TIME_S)
+        for key in ("duration_s", "lag_s", "period_s"):
+            value = getattr(self, key)
+            check_between(f"fault.{key}", value, 0.0, MAX_TIME_S, open_low=True)

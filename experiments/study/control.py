@@ -242,7 +242,7 @@ def _tell_faults(readings: Sequence[Reading]) -> str:
 
 
 def _tell_real(readings: Sequence[Reading]) -> str:
-    """Say what a real load came to, which the machine's other work may have kept away."""
+    """Say what a real load came to; other work may have kept it away."""
     real = [each for each in readings if each.config.load.kind == "real"]
     pairs = [
         tuple(

@@ -56,6 +56,7 @@ from experiments.views.sweep import (
     format_cells,
     list_cells,
 )
+from experiments.wording import format_jobs
 
 if TYPE_CHECKING:
     from hydra.types import TaskFunction
@@ -348,7 +349,11 @@ def _show(
         return
     console = open_console()
     planned = _count_planned(folder, plan, only) if plan.sweeper == "grid" else None
-    size = f"sweep by {plan.sweeper}" if planned is None else f"sweep of {planned} jobs"
+    size = (
+        f"sweep by {plan.sweeper}"
+        if planned is None
+        else (f"sweep of {format_jobs(planned)}")
+    )
     sys.stdout.write(f"{size}: {folder}\n")
     sys.stdout.flush()
     with SweepView(
@@ -444,19 +449,19 @@ def _close_sweep(folder: Path, trouble: str, *, is_interrupted: bool) -> int:
     # A sweeper of the user's own may start more jobs than the values say.
     count = max(len(plan.jobs), len(jobs))
     done, waiting = len(jobs) - len(failed) - len(is_open), count - len(jobs)
-    sys.stdout.write(f"\n{done} of {count} jobs done: {folder}\n")
+    sys.stdout.write(f"\n{done} of {format_jobs(count)} done: {folder}\n")
     if plan.sweeper == "optuna":
         sys.stdout.write(f"{describe_best(folder)}\n")
     sys.stdout.write(study)
     sys.stdout.flush()
     if done == count and not trouble:
         return outcome.DONE
-    facts = [f"{waiting} of {count} jobs were not started"] if waiting else []
+    facts = [f"{waiting} of {format_jobs(count)} were not started"] if waiting else []
     facts += [_describe_failures(failed, count)] if failed else []
     if is_open:
         facts.append(
-            f"{len(is_open)} of {count} jobs go on without this command; look at them "
-            f"by: scribble sweep {folder}"
+            f"{len(is_open)} of {format_jobs(count)} still running without this "
+            f"command; look at them by: scribble sweep {folder}"
         )
     facts += [f"the launcher failed: {trouble}"] if trouble else []
     sys.stderr.write(f"scribble: error: {'; '.join(facts)}\n")
@@ -467,6 +472,6 @@ def _describe_failures(failed: Sequence[JobStatus], count: int) -> str:
     numbers = ", ".join(str(job.job) for job in failed)
     first = failed[0].message or failed[0].status
     return (
-        f"{len(failed)} of {count} jobs did not finish ({numbers}); the first one: "
-        f"{first}"
+        f"{len(failed)} of {format_jobs(count)} did not finish ({numbers}); the first "
+        f"one: {first}"
     )

@@ -14,6 +14,7 @@ from experiments.outcome import MissingPackageError
 from experiments.overrides import (
     compose_node,
     open_hydra,
+    refuse_idle_words,
     tidy_overrides,
     to_plain_node,
 )
@@ -165,6 +166,7 @@ def _is_installed(module: str) -> bool:
 
 def _check_hydra_words(words: Sequence[str]) -> None:
     check_extras(words)
+    refuse_idle_words(words, is_sweep=True)
     for word in words:
         key = key_of_word(word)
         if key in FIXED_KEYS:
