@@ -9,6 +9,7 @@ from __future__ import annotations
 from engine.config.bridges import BRIDGE_KINDS, PLACEMENTS, BridgesConfig
 from engine.config.controller import OBJECTIVES, ControllerConfig
 from engine.config.dynamics import INTEGRATORS, DynamicsConfig
+from engine.config.fault import FAULT_KINDS, LIES, FaultConfig
 from engine.config.lattice import (
     COUPLING_RANGES,
     DISTRIBUTIONS,
@@ -49,11 +50,13 @@ __all__ = [
     "COUPLING_RANGES",
     "CPU_TARGETS",
     "DISTRIBUTIONS",
+    "FAULT_KINDS",
     "GPU_TARGETS",
     "INITIAL_PHASES",
     "INTEGRATORS",
     "LATTICE_AXES",
     "LATTICE_KINDS",
+    "LIES",
     "LOAD_KINDS",
     "OBJECTIVES",
     "PLACEMENTS",
@@ -67,6 +70,7 @@ __all__ = [
     "BridgesConfig",
     "ControllerConfig",
     "DynamicsConfig",
+    "FaultConfig",
     "GeneratorConfig",
     "LatticeConfig",
     "LoadConfig",

@@ -8,7 +8,7 @@ from engine.config.checks import MAX_TIME_S, check_between, check_choice
 from engine.errors import ConfigError
 
 LOAD_KINDS = ("none", "synthetic", "real", "replay")
-PROFILES = ("constant", "step", "ramp", "square", "sine")
+PROFILES = ("constant", "step", "ramp", "square", "sine", "noise")
 REAL_PROFILES = (*PROFILES, "trace")
 CPU_TARGETS = ("generated", "machine")
 GPU_TARGETS = ("duty", "utilisation")
@@ -36,8 +36,11 @@ class LoadConfig:
     """Time at which the profile begins, of the run: simulated for synthetic, wall time
     for real [s], >= 0."""
     period_s: float = 4.0
-    """Period of square and sine, length of ramp: simulated time for synthetic, wall
-    time for real [s], from `MIN_PERIOD_S` to `MAX_TIME_S`."""
+    """Period of square and sine, length of ramp, time that a level of noise lasts:
+    simulated time for synthetic, wall time for real [s], from `MIN_PERIOD_S` to
+    `MAX_TIME_S`."""
+    seed: int = 0
+    """synthetic, real: key of the levels of profile=noise, in [0, 2^32)."""
     trace: str | None = None
     """replay: `trace.parquet` of an earlier run, or its run folder; real with
     profile=trace: the same, or a table of `time_s` and `utilisation`."""
@@ -70,6 +73,7 @@ class LoadConfig:
         check_between("load.base_level", self.base_level, 0.0, 1.0)
         check_between("load.start_s", self.start_s, 0.0, MAX_TIME_S)
         check_between("load.period_s", self.period_s, MIN_PERIOD_S, MAX_TIME_S)
+        check_between("load.seed", self.seed, 0, 2**32, open_high=True)
         check_between("load.memory", self.memory, 0.0, MAX_MEMORY_SHARE)
         check_between("load.gpu", self.gpu, 0.0, 1.0)
         _check_safety(self, "load.")
@@ -114,7 +118,10 @@ class GeneratorConfig:
     start_s: float = 0.0
     """Time at which the profile begins [s], >= 0."""
     period_s: float = 4.0
-    """Period of square and sine, length of ramp [s], at least `MIN_PERIOD_S`."""
+    """Period of square and sine, length of ramp, time that a level of noise lasts [s],
+    at least `MIN_PERIOD_S`."""
+    seed: int = 0
+    """Key of the levels of profile=noise, in [0, 2^32)."""
     trace: str | None = None
     """trace: a run folder, its `trace.parquet`, or a table of `time_s` and
     `utilisation`; 1 in it stands for the peak."""
@@ -156,6 +163,7 @@ class GeneratorConfig:
         check_between("base_level", self.base_level, 0.0, 1.0)
         check_between("start_s", self.start_s, 0.0, MAX_TIME_S)
         check_between("period_s", self.period_s, MIN_PERIOD_S, MAX_TIME_S)
+        check_between("seed", self.seed, 0, 2**32, open_high=True)
         duration = self.duration_s
         check_between("duration_s", duration, 0.0, MAX_LOAD_S, open_low=True)
         check_between("sample_period_s", self.sample_period_s, 0.2, 60.0)
@@ -191,6 +199,7 @@ def to_generator(load: LoadConfig) -> GeneratorConfig:
         base_level=load.base_level,
         start_s=load.start_s,
         period_s=load.period_s,
+        seed=load.seed,
         trace=load.trace,
         duration_s=load.limit_s,
         headroom=load.headroom,

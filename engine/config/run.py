@@ -8,6 +8,7 @@ from engine.config.bridges import BridgesConfig
 from engine.config.checks import check_between
 from engine.config.controller import ControllerConfig
 from engine.config.dynamics import MAX_STEPS, DynamicsConfig
+from engine.config.fault import FaultConfig
 from engine.config.lattice import LatticeConfig
 from engine.config.load import LoadConfig
 from engine.config.machine import BackendConfig, ResourcesConfig
@@ -38,6 +39,7 @@ class RunConfig:
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     backend: BackendConfig = field(default_factory=BackendConfig)
     load: LoadConfig = field(default_factory=LoadConfig)
+    fault: FaultConfig = field(default_factory=FaultConfig)
     observe: ObserveConfig = field(default_factory=ObserveConfig)
     record: RecordConfig = field(default_factory=RecordConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)

@@ -159,6 +159,9 @@ class RunSummary:
     the last; None where nothing was rewired."""
     load: dict[str, Any] | None = None
     """seconds, ended_by, asked against achieved of a real load; None without one."""
+    sensor: dict[str, Any] | None = None
+    """decisions, of which stale and disbelieved ones, the longest age_s of a sample
+    and the flaws seen, of a resource sensor that failed; None where it never did."""
     notes: tuple[str, ...] = field(default_factory=tuple)
     """What else a reader must know, such as the reason of a failure."""
 

@@ -16,6 +16,7 @@ from engine.recording import CoherenceTally, RunSummary, StageTimes, digest_stat
 from engine.system.outlook import LateMeans
 from engine.system.parts import Parts
 from engine.system.pricing import MIDDLE_EXPONENT, ErrorWindows, find_price
+from engine.system.sensor import SensorTally
 from engine.system.visits import LateVisits, average_by_law
 from engine.tunnel import Decision
 
@@ -104,6 +105,7 @@ class Account:
         self.late = LateMeans()
         self.visits = LateVisits()
         self.windows = ErrorWindows(config)
+        self.sensor = SensorTally()
         self.tally = CoherenceTally(config.tunnel.min_coherence)
         self.order = parts.lattice.order_parameter()
         self.topology = measure_topology(parts.lattice)
@@ -266,6 +268,7 @@ class Account:
             forecast=forecast,
             observation=parts.observer.to_dict(),
             rollout=parts.pilot.to_dict() if parts.pilot else None,
+            sensor=self.sensor.to_dict(),
             notes=notes,
         )
 

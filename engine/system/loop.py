@@ -365,6 +365,7 @@ class ScribbleSystem:
             local_coherence=account.topology.local_coherence,
             defect_count=account.topology.defect_count,
         )
+        account.sensor.add(self.monitor.metrics)
         if parts.pilot is not None:
             decision = parts.pilot.steer(decision)
         self.monitor.resonance_frequency = self.lattice.resonance_frequency

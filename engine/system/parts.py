@@ -20,7 +20,14 @@ from engine.bridge import (
 from engine.config import BridgesConfig, LoadConfig, RunConfig, TunnelConfig
 from engine.crystal import CrystalLattice
 from engine.forecast import check_memory, estimate_memory
-from engine.monitor import ReplaySource, ResourceMonitor, Source, SyntheticSource
+from engine.monitor import (
+    FaultySource,
+    LiveSource,
+    ReplaySource,
+    ResourceMonitor,
+    Source,
+    SyntheticSource,
+)
 from engine.monitor.host import HostSampler
 from engine.observation import Observer
 from engine.recording import Trace, check_folder, read_trace
@@ -281,13 +288,18 @@ def _build_monitor(config: RunConfig, trace: Trace | None) -> ResourceMonitor:
     return ResourceMonitor(
         config.resources,
         tunnel=config.tunnel,
-        source=_build_source(config.load, trace),
+        source=_build_source(config, trace),
         resonance_frequency_hz=config.lattice.mean_frequency_hz,
     )
 
 
-def _build_source(load: LoadConfig, trace: Trace | None) -> Source | None:
+def _build_source(config: RunConfig, trace: Trace | None) -> Source | None:
     """Return what the monitor reads: None means this machine, live."""
+    source: Source | None = None
     if trace is not None:
-        return ReplaySource(trace.rows, judges_anew=load.judge_anew)
-    return SyntheticSource(load) if load.kind == "synthetic" else None
+        source = ReplaySource(trace.rows, judges_anew=config.load.judge_anew)
+    elif config.load.kind == "synthetic":
+        source = SyntheticSource(config.load)
+    if config.fault.is_idle:
+        return source
+    return FaultySource(source or LiveSource(config.resources), config.fault)

@@ -224,6 +224,20 @@ def show_sweep(folder: Path, *, is_json: bool = False) -> int:
     return outcome.DONE
 
 
+def _complete(folder: Path) -> None:
+    """Let the study that a sweep is for compute what its jobs do not carry."""
+    name = read_plan(folder).study
+    if name is None:
+        return
+    from experiments.study.examination import complete_sweep
+
+    def tell(sentence: str) -> None:
+        sys.stdout.write(f"{sentence}\n")
+        sys.stdout.flush()
+
+    complete_sweep(name, folder, tell)
+
+
 def _examine(folder: Path) -> str:
     """Write the study that a sweep is for; say what it found, a line per sentence."""
     name = read_plan(folder).study
@@ -319,7 +333,7 @@ def _run_plan(folder: Path, only: str, *, is_quiet: bool) -> int:
             raise
         except Exception as error:  # noqa: BLE001 - the jobs that ran still count
             trouble = outcome.describe_error(error)
-    code = _close_sweep(folder, trouble)
+    code = _close_sweep(folder, trouble, is_interrupted=is_interrupted)
     return outcome.INTERRUPTED if is_interrupted else code
 
 
@@ -422,11 +436,13 @@ def _quote(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _close_sweep(folder: Path, trouble: str) -> int:
+def _close_sweep(folder: Path, trouble: str, *, is_interrupted: bool) -> int:
     """Write the table, print how the sweep went and choose its exit code."""
     jobs = read_statuses(folder)
     plan = read_plan(folder)
     write_table(folder)
+    if not is_interrupted:
+        _complete(folder)
     study = _examine(folder)
     is_open = [job.job for job in jobs if job.is_open]
     failed = [job for job in jobs if job.status != "done" and not job.is_open]
