@@ -1,8 +1,15 @@
-"""The later half of a run, where phases and controller have settled."""
+"""The later half of a run, where phases and controller have settled.
+
+Under a load that comes and goes it is made of whole periods, or it would show which
+half of a period the run happened to end in.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +20,10 @@ from experiments.report.records import Columns, read_run
 
 NEEDED = ("simulated_s", "wall_s", "coherence", "attempts")
 """Columns of the time series without which the summary is taken."""
+CYCLIC: Final = ("square", "sine")
+"""Profiles of a load that come and go."""
+CLOCKS: Final[Mapping[str, str]] = {"real": "wall_s", "synthetic": "simulated_s"}
+"""Time that a load follows, by its kind."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +53,30 @@ def measure_late(job: Job) -> LateFigures:
     known = [series[name] for name in NEEDED if name in series]
     if len(known) < len(NEEDED) or len(known[0]) < 4:
         return _read_summary(job)
-    return _measure_series(series, job.record.number("bridges"))
+    middle = _find_middle(job, series)
+    return _measure_series(series, job.record.number("bridges"), middle)
 
 
-def _measure_series(series: Columns, bridges: float | None) -> LateFigures:
+def _find_middle(job: Job, series: Columns) -> int:
+    """Return the last row before the later half."""
+    middle = len(series["simulated_s"]) // 2 - 1
+    period_s = to_number(job.value("load.period_s"))
+    if job.value("load.profile") not in CYCLIC or not period_s:
+        return middle
+    clock = CLOCKS.get(str(job.value("load.kind")))
+    if clock is None:
+        return middle
+    times = series[clock]
+    passed = float(times[-1]) / period_s
+    whole = max(math.floor(0.5 * passed), 1)
+    if whole > passed:
+        return middle
+    begins_s = float(times[-1]) - whole * period_s
+    return min(int(np.searchsorted(times, begins_s)), len(times) - 2)
+
+
+def _measure_series(series: Columns, bridges: float | None, middle: int) -> LateFigures:
     times, walls, values, attempts = (series[name] for name in NEEDED)
-    middle = len(times) // 2 - 1
     span = float(times[-1] - times[middle])
     late = values[middle + 1 :]
     fired = float(attempts[-1] - attempts[middle])

@@ -238,8 +238,9 @@ def _build_table(rows: Sequence[LevelRow]) -> Table:
             )
             for row in rows
         ),
-        "Means over the later half of each run, and over seeds; the last columns are "
-        "shares of that time by state of the controller.",
+        "Means over the later half of each run (whole periods, where the load comes "
+        "and goes), and over seeds; the last columns are shares by state of the "
+        "controller.",
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.config import LoadConfig
 from experiments.report.jobs import read_sweep
 from experiments.study.late import LateFigures, measure_late
 from tests.study_folders import SweepFolder, write_series
@@ -45,3 +46,24 @@ def test_run_without_bridges_has_no_frequency(sweep: SweepFolder) -> None:
     names = ("simulated_s", "wall_s", "coherence", "attempts")
     write_series(folder, {name: [0.0, 1.0, 2.0, 3.0] for name in names})
     assert measure(sweep.folder).frequency_hz is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "period_s", "mean"),
+    [
+        ("synthetic", 2.0, 0.75),  # two of the four periods: rows 5 to 8
+        ("synthetic", 8.0, 0.7),  # the only one: rows after the first
+        ("synthetic", 20.0, 0.76),  # not even one: rows 4 to 8
+        ("real", 12.0, 0.75),  # of wall time: one of two, rows 5 to 8
+    ],
+)
+def test_whole_periods_of_a_load_are_averaged(
+    sweep: SweepFolder, kind: str, period_s: float, mean: float
+) -> None:
+    load = LoadConfig(kind=kind, profile="square", period_s=period_s)
+    folder = sweep.add(["seed=0"], config={"load": load})
+    steps = [float(step) for step in range(9)]
+    values = [0.4, 0.6, 0.6, 0.6, 0.8, 0.7, 0.7, 0.7, 0.9]
+    columns = {"simulated_s": steps, "wall_s": [3.0 * s for s in steps]}
+    write_series(folder, columns | {"coherence": values, "attempts": steps})
+    assert measure(sweep.folder).coherence == pytest.approx(mean)
