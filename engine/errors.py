@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
 
 
 class EngineError(Exception):
@@ -38,6 +39,27 @@ class ForecastError(EngineError, ValueError):
     """A run is beyond what can be forecast, though it can be run."""
 
 
+MAX_QUOTE: Final = 120
+"""Longest piece of bad input that a sentence repeats [characters]."""
+
+
+def quote(value: object) -> str:
+    """Show a value in a sentence, cut short where it is long.
+
+    Args:
+        value: Anything, perhaps a text of megabytes or a number of a million digits.
+
+    Returns:
+        Its `repr` in one line, at most `MAX_QUOTE` characters and a few more.
+    """
+    if isinstance(value, str) and len(value) > MAX_QUOTE:
+        return f"{value[:MAX_QUOTE]!r}... ({len(value)} characters)"
+    if isinstance(value, int) and value.bit_length() > 3 * MAX_QUOTE:
+        return f"a number of {value.bit_length()} bits"
+    shown = " ".join(repr(value).split())
+    return shown if len(shown) <= MAX_QUOTE else f"{shown[:MAX_QUOTE]}..."
+
+
 def unknown_choice(key: str, got: object, allowed: Iterable[str]) -> ConfigError:
     """Build the error for an unknown choice, the nearest allowed name first.
 
@@ -50,6 +72,7 @@ def unknown_choice(key: str, got: object, allowed: Iterable[str]) -> ConfigError
         The error, not raised.
     """
     names = list(allowed)
-    nearest = difflib.get_close_matches(str(got), names, n=len(names), cutoff=0.0)
+    given = str(got)[:MAX_QUOTE]
+    nearest = difflib.get_close_matches(given, names, n=len(names), cutoff=0.0)
     ordered = nearest + [name for name in names if name not in nearest]
-    return ConfigError(f"{key} is {got!r}; choose one of: {', '.join(ordered)}.")
+    return ConfigError(f"{key} is {quote(got)}; choose one of: {', '.join(ordered)}.")

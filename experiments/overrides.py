@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.config import RunConfig
+from engine.config.hints import wrong_type
 from engine.errors import ConfigError, unknown_choice
 from experiments.outcome import MissingPackageError
 from experiments.schema import (
@@ -21,7 +22,6 @@ from experiments.schema import (
     register_schema,
     to_run_config,
     unknown_key,
-    wrong_type,
 )
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, TypeVar, cast, get_origin
 
+from engine.config.hints import list_hints
 from engine.errors import ConfigError
-from experiments.schema import convert_value, list_hints
+from experiments.schema import convert_value
 
 Config = TypeVar("Config")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.config.checks import check_between, check_choice, check_positive
+from engine.config.hints import check_types
 from engine.constants import BASE_FREQUENCY_HZ
 
 OBJECTIVES = ("headroom", "pace", "floor", "fixed")
@@ -49,6 +50,7 @@ class ControllerConfig:
         Raises:
             ConfigError: A value is unknown or out of range.
         """
+        check_types("controller.", self)
         check_choice("controller.objective", self.objective, OBJECTIVES)
         check_between("controller.period_steps", self.period_steps, 1, 100_000)
         check_positive("controller.target_pace", self.target_pace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.config.checks import check_between, check_choice, check_positive
+from engine.config.hints import check_types
 from engine.errors import ConfigError
 
 INTEGRATORS = ("euler", "rk2", "rk4", "leapfrog")
@@ -41,6 +42,7 @@ class DynamicsConfig:
         Raises:
             ConfigError: A value is unknown or out of range.
         """
+        check_types("dynamics.", self)
         check_choice("dynamics.integrator", self.integrator, INTEGRATORS)
         check_between("dynamics.dt_s", self.dt_s, MIN_TIME_STEP_S)
         check_positive("dynamics.duration_s", self.duration_s)

@@ -7,6 +7,7 @@ from typing import Final
 
 from engine.config.checks import check_between, check_choice, check_positive
 from engine.config.controller import OBJECTIVES
+from engine.config.hints import check_types
 from engine.config.tunnel import TunnelConfig
 from engine.errors import ConfigError
 
@@ -64,6 +65,7 @@ class RolloutConfig:
         Raises:
             ConfigError: A value is unknown or out of range.
         """
+        check_types("rollout.", self)
         check_choice("rollout.target", self.target, ROLLOUT_TARGETS)
         if self.objective is not None:
             check_choice("rollout.objective", self.objective, OBJECTIVES)

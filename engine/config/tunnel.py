@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from engine.config.checks import check_between, check_positive
+from engine.config.hints import check_types
 from engine.constants import BASE_FREQUENCY_HZ, COHERENCE_FLOOR, PHI_COEFFICIENT
 from engine.errors import ConfigError
 
@@ -55,6 +56,7 @@ class TunnelConfig:
         Raises:
             ConfigError: A value is out of range.
         """
+        check_types("tunnel.", self)
         check_positive("tunnel.base_frequency", self.base_frequency)
         for key in ("phi_coefficient", "min_coherence"):
             value = getattr(self, key)
