@@ -27,6 +27,7 @@ from engine.config.checks import MAX_RATE, check_between
 from engine.constants import FARTHEST_NORMAL, MAX_INCREMENT_TURNS
 from engine.errors import ConfigError, RecordError, ShapeError
 from engine.geometry import build_geometry
+from engine.intake import describe, read_array
 
 MAX_FREQUENCY_HZ = 1e30
 """Largest natural frequency that is read; float32 holds it [Hz]."""
@@ -113,17 +114,13 @@ def _spread_shares(
 def _read_frequencies(config: LatticeConfig, count: int) -> npt.NDArray[np.float64]:
     path = Path(str(config.frequencies_path))
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        values = read_array(path)
+    except Exception as error:  # NumPy's parser of headers has many
         raise RecordError(
-            f"lattice.frequencies_path {path} cannot be read as .npy ({error}); save "
-            "one natural frequency [Hz] per node with numpy.save."
+            f"lattice.frequencies_path {path} cannot be read as .npy "
+            f"({describe(error)}); save one natural frequency [Hz] per node with "
+            "numpy.save."
         ) from error
-    if not isinstance(values, np.ndarray):
-        raise RecordError(
-            f"lattice.frequencies_path {path} is an archive of arrays; save one array "
-            "of natural frequencies [Hz] with numpy.save."
-        )
     if values.size != count or values.dtype.kind not in "fiu":
         raise ShapeError(
             f"lattice.frequencies_path {path} holds {values.size} values of type "

@@ -21,7 +21,11 @@ KIND_WORDS: Final[Mapping[object, str]] = MappingProxyType(
         float: "a number",
         bool: "true or false",
         str: "text",
+        dict: "a table of names and values",
     }
+)
+_EXAMPLES: Final[Mapping[object, str]] = MappingProxyType(
+    {bool: "[true,false]", str: "[a,b]"}
 )
 _PYTHON_WORDS: Final = {"None": "null", "True": "true", "False": "false"}
 
@@ -53,10 +57,10 @@ def describe_hint(hint: Any) -> str:
     """
     if is_dataclass(hint):
         return "a group of keys"
-    if get_origin(hint) is tuple:
+    if get_origin(hint) in (tuple, list):
         item = get_args(hint)[0]
-        example = "[true,false]" if item is bool else "[64,64]"
-        return f"a list such as {example}, each entry {KIND_WORDS[item]}"
+        example = _EXAMPLES.get(item, "[64,64]")
+        return f"a list such as {example}, each entry {describe_hint(item)}"
     if is_optional(hint):
         return f"{KIND_WORDS[strip_none(hint)]} or null"
     return KIND_WORDS[hint]
@@ -118,12 +122,14 @@ def check_type(key: str, value: object, hint: Any) -> None:
     Raises:
         ConfigError: It has another type, or holds more than a number can.
     """
-    if get_origin(hint) is tuple:
+    if get_origin(hint) in (tuple, list):
         if not isinstance(value, tuple | list):
             raise wrong_type(key, value, hint)
         for index, entry in enumerate(value):
             check_type(f"{key}[{index}]", entry, get_args(hint)[0])
         return
+    if get_origin(hint) is dict:
+        hint = dict
     if value is None and is_optional(hint):
         return
     bare = strip_none(hint)

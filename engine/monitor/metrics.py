@@ -1,15 +1,24 @@
 """What the monitor knows: immutable states, and their form in a recorded trace.
 
-An absent value is `None`, never 0. Imports only `engine.errors`; reads nothing.
+An absent value is `None`, never 0. Imports only the error family and the
+checks of types; reads nothing.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from engine.config.hints import (
+    check_type,
+    is_optional,
+    list_hints,
+    strip_none,
+    wrong_type,
+)
 from engine.errors import RecordError
 
 State = TypeVar("State")
@@ -255,8 +264,9 @@ class ResourceMetrics:
         values["gpus"] = tuple(_rebuild(GpuState, gpu) for gpu in row["gpus"] or ())
         pairs: Iterable[Mapping[str, Any]] = row["availability_by_resource"] or ()
         values["availability_by_resource"] = {
-            pair["resource"]: pair["availability"] for pair in pairs
+            str(pair["resource"]): float(pair["availability"]) for pair in pairs
         }
+        _check_verdict(values)
         return cls(**values)
 
 
@@ -306,7 +316,25 @@ def _take(kind: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rebuild(kind: type[State], row: Mapping[str, Any]) -> State:
     values = _take(kind, row)
-    for name, value in values.items():
+    for name, hint in list_hints(kind).items():
+        value = values[name]
         if isinstance(value, list):
-            values[name] = tuple(value)
+            values[name] = value = tuple(value)
+        if value is not None:
+            check_type(f"{kind.__name__}.{name}", value, strip_none(hint))
+        elif not is_optional(hint):
+            raise wrong_type(f"{kind.__name__}.{name}", value, hint)
     return kind(**values)
+
+
+def _check_verdict(values: Mapping[str, Any]) -> None:
+    """Refuse a recorded verdict that no controller could act upon."""
+    shares = (values["availability"], *values["availability_by_resource"].values())
+    is_sane = all(0.0 <= share <= 1.0 for share in shares)
+    is_sane &= 0.0 < values["tunnel_frequency"] < math.inf
+    is_sane &= values["age_s"] >= 0.0 and math.isfinite(values["timestamp_s"])
+    if not is_sane or not isinstance(values["limiting_resource"], str):
+        raise RecordError(
+            "A recorded sample has an availability outside [0, 1], or a frequency or a "
+            "time that is no positive number; record the run again."
+        )

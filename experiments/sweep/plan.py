@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.config.hints import check_types
 from engine.errors import ConfigError, RecordError
+from engine.intake import read_json, take_mapping
 from experiments.overrides import translate_error
 
 if TYPE_CHECKING:
@@ -79,9 +81,12 @@ def read_plan(folder: Path) -> SweepPlan:
     """
     path = folder / PLAN_FILE
     try:
-        values: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        values = dict(take_mapping(read_json(path)))
         jobs = [PlannedJob(**job) for job in values.pop("jobs")]
-        return SweepPlan(**values, jobs=jobs)
+        plan = SweepPlan(**values, jobs=jobs)
+        for entry in (*jobs, plan):
+            check_types("", entry)
+        return plan
     except FileNotFoundError as error:
         raise RecordError(
             f"{folder} holds no sweep ({PLAN_FILE} is missing); name the folder that "
