@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.config.checks import check_between, check_choice, check_positive
+from engine.config.checks import MAX_TIME_S, check_between, check_choice
 from engine.config.hints import check_types
 from engine.errors import ConfigError
 
@@ -15,6 +15,8 @@ CPU_TARGETS = ("generated", "machine")
 GPU_TARGETS = ("duty", "utilisation")
 MAX_LOAD_S = 86_400.0
 """Longest time that a generator may load a machine [s]: a day."""
+MIN_PERIOD_S = 1e-6
+"""Shortest period of a profile [s]; nobody looks at a load more often."""
 MAX_MEMORY_SHARE = 0.95
 """Largest share of memory that may be asked for [-]."""
 
@@ -36,7 +38,7 @@ class LoadConfig:
     for real [s], >= 0."""
     period_s: float = 4.0
     """Period of square and sine, length of ramp: simulated time for synthetic, wall
-    time for real [s], > 0."""
+    time for real [s], from `MIN_PERIOD_S` to `MAX_TIME_S`."""
     trace: str | None = None
     """replay: `trace.parquet` of an earlier run, or its run folder; real with
     profile=trace: the same, or a table of `time_s` and `utilisation`."""
@@ -68,8 +70,8 @@ class LoadConfig:
         check_choice("load.profile", self.profile, known)
         check_between("load.level", self.level, 0.0, 1.0)
         check_between("load.base_level", self.base_level, 0.0, 1.0)
-        check_between("load.start_s", self.start_s, 0.0)
-        check_positive("load.period_s", self.period_s)
+        check_between("load.start_s", self.start_s, 0.0, MAX_TIME_S)
+        check_between("load.period_s", self.period_s, MIN_PERIOD_S, MAX_TIME_S)
         check_between("load.memory", self.memory, 0.0, MAX_MEMORY_SHARE)
         check_between("load.gpu", self.gpu, 0.0, 1.0)
         _check_safety(self, "load.")
@@ -113,7 +115,7 @@ class GeneratorConfig:
     start_s: float = 0.0
     """Time at which the profile begins [s], >= 0."""
     period_s: float = 4.0
-    """Period of square and sine, length of ramp [s], > 0."""
+    """Period of square and sine, length of ramp [s], at least `MIN_PERIOD_S`."""
     trace: str | None = None
     """trace: a run folder, its `trace.parquet`, or a table of `time_s` and
     `utilisation`; 1 in it stands for the peak."""
@@ -154,8 +156,8 @@ class GeneratorConfig:
         check_between("gpu_device", self.gpu_device, 0, 1023)
         check_choice("profile", self.profile, REAL_PROFILES)
         check_between("base_level", self.base_level, 0.0, 1.0)
-        check_between("start_s", self.start_s, 0.0)
-        check_positive("period_s", self.period_s)
+        check_between("start_s", self.start_s, 0.0, MAX_TIME_S)
+        check_between("period_s", self.period_s, MIN_PERIOD_S, MAX_TIME_S)
         duration = self.duration_s
         check_between("duration_s", duration, 0.0, MAX_LOAD_S, open_low=True)
         check_between("sample_period_s", self.sample_period_s, 0.2, 60.0)

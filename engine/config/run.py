@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from engine.config.bridges import BridgesConfig
 from engine.config.checks import check_between
 from engine.config.controller import ControllerConfig
-from engine.config.dynamics import DynamicsConfig
+from engine.config.dynamics import MAX_STEPS, DynamicsConfig
 from engine.config.hints import check_types
 from engine.config.lattice import LatticeConfig
 from engine.config.load import LoadConfig
@@ -57,6 +57,7 @@ class RunConfig:
         self._validate_attempts_per_step()
         self._validate_matchings()
         self._validate_observation()
+        self._validate_windows()
         if not self.rollout.is_idle:
             self._validate_rollout()
 
@@ -117,6 +118,21 @@ class RunConfig:
                 f"observe.snapshot_every_s is set, but a snapshot holds at most "
                 f"{MAX_SNAPSHOT_NODES} phases and lattice.shape has {nodes}; set it to "
                 "null, or shrink lattice.shape."
+            )
+
+    def _validate_windows(self) -> None:
+        """Hold the run and its error windows to the steps that can be counted."""
+        controller, dynamics = self.controller, self.dynamics
+        if not controller.error_windows:
+            return
+        span_s = controller.error_window_s or dynamics.duration_s / 8.0
+        total_s = dynamics.duration_s + 2 * controller.error_windows * span_s
+        if total_s / dynamics.dt_s >= MAX_STEPS:
+            raise ConfigError(
+                f"controller.error_windows is {controller.error_windows}, and the "
+                f"run with so many pairs of {span_s:g} s takes {total_s:g} s in "
+                f"steps of {dynamics.dt_s:g} s; fewer than {MAX_STEPS} steps fit. "
+                "Shorten the run or the windows."
             )
 
     def _validate_rollout(self) -> None:

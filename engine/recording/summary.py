@@ -127,7 +127,7 @@ class RunSummary:
     tunnels: dict[str, int]
     """attempted, successful, failed [-]."""
     average_frequency_hz: float
-    """Attempts per bridge and simulated second [Hz]."""
+    """Attempts per bridge and simulated second, error windows left out [Hz]."""
     coherence: dict[str, Any]
     """final, mean, metastability (standard deviation of r), minimum_after_settling,
     floor, violation_fraction; continuous and distance_to_continuous with its
@@ -135,7 +135,8 @@ class RunSummary:
     controller_state: str
     """State at the end."""
     events_saved_factor: float | None
-    """Every bridge in every step over the attempts made [-]; None without any."""
+    """Every bridge in every step over the attempts made [-], error windows left out;
+    None without any."""
     energy_joules: float | None
     """Energy of the GPU that was used [J]; None where unknown."""
     state_digest: str

@@ -97,6 +97,8 @@ class Account:
         self.periods = 0
         self.attempts = 0
         self.successes = 0
+        self._window_steps = 0
+        self._window_attempts = 0
         self.wall_s = 0.0
         self.stages = StageTimes()
         self.late = LateMeans()
@@ -119,11 +121,15 @@ class Account:
 
     @property
     def average_frequency_hz(self) -> float:
-        """Attempts per bridge and simulated second so far [Hz]."""
-        bridges = len(self.parts.network)
-        if not bridges or not self.step:
-            return 0.0
-        return self.attempts / bridges / self.simulated_s
+        """Attempts per bridge and simulated second, error windows left out [Hz]."""
+        most, made = self._count_events()
+        return made / most / self.config.dynamics.dt_s if most else 0.0
+
+    def _count_events(self) -> tuple[int, int]:
+        """Count every bridge in every step, and attempts, without error windows."""
+        steps = self.step - self._window_steps
+        made = self.attempts - self._window_attempts
+        return len(self.parts.network) * steps, made
 
     @property
     def has_pins(self) -> bool:
@@ -143,6 +149,9 @@ class Account:
         self.successes += result.successes
         self.stages.lattice += result.lattice_s
         self.stages.tunnel += result.tunnel_s
+        if self.windows.is_open:
+            self._window_steps += steps
+            self._window_attempts += attempts
 
     def measure(self, topology_periods: int, attempts: int, steps: int) -> None:
         """Measure coherence, and every `topology_periods` the topology too.
@@ -227,7 +236,7 @@ class Account:
         """
         parts, nodes = self.parts, self.parts.lattice.node_count
         decision = (parts.pilot or parts.controller).decision
-        every_step = len(parts.network) * self.step
+        most, made = self._count_events()
         forecast = self._compare_forecast()
         price = find_price(self.windows, forecast, len(parts.network))
         return RunSummary(
@@ -250,7 +259,7 @@ class Account:
             average_frequency_hz=self.average_frequency_hz,
             coherence=self.tally.to_dict() | price.to_dict(self.late.coherence),
             controller_state=decision.state if decision else "nominal",
-            events_saved_factor=every_step / self.attempts if self.attempts else None,
+            events_saved_factor=most / made if made else None,
             energy_joules=self._spent_energy_j(),
             state_digest=self.digest(),
             folder=self.config.record.folder,

@@ -94,7 +94,7 @@ class ScribbleSystem:
 
     @property
     def average_frequency_hz(self) -> float:
-        """Attempts per bridge and simulated second so far [Hz]."""
+        """Attempts per bridge and simulated second, error windows left out [Hz]."""
         return self._account.average_frequency_hz
 
     def request_stop(self) -> None:

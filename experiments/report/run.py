@@ -117,6 +117,11 @@ def _describe_distance(record: RunRecord) -> list[str]:
         return []
     stderr = record.number("coherence", "distance_stderr")
     doubt = "" if stderr is None else f" ± {stderr:.4f}"
+    if stderr is not None and abs(distance) < stderr:
+        return [
+            "How r would change with every bridge acting all the time could not be "
+            f"told: by {distance:.4f}{doubt}."
+        ]
     return [
         f"With every bridge acting all the time r would be {continuous:.3f}, "
         f"{distance:.4f}{doubt} from this run."

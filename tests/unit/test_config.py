@@ -45,28 +45,28 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "bridges.distance_exponent": [-0.1, 16.1],
     "dynamics.dt_s": [0.0, -1.0],
     "dynamics.duration_s": [0.0, INF],
-    "dynamics.inertia_s": [-1.0, INF],
-    "dynamics.diffusion_rad2_s": [-1.0, INF],
+    "dynamics.inertia_s": [-1.0, 2e9, INF],
+    "dynamics.diffusion_rad2_s": [-1.0, 2e12, INF],
     "tunnel.base_frequency": [0.0, -432.0],
     "tunnel.phi_coefficient": [0.0, 1.0],
     "tunnel.min_coherence": [0.0, 1.0, 1.3],
     "tunnel.rungs": [0, 41],
-    "tunnel.max_probability": [0.0, 1.1],
-    "tunnel.linewidth_hz": [0.0, INF],
+    "tunnel.max_probability": [0.0, 9e-7, 1.1],
+    "tunnel.linewidth_hz": [0.0, 2e12, INF],
     "resources.min_memory_threshold": [-0.1, 1.0],
     "resources.optimal_core_count": [0],
-    "resources.minimum_availability": [0.0, 1.1],
+    "resources.minimum_availability": [0.0, 9e-7, 1.1],
     "resources.sample_period_s": [0.04, 11.0],
     "resources.slow_period_s": [0.2],
     "resources.process_period_s": [0.2],
     "resources.stale_after_s": [0.25],
     "controller.period_steps": [0, 100_001],
-    "controller.target_pace": [0.0],
-    "controller.fixed_frequency_hz": [0.0, INF],
+    "controller.target_pace": [0.0, 2e9],
+    "controller.fixed_frequency_hz": [0.0, 9e-10, INF],
     "controller.proportional_gain": [-1.0],
     "controller.integral_gain_per_s": [-1.0],
     "controller.margin_sigmas": [-1.0],
-    "controller.dead_band": [-0.1],
+    "controller.dead_band": [-0.1, 1.1],
     "controller.descent_rungs_per_s": [0.0],
     "controller.dwell_periods": [-1],
     "controller.hold_stale_s": [-1.0],
@@ -83,7 +83,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "load.level": [-0.1, 1.1],
     "load.base_level": [-0.1, 1.1],
     "load.start_s": [-1.0],
-    "load.period_s": [0.0],
+    "load.period_s": [0.0, 9e-7, 2e9],
     "load.memory": [-0.1, 0.96],
     "load.gpu": [-0.1, 1.1],
     "load.headroom": [0.01, 1.0],
@@ -185,6 +185,13 @@ def test_nan_is_never_accepted(key: str) -> None:
     assert complain(change(key, NAN)).startswith(f"{key} is nan; it must ")
 
 
+@pytest.mark.parametrize("key", numeric_keys())
+def test_what_float32_cannot_hold_is_never_accepted(key: str) -> None:
+    # 1e39 is the first power of ten beyond float32.
+    for value in (1e39, 1e300, INF):
+        assert_is_one_sentence(complain(change(key, value)), key)
+
+
 def test_every_number_has_a_range() -> None:
     # A new key must appear in the table above; optional ones count as numbers.
     assert set(numeric_keys()) <= set(OUT_OF_RANGE)
@@ -283,9 +290,9 @@ def test_step_count_is_rounded_and_at_least_one() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("dynamics.dt_s", 1e-310, "at least 1e-09"),
+        ("dynamics.dt_s", 1e-310, "[1e-09, 1e+09]"),
         ("dynamics.duration_s", 1e7, "counted in 32 bits"),
-        ("tunnel.linewidth_hz", 1e-200, "at least 0.001"),
+        ("tunnel.linewidth_hz", 1e-200, "[0.001, 1e+12]"),
         ("bridges.strength_rad_s", 1e39, "[-1e+12, 1e+12]"),
         ("lattice.spread_hz", 1e39, "[0, 1e+12]"),
     ],
@@ -294,6 +301,22 @@ def test_what_the_arithmetic_cannot_hold(key: str, value: float, words: str) -> 
     message = complain(change(key, value))
     assert_is_one_sentence(message, key)
     assert words in message
+
+
+def test_ladder_without_a_top() -> None:
+    # With a fixed frequency no time step bounds the ladder.
+    config = change("controller.objective", "fixed")
+    steep = TunnelConfig(phi_coefficient=1e-12, rungs=1)
+    message = complain(replace(config, tunnel=steep))
+    assert_is_one_sentence(message, "tunnel.phi_coefficient")
+
+
+def test_windows_that_outrun_the_count_of_steps() -> None:
+    config = change("controller.error_windows", 1000)
+    config.validate()
+    controller = replace(config.controller, error_window_s=1e6)
+    message = complain(replace(config, controller=controller))
+    assert_is_one_sentence(message, "controller.error_windows")
 
 
 def test_ladder_that_reaches_zero() -> None:
