@@ -60,6 +60,15 @@ def quote(value: object) -> str:
     return shown if len(shown) <= MAX_QUOTE else f"{shown[:MAX_QUOTE]}..."
 
 
+def cut(text: str) -> str:
+    """Show a key or a name as it is, or quoted where it can be none.
+
+    Args:
+        text: As it was given.
+    """
+    return text if text.isprintable() and len(text) <= MAX_QUOTE else quote(text)
+
+
 def unknown_choice(key: str, got: object, allowed: Iterable[str]) -> ConfigError:
     """Build the error for an unknown choice, the nearest allowed name first.
 

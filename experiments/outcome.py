@@ -24,6 +24,9 @@ BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 """Ctrl-C or SIGTERM; what was done so far is in the run folder."""
 
+MAX_SENTENCE: Final = 1200
+"""Longest sentence; of a longer one the middle is left out [characters]."""
+
 TRACEBACK_VARIABLE: Final = "SCRIBBLE_TRACEBACK"
 """Environment variable that turns tracebacks on."""
 
@@ -149,6 +152,8 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted."
     text = " ".join(str(error).split())
+    if len(text) > MAX_SENTENCE:
+        text = f"{text[: MAX_SENTENCE // 2]} ... {text[-MAX_SENTENCE // 2 :]}"
     if isinstance(error, EngineError):
         return text
     return (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.config import LoadConfig, RunConfig
-from engine.errors import ConfigError, RecordError
+from engine.errors import ConfigError, RecordError, quote
 from engine.intake import read_json
 from engine.recording.folder import CONFIG_FILE, SUMMARY_FILE
 from engine.recording.trace import TRACE_FILE
@@ -253,12 +253,12 @@ def _refuse_contradictions(words: Sequence[str]) -> None:
         name = word.lstrip("+").partition("=")[0].partition(".")[0]
         if name == EXPERIMENT_GROUP:
             raise ConfigError(
-                f"{word!r} would replace what was recorded; name the keys to change "
-                "instead."
+                f"{quote(word)} would replace what was recorded; name the keys to "
+                "change instead."
             )
         if name == "load":
             raise ConfigError(
-                f"{word!r} contradicts a replay, which takes its load from the "
+                f"{quote(word)} contradicts a replay, which takes its load from the "
                 "recorded trace; use scribble run for another load."
             )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, get_origi
 
 from engine.config import RunConfig
 from engine.config.hints import is_optional, list_hints, strip_none, wrong_type
-from engine.errors import ConfigError
+from engine.errors import ConfigError, cut
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -108,6 +108,7 @@ def unknown_key(key: str) -> ConfigError:
     Returns:
         The error, not raised.
     """
+    key = cut(key)
     nearest = difflib.get_close_matches(key, list(list_keys()), n=4, cutoff=0.0)
     names = ", ".join(nearest)
     return ConfigError(f"{key} is not a configuration key; the nearest are: {names}.")
