@@ -327,7 +327,7 @@ class CrystalLattice:
         coupling = self._coupling_rad_s if coupling_rad_s is None else coupling_rad_s
         pull = self._largest_pull_hz(coupling)
         fastest = detuning + pull
-        if fastest * dt_s > MAX_INCREMENT_TURNS:
+        if not fastest * dt_s <= MAX_INCREMENT_TURNS:
             raise ConfigError(
                 f"dynamics.dt_s is {dt_s:g} s, too long for the largest detuning "
                 f"({detuning:.4g} Hz, and {pull:.4g} Hz of coupling): a phase would "
@@ -335,7 +335,7 @@ class CrystalLattice:
                 f"{MAX_INCREMENT_TURNS / fastest:.3g}, or set lattice.cutoff_hz."
             )
         noise = FARTHEST_NORMAL * find_kick_turns(self.state.motion, dt_s)
-        if noise > MAX_INCREMENT_TURNS:
+        if not noise <= MAX_INCREMENT_TURNS:
             longest = dt_s * (MAX_INCREMENT_TURNS / noise) ** 2
             diffusion = self.state.motion.diffusion_rad2_s
             raise ConfigError(

@@ -27,7 +27,7 @@ _UNITS: Final[Mapping[str, int]] = {
     "MiB": 2**20,
     "GiB": 2**30,
 }
-_AMOUNT: Final = re.compile(r"([0-9.]+) ?([kKMG]?i?B)")
+_AMOUNT: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{0,18})?) ?([kKMG]?i?B)")
 
 
 def parse_settings(config_class: type[Config], words: Sequence[str]) -> Config:

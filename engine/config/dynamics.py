@@ -17,8 +17,9 @@ from engine.errors import ConfigError
 
 INTEGRATORS = ("euler", "rk2", "rk4", "leapfrog")
 """leapfrog is for phases with inertia, the others for those without."""
-MAX_STEPS = 2**32
-"""Lattice steps of a run are counted in 32 bits."""
+MAX_STEPS = 2**31
+"""Lattice steps of a run are counted in 32 bits, one of them the sign: a bridge may
+wait for its first event all the time."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ checks of types; reads nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from engine.config.hints import (
     strip_none,
     wrong_type,
 )
-from engine.errors import RecordError
+from engine.errors import RecordError, quote
 
 State = TypeVar("State")
 
@@ -253,7 +253,7 @@ class ResourceMetrics:
             Metrics equal to the recorded ones.
 
         Raises:
-            RecordError: A field is missing.
+            RecordError: A field is missing, or holds what no monitor tells.
         """
         values = _take(cls, row)
         values["cores"] = _rebuild(CoreState, row["cores"])
@@ -261,11 +261,9 @@ class ResourceMetrics:
         values["process"] = _rebuild(ProcessState, row["process"])
         if row["cgroup"] is not None:
             values["cgroup"] = _rebuild(CgroupState, row["cgroup"])
-        values["gpus"] = tuple(_rebuild(GpuState, gpu) for gpu in row["gpus"] or ())
-        pairs: Iterable[Mapping[str, Any]] = row["availability_by_resource"] or ()
-        values["availability_by_resource"] = {
-            str(pair["resource"]): float(pair["availability"]) for pair in pairs
-        }
+        values["gpus"] = tuple(_rebuild(GpuState, g) for g in _take_list(row, "gpus"))
+        pairs = _take_list(row, "availability_by_resource")
+        values["availability_by_resource"] = dict(map(_take_pair, pairs))
         _check_verdict(values)
         return cls(**values)
 
@@ -303,8 +301,13 @@ def _plain(value: object) -> Any:
     return value
 
 
-def _take(kind: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
+def _take(kind: type[Any], row: Any) -> dict[str, Any]:
     names = _names(kind)
+    if not isinstance(row, Mapping):
+        raise RecordError(
+            f"A recorded {kind.__name__} is {quote(row)}, no table of names and "
+            "values; record the run again."
+        )
     missing = [name for name in names if name not in row]
     if missing:
         raise RecordError(
@@ -327,8 +330,34 @@ def _rebuild(kind: type[State], row: Mapping[str, Any]) -> State:
     return kind(**values)
 
 
+def _take_list(row: Mapping[str, Any], name: str) -> list[Any]:
+    """Take a list, also where a file has none for an empty one."""
+    values = row[name]
+    if values is None:
+        return []
+    if not isinstance(values, list | tuple):
+        raise RecordError(
+            f"A recorded {name} is {quote(values)}, no list; record the run again."
+        )
+    return list(values)
+
+
+def _take_pair(pair: Any) -> tuple[str, float]:
+    """Take the availability of one resource."""
+    is_pair = isinstance(pair, Mapping) and {"resource", "availability"} <= set(pair)
+    if not is_pair or not isinstance(pair["resource"], str):
+        raise RecordError(
+            f"A recorded availability is {quote(pair)}, not that of a resource; record "
+            "the run again."
+        )
+    check_type(pair["resource"], pair["availability"], float)
+    return pair["resource"], pair["availability"]
+
+
 def _check_verdict(values: Mapping[str, Any]) -> None:
     """Refuse a recorded verdict that no controller could act upon."""
+    for name in ("timestamp_s", "availability", "tunnel_frequency", "age_s"):
+        check_type(f"ResourceMetrics.{name}", values[name], float)
     shares = (values["availability"], *values["availability_by_resource"].values())
     is_sane = all(0.0 <= share <= 1.0 for share in shares)
     is_sane &= 0.0 < values["tunnel_frequency"] < math.inf

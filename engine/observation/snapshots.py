@@ -239,9 +239,22 @@ def _check_shape(batches: tuple[Any, ...], about: Mapping[str, Any]) -> None:
     axes = {len(about[key]) for key in ("shape", "dims", "periodic")}
     vectors = np.array(about["primitive_vectors"], dtype=np.float64)
     axes |= set(vectors.shape)
-    sizes = {batch.column("phase").type.list_size for batch in batches}
-    if len(axes) != 1 or not sizes <= {math.prod(about["shape"])}:
+    nodes = math.prod(about["shape"])
+    if len(axes) != 1 or not all(_is_field(batch, nodes) for batch in batches):
         raise IntakeError("its phase fields do not have the shape that it tells of")
+
+
+def _is_field(batch: Any, nodes: int) -> bool:
+    """Tell whether a batch holds one whole phase field, without reading it."""
+    import pyarrow as pa
+
+    batch.validate()
+    column = batch.column("phase")
+    is_list = pa.types.is_fixed_size_list(column.type)
+    if not is_list or len(column) != 1 or column.null_count:
+        return False
+    phases = column.flatten()
+    return len(phases) == nodes and phases.type == pa.uint32()
 
 
 def _read_batches(file: Path) -> tuple[tuple[Any, ...], Mapping[bytes, bytes]]:

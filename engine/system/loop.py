@@ -16,11 +16,12 @@ from typing import Self
 
 from engine.backends.protocol import TABLEAUS, PeriodResult
 from engine.config import LoadConfig, RunConfig
-from engine.config.checks import check_positive
+from engine.config.checks import MAX_RATE, check_positive
 from engine.monitor import ResourceMonitor, SyntheticSource
 from engine.recording import RunSummary
 from engine.system.account import Account, Progress
 from engine.system.disturbance import Disturbance
+from engine.system.guards import check_arrays, check_counters, check_velocities
 from engine.system.journal import Journal
 from engine.system.parts import build_parts, describe_parts
 from engine.system.signals import stop_on_signals
@@ -116,6 +117,7 @@ class ScribbleSystem:
             The summary, with status done or interrupted.
 
         Raises:
+            NumericalError: A counter or a velocity leaves what can be computed with.
             RecordError: The run folder cannot be written, or takes no more.
             ConfigError: The metrics port cannot be bound.
             ResourceError: A worker of a real load does not start.
@@ -183,6 +185,7 @@ class ScribbleSystem:
 
         Raises:
             ConfigError: The duration is not positive, or too long.
+            NumericalError: A counter or a velocity leaves what can be computed with.
         """
         dynamics = replace(self.config.dynamics, duration_s=duration_s)
         dynamics.validate()
@@ -211,7 +214,7 @@ class ScribbleSystem:
             ConfigError: It is not above 0, or the configured strength is 0.
         """
         configured = self.config.bridges.strength_rad_s
-        check_positive("bridges.strength_rad_s", strength_rad_s)
+        check_positive("bridges.strength_rad_s", strength_rad_s, MAX_RATE)
         check_positive("bridges.strength_rad_s", configured)
         self.network.scale_strengths(strength_rad_s / configured)
         self._account_for("the bridges' strength was changed")
@@ -256,7 +259,8 @@ class ScribbleSystem:
         steps_ahead: int = 0,
     ) -> None:
         """Run to a step; the run is known to go on for some steps after it."""
-        account = self._account
+        account, dt_s = self._account, self.config.dynamics.dt_s
+        check_arrays(self.lattice, self.network, dt_s)
         started_s = time.perf_counter() - account.wall_s
         while self.step < last_step and not self._stop.is_set():
             decision, result, attempts = self._advance_period(last_step - self.step)
@@ -270,6 +274,7 @@ class ScribbleSystem:
                 on_progress(account.report(decision, last_step + steps_ahead))
             account.stages.record += time.perf_counter() - before_s
             account.wall_s = time.perf_counter() - started_s
+        check_velocities(self.lattice, dt_s)
 
     def _advance_period(self, steps_left: int) -> tuple[Decision, PeriodResult, int]:
         """Decide, plan, run and measure one control period."""
@@ -280,6 +285,9 @@ class ScribbleSystem:
         decision = self._decide()
         decided_s = time.perf_counter()
         steps = min(self.config.controller.period_steps, steps_left)
+        check_counters(self.lattice, self.step, steps)
+        if account.periods % TOPOLOGY_PERIODS == 0:
+            check_velocities(self.lattice, self.schedule.dt_s)
         tableau = TABLEAUS[self.config.dynamics.integrator]
         period, attempts = self.schedule.plan_period(steps, tableau)
         planned_s = time.perf_counter()

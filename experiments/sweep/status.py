@@ -141,7 +141,8 @@ def read_status(folder: Path) -> JobStatus | None:
         status = _take_values(take_mapping(read_json(path)))
         check_types("", status)
         check_between("job", status.job, 0, MAX_JOBS)
-        check_between("started_at", status.started_at or 0.0, 0.0, LATEST_S)
+        for name in ("started_at", "seconds"):
+            check_between(name, getattr(status, name) or 0.0, 0.0, LATEST_S)
         beaten_at = path.stat().st_mtime
     except FileNotFoundError:
         return None
