@@ -69,6 +69,19 @@ def cut(text: str) -> str:
     return text if text.isprintable() and len(text) <= MAX_QUOTE else quote(text)
 
 
+def is_writable(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8 and be part of a path.
+
+    Args:
+        text: Any text, perhaps with bytes that the shell could not decode.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
 def unknown_choice(key: str, got: object, allowed: Iterable[str]) -> ConfigError:
     """Build the error for an unknown choice, the nearest allowed name first.
 

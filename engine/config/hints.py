@@ -13,7 +13,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from engine.errors import ConfigError, quote
+from engine.errors import ConfigError, is_writable, quote
 
 KIND_WORDS: Final[Mapping[object, str]] = MappingProxyType(
     {
@@ -135,7 +135,7 @@ def check_type(key: str, value: object, hint: Any) -> None:
     bare = strip_none(hint)
     if not _is_kind(value, bare):
         raise wrong_type(key, value, hint)
-    if bare is str and not _is_writable(str(value)):
+    if bare is str and not is_writable(str(value)):
         raise ConfigError(
             f"{key} is {quote(value)}, which holds a character that no file name or "
             "text may hold; leave it out."
@@ -157,12 +157,3 @@ def _is_kind(value: object, kind: Any) -> bool:
     if kind is float:
         return isinstance(value, int | float | np.integer | np.floating) and not is_flag
     return isinstance(value, kind)
-
-
-def _is_writable(text: str) -> bool:
-    """Tell whether a text can be written as UTF-8 and be part of a path."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from engine import __version__
+from engine.errors import MAX_QUOTE, ConfigError, is_writable
 from experiments import outcome
 from experiments.cli.machine import add_doctor, add_load, add_monitor, add_watch
 from experiments.cli.results import add_compare, add_export, add_render, add_report
@@ -71,6 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = build_parser()
     words = list(sys.argv[1:] if argv is None else argv)
+    foreign = next((word for word in words if not is_writable(word)), None)
+    if foreign is not None:
+        return outcome.report_error(
+            ConfigError(
+                f"The word {ascii(foreign)[:MAX_QUOTE]} is no text in UTF-8, so "
+                "nothing can be named by it; rename the file, or type the word anew."
+            )
+        )
     try:
         arguments = _parse(parser, words)
     except SystemExit as end:  # argparse ends by itself after --help and bad options
