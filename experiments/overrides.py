@@ -189,6 +189,11 @@ def compose_node(overrides: Sequence[str], *, with_hydra: bool = False) -> DictC
         return compose(CONFIG_NAME, list(overrides), return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise translate_error(error, overrides) from error
+    except (OSError, RecursionError) as error:  # a name too long, brackets too deep
+        raise ConfigError(
+            f"{cut(' '.join(overrides))} cannot be looked up ({error}); name a key of "
+            "the configuration."
+        ) from error
 
 
 def compose_run_config(overrides: Sequence[str]) -> RunConfig:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from engine import __version__
 from engine.errors import MAX_QUOTE, ConfigError, is_writable
@@ -30,9 +31,21 @@ SCRIBBLE_TRACEBACK=1 shows the traceback of any error.
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints stay short, whatever was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        """Show the usage and what is wrong, and exit.
+
+        Args:
+            message: What is wrong, from argparse, which repeats what was typed.
+        """
+        super().error(outcome.shorten(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Build the command line parser."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="scribble",
         description="Simulate very large networks of phase oscillators, with an eye on "
         "the machine's resources.",

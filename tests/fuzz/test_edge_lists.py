@@ -32,7 +32,7 @@ COLUMNS: dict[str, Any] = {
 MAX_GROWTH = 2**30
 """Memory that reading small files may take [byte]: they hold some kilobytes."""
 HOW_MANY = pytest.mark.parametrize(
-    "examples", [250, pytest.param(15_000, marks=pytest.mark.faults)]
+    "examples", [100, pytest.param(10_000, marks=pytest.mark.faults)]
 )
 
 

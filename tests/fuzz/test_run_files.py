@@ -46,10 +46,10 @@ from tests.tally import Tally
 MAX_GROWTH = 2**30
 """Memory that reading small files may take [byte]: they hold some kilobytes."""
 HOW_MANY = pytest.mark.parametrize(
-    "examples", [100, pytest.param(4_000, marks=pytest.mark.faults)]
+    "examples", [50, pytest.param(4_000, marks=pytest.mark.faults)]
 )
 FEW = pytest.mark.parametrize(
-    "examples", [25, pytest.param(1_000, marks=pytest.mark.faults)]
+    "examples", [6, pytest.param(500, marks=pytest.mark.faults)]
 )
 
 
