@@ -28,7 +28,7 @@ from engine.config import (
     RecordConfig,
     RunConfig,
 )
-from engine.errors import EngineError
+from engine.errors import ConfigError
 from engine.system import ScribbleSystem
 from experiments import outcome
 
@@ -213,26 +213,29 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the comparison; return the exit code."""
-    options = build_parser().parse_args(arguments)
+def run(options: argparse.Namespace) -> int:
+    """Compare, print and write.
+
+    Raises:
+        EngineError: An option is out of range.
+    """
     if options.rounds < 1:
-        print(f"--rounds is {options.rounds}; it must be at least 1.", file=sys.stderr)
-        return 2
+        raise ConfigError(f"--rounds is {options.rounds}; it must be at least 1.")
     if options.save and not options.save.parent.is_dir():
-        print(f"--save is {options.save}; make its folder first.", file=sys.stderr)
-        return 2
-    try:
-        base = build_base(options.side, options.duration)
-        base.validate()
-        result = compare(base, options.rounds)
-    except EngineError as error:
-        print(error, file=sys.stderr)
-        return 2
+        raise ConfigError(f"--save is {options.save}; make its folder first.")
+    base = build_base(options.side, options.duration)
+    base.validate()
+    result = compare(base, options.rounds)
     print_table(result)
     if options.save:
         options.save.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    return 0
+    return outcome.DONE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the comparison; return the exit code."""
+    options = build_parser().parse_args(arguments)
+    return outcome.close_command(lambda: run(options))
 
 
 if __name__ == "__main__":

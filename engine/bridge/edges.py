@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Never
 
 import numpy as np
@@ -50,11 +50,47 @@ class EdgeList:
         """Return the number of bridges."""
         return len(self.sources)
 
+    def move(
+        self,
+        rows: npt.NDArray[np.integer],
+        sources: npt.NDArray[np.integer],
+        targets: npt.NDArray[np.integer],
+    ) -> EdgeList:
+        """Return a list in which some bridges have other ends.
+
+        Args:
+            rows: Which bridges, shape (n,).
+            sources: New first ends, node ids, shape (n,).
+            targets: New second ends, node ids, shape (n,).
+
+        Raises:
+            ShapeError: A node would occur twice in a layer.
+        """
+        moved = replace(self, sources=self.sources.copy(), targets=self.targets.copy())
+        moved.sources[rows], moved.targets[rows] = sources, targets
+        _check_layers(moved)
+        return moved
+
 
 def build_empty() -> EdgeList:
     """Build a list of no bridges."""
     ids, layers = np.zeros(0, np.uint32), np.zeros(0, np.int32)
     return EdgeList(ids, ids, np.zeros(0, np.float32), layers)
+
+
+def _check_layers(edges: EdgeList) -> None:
+    """Refuse layers that are no matchings."""
+    layers = np.tile(edges.layers, 2)
+    ends = np.concatenate([edges.sources, edges.targets])
+    order = np.lexsort((ends, layers))
+    layers, ends = layers[order], ends[order]
+    repeats = np.flatnonzero((layers[1:] == layers[:-1]) & (ends[1:] == ends[:-1]))
+    if len(repeats):
+        node, layer = ends[repeats[0]], layers[repeats[0]]
+        raise ShapeError(
+            f"moved bridges: node {node} would be an end of two bridges of layer "
+            f"{layer} ({len(repeats)} such nodes); a layer must stay a matching."
+        )
 
 
 def take_edges(

@@ -6,7 +6,7 @@ those of `conf/` and of the command line; each group has a file of its own.
 
 from __future__ import annotations
 
-from engine.config.bridges import BRIDGE_KINDS, BridgesConfig
+from engine.config.bridges import BRIDGE_KINDS, PLACEMENTS, BridgesConfig
 from engine.config.controller import OBJECTIVES, ControllerConfig
 from engine.config.dynamics import INTEGRATORS, DynamicsConfig
 from engine.config.lattice import (
@@ -56,6 +56,7 @@ __all__ = [
     "LATTICE_KINDS",
     "LOAD_KINDS",
     "OBJECTIVES",
+    "PLACEMENTS",
     "PROFILES",
     "REAL_PROFILES",
     "ROLLOUT_TARGETS",

@@ -75,6 +75,7 @@ class LoadConfig:
         check_between("load.memory", self.memory, 0.0, MAX_MEMORY_SHARE)
         check_between("load.gpu", self.gpu, 0.0, 1.0)
         _check_safety(self, "load.")
+        _check_room(self, "load.")
         limit = self.limit_s
         check_between("load.limit_s", limit, 0.0, MAX_LOAD_S, open_low=True)
         if self.kind == "replay" and not self.trace:
@@ -162,6 +163,7 @@ class GeneratorConfig:
         check_between("duration_s", duration, 0.0, MAX_LOAD_S, open_low=True)
         check_between("sample_period_s", self.sample_period_s, 0.2, 60.0)
         _check_safety(self, "")
+        _check_room(self, "")
         _check_trace(self, "")
         self._check_pairs()
 
@@ -204,6 +206,16 @@ def _check_safety(config: LoadConfig | GeneratorConfig, prefix: str) -> None:
     check_between(f"{prefix}headroom", config.headroom, 0.02, 1.0, open_high=True)
     limit = config.temperature_limit_c
     check_between(f"{prefix}temperature_limit_c", limit, 30.0, 110.0)
+
+
+def _check_room(config: LoadConfig | GeneratorConfig, prefix: str) -> None:
+    room = 1.0 - config.headroom
+    if config.memory > room + 1e-9:  # both are decimal fractions
+        raise ConfigError(
+            f"{prefix}memory is {config.memory:g}, but {prefix}headroom keeps "
+            f"{config.headroom:g} of the memory free; ask for at most {room:g}, or "
+            f"lower {prefix}headroom."
+        )
 
 
 def _check_trace(config: LoadConfig | GeneratorConfig, prefix: str) -> None:

@@ -56,6 +56,7 @@ class RunConfig:
                 getattr(self, group.name).validate()
         self._validate_attempts_per_step()
         self._validate_matchings()
+        self._validate_placement()
         self._validate_observation()
         self._validate_windows()
         if not self.rollout.is_idle:
@@ -95,6 +96,25 @@ class RunConfig:
                 f"bridges; ids are 32-bit, so at most {MAX_BRIDGES} fit. Lower "
                 "bridges.per_node or shrink lattice.shape."
             )
+
+    def _validate_placement(self) -> None:
+        """Hold bridges that follow the locked state to a lattice of neighbours."""
+        bridges, reach = self.bridges, self.lattice.coupling_range
+        for is_asked, key, cure in (
+            (bridges.placement == "aligned", "placement is 'aligned'", "balanced"),
+            (
+                bridges.rewire_every_s is not None,
+                f"rewire_every_s is {bridges.rewire_every_s}",
+                "null",
+            ),
+        ):
+            if is_asked and reach != "nearest":
+                raise ConfigError(
+                    f"bridges.{key}, but lattice.coupling_range is {reach!r}, and "
+                    "bridges are aligned with the locked state of a lattice of "
+                    f"neighbours; use bridges.{key.split()[0]}={cure}, or "
+                    "lattice.coupling_range=nearest."
+                )
 
     def _validate_observation(self) -> None:
         """Hold what is observed to what there is."""
@@ -144,6 +164,13 @@ class RunConfig:
                 f"rollout.target is {rollout.target!r}, but bridges={kind} makes "
                 f"{'none' if kind == 'none' else f'bridges that {why}'}; use bridges="
                 "matchings, small_world or file, or rollout=none."
+            )
+        if self.bridges.rewire_every_s is not None:
+            raise ConfigError(
+                f"bridges.rewire_every_s is {self.bridges.rewire_every_s:g} and "
+                f"rollout.target {rollout.target!r}, but a rollout compares two "
+                "policies on the bridges as they are; use bridges.rewire_every_s=null "
+                "or rollout=none."
             )
         if self.controller.error_windows:
             raise ConfigError(

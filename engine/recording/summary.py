@@ -154,6 +154,9 @@ class RunSummary:
     """target, verdict (running, passed, rolled back, not started), reason, share of
     the bridges under the new policy, its changes, and the stages with their gates;
     None where no policy is rolled out."""
+    paths: dict[str, Any] | None = None
+    """rewirings, seconds that they took, bridges that they retired, and the report of
+    the last; None where nothing was rewired."""
     load: dict[str, Any] | None = None
     """seconds, ended_by, asked against achieved of a real load; None without one."""
     notes: tuple[str, ...] = field(default_factory=tuple)

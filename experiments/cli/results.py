@@ -125,7 +125,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _render(arguments: argparse.Namespace) -> int:
-    from experiments.render import render_run
+    from experiments.observed.render import render_run
 
     return render_run(
         arguments.folder,
@@ -138,7 +138,7 @@ def _render(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from experiments.export import export_run
+    from experiments.observed.export import export_run
 
     return export_run(
         arguments.folder,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import RecordError
-from engine.recording.folder import REPORT_FILE
+from engine.recording.folder import CONFIG_FILE, REPORT_FILE
 from experiments import outcome
 from experiments.load import LOAD_FILE
 from experiments.pictures import require_matplotlib
@@ -44,6 +44,8 @@ LEAST_WIDTH: Final = 12
 """Characters of a column that are kept together on the terminal."""
 RUNS_FOLDER: Final = Path("runs")
 """Where runs and sweeps are kept unless they are told otherwise."""
+FIRST_FILES: Final = (PLAN_FILE, CONFIG_FILE, STUDY_FILE)
+"""Files that are written when a sweep, a run or a study begins."""
 RUN, SWEEP, STUDY, LOAD = "run", "sweep", "study", "load"
 
 
@@ -87,7 +89,9 @@ def show_report(
 
 
 def find_newest(parent: Path) -> Path:
-    """Find the newest run, sweep or study in a folder.
+    """Find the run, sweep or study in a folder that was begun last.
+
+    Neither a report on an older one nor a new table of it makes it the newest.
 
     Args:
         parent: Where runs are kept.
@@ -99,7 +103,7 @@ def find_newest(parent: Path) -> Path:
         RecordError: There is none.
     """
     found = [path for path in parent.glob("*") if path.is_dir()]
-    for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+    for path in sorted(found, key=_date, reverse=True):
         with suppress(RecordError):
             find_kind(path)
             return path
@@ -107,6 +111,13 @@ def find_newest(parent: Path) -> Path:
         f"There is no run, sweep or study in {parent.absolute()}; name the folder of "
         "one, or make one by: scribble run."
     )
+
+
+def _date(folder: Path) -> int:
+    """Return when a folder's first file was written [ns]; of others, its own date."""
+    marks = [folder / name for name in FIRST_FILES]
+    path = next((path for path in marks if path.is_file()), folder)
+    return path.stat().st_mtime_ns
 
 
 def build_document(folder: Path, study: str | None = None) -> Document:

@@ -71,13 +71,13 @@ def _draw_series(axes: Any, plot: Plot, colours: dict[str, str]) -> None:
         _draw_one(axes, series, places, colours[part])
     _draw_bands(axes, plot, colours)
     for rule in plot.rules:
-        axes.axhline(rule.y, color=colours["hot"], linewidth=1, linestyle="--")
+        axes.axhline(rule.y, color=colours["faint"], linewidth=1, linestyle="--")
         axes.annotate(
             rule.label, (1, rule.y), xycoords=("axes fraction", "data"), ha="right",
-            va="bottom", color=colours["hot"], fontsize=8,
+            va="bottom", color=colours["faint"], fontsize=8,
         )  # fmt: skip
-    _set_scale(axes.set_xscale, plot.x)
-    _set_scale(axes.set_yscale, plot.y)
+    _set_scale(axes.set_xscale, axes.xaxis, plot.x)
+    _set_scale(axes.set_yscale, axes.yaxis, plot.y)
     if places is not None:
         axes.set_xticks(range(len(places)), labels=list(places))
     if 1 < len(plot.series) <= LEGEND_ENTRIES:
@@ -115,9 +115,14 @@ def _draw_bands(axes: Any, plot: Plot, colours: dict[str, str]) -> None:
             )  # fmt: skip
 
 
-def _set_scale(set_scale: Any, axis: Axis) -> None:
+def _set_scale(set_scale: Any, drawn: Any, axis: Axis) -> None:
+    """Make an axis logarithmic if it is to be, with plain numbers at its ticks."""
+    from matplotlib.ticker import LogFormatter
+
     if axis.scale == "log":
         set_scale("log")
+        drawn.set_major_formatter(LogFormatter())
+        drawn.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 
 
 def _draw_heat_map(axes: Any, plot: HeatMap) -> None:

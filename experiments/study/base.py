@@ -26,8 +26,8 @@ class Study:
     """The same as pictures."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``study.json``."""
-        values = asdict(self)
+        """Return the content of ``study.json``, as it would be read back."""
+        values: dict[str, Any] = to_plain(asdict(self))
         kinds = [
             "heat" if isinstance(plot, HeatMap) else "series" for plot in self.plots
         ]
@@ -36,3 +36,16 @@ class Study:
             for kind, plot in zip(kinds, values["plots"], strict=True)
         ]
         return values
+
+
+def to_plain(value: Any) -> Any:
+    """Turn tuples into lists, throughout.
+
+    Args:
+        value: Nested mappings, tuples and plain values.
+    """
+    if isinstance(value, dict):
+        return {key: to_plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(entry) for entry in value]
+    return value

@@ -17,6 +17,8 @@ from experiments.overrides import (
     CONF_PACKAGE,
     CONFIG_NAME,
     VERSION_BASE,
+    compose_node,
+    open_hydra,
     require_hydra,
     translate_error,
 )
@@ -41,6 +43,7 @@ from experiments.sweep.prepare import (
     FIXED_KEYS,
     SWEEP_KEY,
     check_extras,
+    check_neighbours,
     prepare_sweep,
 )
 from experiments.sweep.search import describe_best
@@ -53,6 +56,7 @@ from experiments.views.sweep import (
     format_cells,
     list_cells,
 )
+from experiments.wording import format_jobs
 
 if TYPE_CHECKING:
     from hydra.types import TaskFunction
@@ -270,7 +274,11 @@ def _extend_plan(folder: Path, overrides: Sequence[str]) -> SweepPlan:
         kept = [w for w in kept if not key_of_word(w).startswith("hydra.launcher.")]
     words = join_words(kept, overrides)
     check_extras(words)
-    return replace(plan, hydra=words)
+    extended = replace(plan, hydra=words)
+    if plan.has_real_load:
+        with open_hydra():
+            check_neighbours(extended, compose_node(words, with_hydra=True))
+    return extended
 
 
 @contextmanager
@@ -327,7 +335,11 @@ def _show(
         return
     console = open_console()
     planned = _count_planned(folder, plan, only) if plan.sweeper == "grid" else None
-    size = f"sweep by {plan.sweeper}" if planned is None else f"sweep of {planned} jobs"
+    size = (
+        f"sweep by {plan.sweeper}"
+        if planned is None
+        else (f"sweep of {format_jobs(planned)}")
+    )
     sys.stdout.write(f"{size}: {folder}\n")
     sys.stdout.flush()
     with SweepView(
@@ -421,19 +433,19 @@ def _close_sweep(folder: Path, trouble: str) -> int:
     # A sweeper of the user's own may start more jobs than the values say.
     count = max(len(plan.jobs), len(jobs))
     done, waiting = len(jobs) - len(failed) - len(is_open), count - len(jobs)
-    sys.stdout.write(f"\n{done} of {count} jobs done: {folder}\n")
+    sys.stdout.write(f"\n{done} of {format_jobs(count)} done: {folder}\n")
     if plan.sweeper == "optuna":
         sys.stdout.write(f"{describe_best(folder)}\n")
     sys.stdout.write(study)
     sys.stdout.flush()
     if done == count and not trouble:
         return outcome.DONE
-    facts = [f"{waiting} of {count} jobs were not started"] if waiting else []
+    facts = [f"{waiting} of {format_jobs(count)} were not started"] if waiting else []
     facts += [_describe_failures(failed, count)] if failed else []
     if is_open:
         facts.append(
-            f"{len(is_open)} of {count} jobs go on without this command; look at them "
-            f"by: scribble sweep {folder}"
+            f"{len(is_open)} of {format_jobs(count)} still running without this "
+            f"command; look at them by: scribble sweep {folder}"
         )
     facts += [f"the launcher failed: {trouble}"] if trouble else []
     sys.stderr.write(f"scribble: error: {'; '.join(facts)}\n")
@@ -444,6 +456,6 @@ def _describe_failures(failed: Sequence[JobStatus], count: int) -> str:
     numbers = ", ".join(str(job.job) for job in failed)
     first = failed[0].message or failed[0].status
     return (
-        f"{len(failed)} of {count} jobs did not finish ({numbers}); the first one: "
-        f"{first}"
+        f"{len(failed)} of {format_jobs(count)} did not finish ({numbers}); the first "
+        f"one: {first}"
     )

@@ -60,6 +60,8 @@ class SweepPlan:
     """The jobs, by number."""
     study: str | None = None
     """Name of the study that the jobs are for."""
+    has_real_load: bool = False
+    """Whether a job may load the machine for real."""
 
 
 def write_plan(folder: Path, plan: SweepPlan) -> None:

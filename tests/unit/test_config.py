@@ -17,6 +17,7 @@ from engine.config import (
     LATTICE_KINDS,
     LOAD_KINDS,
     OBJECTIVES,
+    PLACEMENTS,
     PROFILES,
     ROLLOUT_TARGETS,
     SAMPLINGS,
@@ -42,6 +43,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "bridges.strength_rad_s": [-2e12, INF],
     "bridges.strength_spread_rad_s": [-1.0, INF],
     "bridges.repulsive_share": [-0.1, 1.1],
+    "bridges.rewire_every_s": [0.0, -1.0, INF],
     "bridges.distance_exponent": [-0.1, 16.1],
     "dynamics.dt_s": [0.0, -1.0],
     "dynamics.duration_s": [0.0, INF],
@@ -118,6 +120,7 @@ CHOICES = {
     "lattice.coupling_range": COUPLING_RANGES,
     "lattice.initial_phases": INITIAL_PHASES,
     "bridges.kind": BRIDGE_KINDS,
+    "bridges.placement": PLACEMENTS,
     "dynamics.integrator": INTEGRATORS,
     "controller.objective": OBJECTIVES,
     "load.kind": LOAD_KINDS,
@@ -333,6 +336,57 @@ def test_inertia_and_leapfrog_go_together() -> None:
     assert_is_one_sentence(complain(short), "dynamics.inertia_s")
     dynamics = replace(dynamics, inertia_s=0.01)
     replace(RunConfig(), dynamics=dynamics).validate()
+
+
+@pytest.mark.parametrize("kind", sorted(set(BRIDGE_KINDS) - {"matchings"}))
+@pytest.mark.parametrize("placement", ["balanced", "aligned"])
+def test_bridges_that_cannot_be_placed(kind: str, placement: str) -> None:
+    bridges = replace(
+        RunConfig().bridges, kind=kind, path="edges.csv", placement=placement
+    )
+    message = complain(replace(RunConfig(), bridges=bridges))
+    assert_is_one_sentence(message, "bridges.placement")
+    assert f"bridges={kind}" in message
+    assert "use bridges=matchings" in message
+
+
+@pytest.mark.parametrize("kind", ["procedural", "file", "none"])
+def test_bridges_that_cannot_be_rewired(kind: str) -> None:
+    bridges = replace(
+        RunConfig().bridges, kind=kind, path="edges.csv", rewire_every_s=0.5
+    )
+    message = complain(replace(RunConfig(), bridges=bridges))
+    assert_is_one_sentence(message, "bridges.rewire_every_s")
+    assert f"bridges={kind}" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("bridges.strength_rad_s", -108.0),
+        ("bridges.strength_rad_s", 0.0),
+        ("bridges.repulsive_share", 0.1),
+        ("bridges.directed", True),
+        ("lattice.coupling_range", "all"),
+    ],
+)
+def test_bridges_that_cannot_be_aligned(key: str, value: Any) -> None:
+    config = change(key, value)
+    config.validate()
+    rewired = replace(config, bridges=replace(config.bridges, rewire_every_s=0.5))
+    message = complain(rewired)
+    assert_is_one_sentence(message, "bridges.rewire_every_s")
+    assert key in message
+    assert "use bridges.rewire_every_s=null" in message
+    for placement in ("balanced", "aligned"):
+        placed = replace(config, bridges=replace(config.bridges, placement=placement))
+        if placement == "balanced":
+            placed.validate()
+            continue
+        message = complain(placed)
+        assert_is_one_sentence(message, "bridges.placement")
+        assert key in message
+        assert "bridges.placement=balanced" in message
 
 
 @pytest.mark.parametrize("kind", ["procedural", "file"])

@@ -350,3 +350,14 @@ def test_colouring_is_valid_and_thrifty(graph: networkx.Graph) -> None:
     degree = max((d for _, d in graph.degree), default=0)
     assert len(set(layers)) <= max(2 * degree - 1, 0)
     assert set(layers) == set(range(len(set(layers))))
+
+
+def test_moved_bridges_stay_matchings() -> None:
+    edges = build_matchings(16, BridgesConfig(per_node=2), 0)
+    one, other = (int(edges.targets[row]) for row in (0, 1))
+    moved = edges.move(np.array([0, 1]), edges.sources[:2], np.array([other, one]))
+    assert moved.targets[:2].tolist() == [other, one]
+    assert (moved.targets[2:] == edges.targets[2:]).all()
+    assert edges.targets[0] == one  # the list itself is as it was
+    with pytest.raises(ShapeError, match=rf"node {other} .* layer 0 \(1 such nodes\)"):
+        edges.move(np.array([0]), edges.sources[:1], np.array([other]))
