@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -43,6 +44,10 @@ class ForecastError(EngineError, ValueError):
     """A run is beyond what can be forecast, though it can be run."""
 
 
+_FOREIGN: Final = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)
+"""Characters that YAML does not hold, half of a surrogate pair among them."""
 MAX_QUOTE: Final = 120
 """Longest piece of bad input that a sentence repeats [characters]."""
 
@@ -74,16 +79,12 @@ def cut(text: str) -> str:
 
 
 def is_writable(text: str) -> bool:
-    """Tell whether a text can be written as UTF-8 and be part of a path.
+    """Tell whether a text can be stored as YAML in UTF-8 and be part of a path.
 
     Args:
         text: Any text, perhaps with bytes that the shell could not decode.
     """
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text
+    return _FOREIGN.search(text) is None
 
 
 def unknown_choice(key: str, got: object, allowed: Iterable[str]) -> ConfigError:

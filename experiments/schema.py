@@ -191,7 +191,7 @@ def convert_value(key: str, value: Any, hint: Any) -> Any:
     if value is None and is_optional(hint):
         return None
     bare = strip_none(hint)
-    if bare is float and type(value) is int:
+    if bare is float and type(value) is int and abs(value) < 2**1023:
         return float(value)
     if type(value) is not bare:
         raise wrong_type(key, value, hint)

@@ -90,8 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if foreign is not None:
         return outcome.report_error(
             ConfigError(
-                f"The word {ascii(foreign)[:MAX_QUOTE]} is no text in UTF-8, so "
-                "nothing can be named by it; rename the file, or type the word anew."
+                f"The word {ascii(foreign)[:MAX_QUOTE]} holds what is no "
+                "text in UTF-8; rename the file, or type the word anew."
             )
         )
     try:
