@@ -27,6 +27,7 @@ from engine.config.checks import MAX_RATE, check_between
 from engine.constants import FARTHEST_NORMAL, MAX_INCREMENT_TURNS
 from engine.errors import ConfigError, RecordError, ShapeError
 from engine.geometry import build_geometry
+from engine.intake import describe, read_array
 
 MAX_FREQUENCY_HZ = 1e30
 """Largest natural frequency that is read; float32 holds it [Hz]."""
@@ -113,17 +114,13 @@ def _spread_shares(
 def _read_frequencies(config: LatticeConfig, count: int) -> npt.NDArray[np.float64]:
     path = Path(str(config.frequencies_path))
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        values = read_array(path)
+    except Exception as error:  # NumPy's parser of headers has many
         raise RecordError(
-            f"lattice.frequencies_path {path} cannot be read as .npy ({error}); save "
-            "one natural frequency [Hz] per node with numpy.save."
+            f"lattice.frequencies_path {path} cannot be read as .npy "
+            f"({describe(error)}); save one natural frequency [Hz] per node with "
+            "numpy.save."
         ) from error
-    if not isinstance(values, np.ndarray):
-        raise RecordError(
-            f"lattice.frequencies_path {path} is an archive of arrays; save one array "
-            "of natural frequencies [Hz] with numpy.save."
-        )
     if values.size != count or values.dtype.kind not in "fiu":
         raise ShapeError(
             f"lattice.frequencies_path {path} holds {values.size} values of type "
@@ -330,7 +327,7 @@ class CrystalLattice:
         coupling = self._coupling_rad_s if coupling_rad_s is None else coupling_rad_s
         pull = self._largest_pull_hz(coupling)
         fastest = detuning + pull
-        if fastest * dt_s > MAX_INCREMENT_TURNS:
+        if not fastest * dt_s <= MAX_INCREMENT_TURNS:
             raise ConfigError(
                 f"dynamics.dt_s is {dt_s:g} s, too long for the largest detuning "
                 f"({detuning:.4g} Hz, and {pull:.4g} Hz of coupling): a phase would "
@@ -338,7 +335,7 @@ class CrystalLattice:
                 f"{MAX_INCREMENT_TURNS / fastest:.3g}, or set lattice.cutoff_hz."
             )
         noise = FARTHEST_NORMAL * find_kick_turns(self.state.motion, dt_s)
-        if noise > MAX_INCREMENT_TURNS:
+        if not noise <= MAX_INCREMENT_TURNS:
             longest = dt_s * (MAX_INCREMENT_TURNS / noise) ** 2
             diffusion = self.state.motion.diffusion_rad2_s
             raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -24,8 +25,14 @@ BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 """Ctrl-C or SIGTERM; what was done so far is in the run folder."""
 
+MAX_SENTENCE: Final = 1200
+"""Longest sentence; of a longer one the middle is left out [characters]."""
+
 TRACEBACK_VARIABLE: Final = "SCRIBBLE_TRACEBACK"
 """Environment variable that turns tracebacks on."""
+
+_NO_PATHS: Final = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
+"""Errors of paths that no file can have."""
 
 EXIT_CODES: Final = (
     ("done", DONE),
@@ -134,7 +141,16 @@ def code_of_error(error: BaseException) -> int:
         return INTERRUPTED
     if isinstance(error, (NumericalError, ForecastError, MissingPackageError)):
         return FAILED
-    return BAD_INPUT if isinstance(error, EngineError) else FAILED
+    return BAD_INPUT if isinstance(error, EngineError) or is_path(error) else FAILED
+
+
+def is_path(error: BaseException) -> bool:
+    """Tell whether an error says that a name can be that of no file at all.
+
+    Args:
+        error: What a command raised.
+    """
+    return isinstance(error, OSError) and error.errno in _NO_PATHS
 
 
 def describe_error(error: BaseException) -> str:
@@ -148,13 +164,26 @@ def describe_error(error: BaseException) -> str:
     """
     if isinstance(error, KeyboardInterrupt):
         return "interrupted."
-    text = " ".join(str(error).split())
+    text = shorten(" ".join(str(error).split()))
     if isinstance(error, EngineError):
         return text
+    if is_path(error):
+        return f"{text.rstrip('.')}; name another file or folder."
     return (
         f"unexpected {type(error).__name__}: {text or 'no message'}; set "
         f"{TRACEBACK_VARIABLE}=1 to see the traceback."
     )
+
+
+def shorten(text: str) -> str:
+    """Leave out the middle of a sentence that is too long to be read.
+
+    Args:
+        text: The sentence.
+    """
+    if len(text) <= MAX_SENTENCE:
+        return text
+    return f"{text[: MAX_SENTENCE // 2]} ... {text[-MAX_SENTENCE // 2 :]}"
 
 
 def report_error(error: BaseException) -> int:

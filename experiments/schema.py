@@ -11,10 +11,10 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields, is_dataclass, make_dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, get_origin
-from typing import get_type_hints as _get_type_hints
 
 from engine.config import RunConfig
-from engine.errors import ConfigError
+from engine.config.hints import is_optional, list_hints, strip_none, wrong_type
+from engine.errors import ConfigError, cut
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -23,28 +23,6 @@ Config = TypeVar("Config")
 
 SCHEMA_NAME: Final = "schema"
 """Name of the root schema in Hydra's ConfigStore."""
-
-_KIND_WORDS: Final[Mapping[object, str]] = types.MappingProxyType(
-    {
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-        str: "text",
-    }
-)
-
-
-def list_hints(config_class: type[Any]) -> Mapping[str, Any]:
-    """Resolve the annotations of a configuration dataclass.
-
-    Args:
-        config_class: One of the dataclasses of `engine.config`.
-
-    Returns:
-        Field names and their types, in the order of declaration.
-    """
-    hints = _get_type_hints(config_class)
-    return types.MappingProxyType({f.name: hints[f.name] for f in fields(config_class)})
 
 
 def build_schema(config_class: type[Any]) -> type[Any]:
@@ -121,23 +99,6 @@ def find_hint(key: str) -> Any | None:
     return hint
 
 
-def describe_hint(hint: Any) -> str:
-    """Say in words what a type accepts, such as ``a list of whole numbers``.
-
-    Args:
-        hint: Annotation of a field.
-    """
-    if is_dataclass(hint):
-        return "a group of keys"
-    if get_origin(hint) is tuple:
-        item = get_args(hint)[0]
-        example = "[true,false]" if item is bool else "[64,64]"
-        return f"a list such as {example}, each entry {_KIND_WORDS[item]}"
-    if _is_optional(hint):
-        return f"{_KIND_WORDS[_strip_none(hint)]} or null"
-    return _KIND_WORDS[hint]
-
-
 def unknown_key(key: str) -> ConfigError:
     """Build the error for an unknown key, the nearest keys first.
 
@@ -147,25 +108,10 @@ def unknown_key(key: str) -> ConfigError:
     Returns:
         The error, not raised.
     """
+    key = cut(key)
     nearest = difflib.get_close_matches(key, list(list_keys()), n=4, cutoff=0.0)
     names = ", ".join(nearest)
     return ConfigError(f"{key} is not a configuration key; the nearest are: {names}.")
-
-
-def wrong_type(key: str, got: object, hint: Any) -> ConfigError:
-    """Build the error for a value of the wrong type.
-
-    Args:
-        key: Full key.
-        got: The value that was given.
-        hint: Annotation of the field.
-
-    Returns:
-        The error, not raised.
-    """
-    words = {"None": "null", "True": "true", "False": "false"}
-    shown = words.get(repr(got), repr(got))
-    return ConfigError(f"{key} is {shown}; it must be {describe_hint(hint)}.")
 
 
 def to_run_config(composed: DictConfig) -> RunConfig:
@@ -242,22 +188,11 @@ def convert_value(key: str, value: Any, hint: Any) -> Any:
         return tuple(
             convert_value(f"{key}[{i}]", entry, item) for i, entry in enumerate(value)
         )
-    if value is None and _is_optional(hint):
+    if value is None and is_optional(hint):
         return None
-    bare = _strip_none(hint)
-    if bare is float and type(value) is int:
+    bare = strip_none(hint)
+    if bare is float and type(value) is int and abs(value) < 2**1023:
         return float(value)
     if type(value) is not bare:
         raise wrong_type(key, value, hint)
     return value
-
-
-def _is_optional(hint: Any) -> bool:
-    return type(None) in get_args(hint)
-
-
-def _strip_none(hint: Any) -> Any:
-    """Reduce ``float | None`` to ``float``."""
-    if not _is_optional(hint):
-        return hint
-    return next(part for part in get_args(hint) if part is not type(None))

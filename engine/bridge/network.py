@@ -24,8 +24,9 @@ from engine.backends.protocol import Backend, BridgeArrays, U32Array
 from engine.bridge.base import COHORT, FOLLOW, Group, Network, locking_value
 from engine.bridge.edges import EdgeList
 from engine.config import TunnelConfig
+from engine.config.checks import MAX_RATE
 from engine.constants import PHI_COEFFICIENT
-from engine.errors import ConfigError
+from engine.errors import ConfigError, ShapeError
 
 STRIDE_REACH = 48
 """Strides tried on either side of count / golden ratio."""
@@ -114,6 +115,24 @@ def _largest_quotient(count: int, stride: int) -> int:
     return largest
 
 
+def _check_doses(
+    edges: EdgeList, probabilities: npt.NDArray[np.floating]
+) -> npt.NDArray[np.float64]:
+    """Return the probabilities, once every dose is known to be finite."""
+    values = np.asarray(probabilities, dtype=np.float64)
+    if values.shape != (len(edges),) or not ((values > 0.0) & (values <= 1.0)).all():
+        raise ShapeError(
+            f"The probabilities of {len(edges)} bridges have shape {values.shape}, or "
+            "not all of them lie in (0, 1]; give one for each bridge."
+        )
+    if not (np.abs(edges.strengths_rad_s) <= MAX_RATE).all():
+        raise ShapeError(
+            "The strengths of the bridges are not all finite and within "
+            f"[-{MAX_RATE:g}, {MAX_RATE:g}] rad/s; take them in by take_edges."
+        )
+    return values
+
+
 class BridgeNetwork(Network):
     """All bridges of a run, with their ends in memory.
 
@@ -141,10 +160,14 @@ class BridgeNetwork(Network):
             probabilities: Success probability of each bridge [-], in (0, 1].
             backend: Where the arrays live.
             tunnel: The frequency ladder on which pinned bridges sit.
+
+        Raises:
+            ShapeError: A strength is not finite or too large, or a probability is not
+                in (0, 1].
         """
         super().__init__(backend, tunnel)
         self.edges = edges
-        self.probabilities = np.asarray(probabilities, dtype=np.float64)
+        self.probabilities = _check_doses(edges, probabilities)
         """Success probability by bridge id [-], shape (bridges,)."""
         self.members: npt.NDArray[np.bool_] = np.zeros(len(edges), dtype=np.bool_)
         """Whether a bridge belongs to the cohort, by bridge id, shape (bridges,)."""
@@ -338,7 +361,11 @@ class BridgeNetwork(Network):
         Args:
             members: Whether a bridge belongs to the cohort, shape (bridges,).
             probabilities: Success probability of every bridge [-], shape (bridges,).
+
+        Raises:
+            ShapeError: A probability is not in (0, 1].
         """
+        probabilities = _check_doses(self.edges, probabilities)
         self.apply_requests()
         with self._lock:
             self.members = members

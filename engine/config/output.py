@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.config.checks import check_between, check_choice, check_positive
+from engine.config.hints import check_types
 
 TRACKERS = ("mlflow",)
 
@@ -30,6 +31,7 @@ class RecordConfig:
         Raises:
             ConfigError: A value is out of range.
         """
+        check_types("record.", self)
         check_between("record.every_periods", self.every_periods, 1)
         if self.tracker is not None:
             check_choice("record.tracker", self.tracker, TRACKERS)
@@ -52,6 +54,7 @@ class MetricsConfig:
         Raises:
             ConfigError: A value is out of range.
         """
+        check_types("metrics.", self)
         check_between("metrics.port", self.port, 0, 65535)
 
 
@@ -79,6 +82,7 @@ class ObserveConfig:
         Raises:
             ConfigError: A value is out of range.
         """
+        check_types("observe.", self)
         for key in ("snapshot_every_s", "frequency_window_s"):
             value = getattr(self, key)
             if value is not None:

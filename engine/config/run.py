@@ -9,6 +9,7 @@ from engine.config.checks import check_between
 from engine.config.controller import ControllerConfig
 from engine.config.dynamics import MAX_STEPS, DynamicsConfig
 from engine.config.fault import FaultConfig
+from engine.config.hints import check_types
 from engine.config.lattice import LatticeConfig
 from engine.config.load import LoadConfig
 from engine.config.machine import BackendConfig, ResourcesConfig
@@ -50,6 +51,7 @@ class RunConfig:
         Raises:
             ConfigError: A value is unknown, out of range or contradicts another.
         """
+        check_types("", self)
         check_between("seed", self.seed, 0, 2**32, open_high=True)
         for group in fields(self):
             if group.name != "seed":

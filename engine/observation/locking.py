@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from engine.constants import LOCKING_FILE, PHI_COEFFICIENT, TURN
 from engine.errors import RecordError
+from engine.intake import IntakeError, describe, read_arrays
 
 
 def choose_probe(node_count: int, probe_count: int) -> npt.NDArray[np.int64]:
@@ -116,10 +117,17 @@ def open_locking(folder: str | Path) -> Locking | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as found:
-            count = int(found["sample_count"])
-            return Locking(found["nodes"], found["matrix"], count)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        found = read_arrays(path)
+        count = int(found["sample_count"])
+        locking = Locking(found["nodes"], found["matrix"], count)
+        size = locking.nodes.size
+        if locking.matrix.shape != (size, size) or locking.nodes.ndim != 1:
+            raise IntakeError("its matrix does not fit its nodes")
+        if locking.matrix.dtype.kind != "f" or locking.nodes.dtype.kind not in "iu":
+            raise IntakeError("its matrix or its nodes are no such numbers")
+    except Exception as error:  # NumPy's parser of headers has many
         raise RecordError(
-            f"{path} cannot be read ({error}); name the folder of a finished run."
+            f"{path} cannot be read ({describe(error)}); name the folder of a "
+            "finished run."
         ) from error
+    return locking

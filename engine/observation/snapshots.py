@@ -7,6 +7,7 @@ that lacks only its index; it is then read from the front, up to the last whole 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from engine.constants import SNAPSHOTS_FILE, TURN
 from engine.crystal import CrystalLattice
 from engine.errors import RecordError
 from engine.geometry import Geometry
+from engine.intake import IntakeError, describe, parse_json
 from engine.observation.nodes import AXIS_NAMES
 
 MAGIC_BYTES = 8
@@ -206,12 +208,13 @@ def open_snapshots(path: str | Path) -> Snapshots:
     file = file / SNAPSHOTS_FILE if file.is_dir() else file
     try:
         batches, metadata = _read_batches(file)
-        about = {key.decode(): json.loads(text) for key, text in metadata.items()}
+        about = {key.decode(): parse_json(text) for key, text in metadata.items()}
         columns = [
             np.array([batch.column(name)[0].as_py() for batch in batches])
             for name in ("step", "simulated_s", "coherence")
         ]
         steps, times_s, coherence = columns
+        _check_shape(batches, about)
         return Snapshots(
             about["lattice"],
             tuple(about["shape"]),
@@ -224,11 +227,34 @@ def open_snapshots(path: str | Path) -> Snapshots:
             coherence,
             batches,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # PyArrow has many
         raise RecordError(
-            f"{file} cannot be read as snapshots ({error}); name the folder of a run "
-            "with observe.snapshot_every_s set."
+            f"{file} cannot be read as snapshots ({describe(error)}); name the folder "
+            "of a run with observe.snapshot_every_s set."
         ) from error
+
+
+def _check_shape(batches: tuple[Any, ...], about: Mapping[str, Any]) -> None:
+    """Check that every phase field has the shape that the file tells of."""
+    axes = {len(about[key]) for key in ("shape", "dims", "periodic")}
+    vectors = np.array(about["primitive_vectors"], dtype=np.float64)
+    axes |= set(vectors.shape)
+    nodes = math.prod(about["shape"])
+    if len(axes) != 1 or not all(_is_field(batch, nodes) for batch in batches):
+        raise IntakeError("its phase fields do not have the shape that it tells of")
+
+
+def _is_field(batch: Any, nodes: int) -> bool:
+    """Tell whether a batch holds one whole phase field, without reading it."""
+    import pyarrow as pa
+
+    batch.validate()
+    column = batch.column("phase")
+    is_list = pa.types.is_fixed_size_list(column.type)
+    if not is_list or len(column) != 1 or column.null_count:
+        return False
+    phases = column.flatten()
+    return len(phases) == nodes and phases.type == pa.uint32()
 
 
 def _read_batches(file: Path) -> tuple[tuple[Any, ...], Mapping[bytes, bytes]]:

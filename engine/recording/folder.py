@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engine.config import RunConfig
 from engine.constants import LOCKING_FILE, NODES_FILE, SNAPSHOTS_FILE
 from engine.errors import RecordError
@@ -287,6 +289,8 @@ def to_yaml(value: Mapping[str, Any], indent: int = 0) -> str:
 
 def _to_scalar(item: Any) -> str:
     """Write a plain value so that YAML 1.1 and 1.2 readers agree on its type."""
+    if isinstance(item, np.generic):
+        item = item.item()
     if isinstance(item, (list, tuple)):
         return "[" + ", ".join(_to_scalar(entry) for entry in item) + "]"
     if isinstance(item, float) and math.isfinite(item):

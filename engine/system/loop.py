@@ -23,6 +23,7 @@ from engine.monitor import ResourceMonitor, SyntheticSource
 from engine.recording import RunSummary
 from engine.system.account import Account, Progress
 from engine.system.disturbance import Disturbance
+from engine.system.guards import check_arrays, check_counters, check_velocities
 from engine.system.journal import Journal
 from engine.system.parts import build_parts, describe_parts
 from engine.system.rewiring import Rewirer
@@ -122,6 +123,7 @@ class ScribbleSystem:
             The summary, with status done or interrupted.
 
         Raises:
+            NumericalError: A counter or a velocity leaves what can be computed with.
             RecordError: The run folder cannot be written, or takes no more.
             ConfigError: The metrics port cannot be bound.
             ResourceError: A worker of a real load does not start.
@@ -191,6 +193,7 @@ class ScribbleSystem:
 
         Raises:
             ConfigError: The duration is not positive, or too long.
+            NumericalError: A counter or a velocity leaves what can be computed with.
             ClosedError: The system has been closed.
         """
         self._check_open()
@@ -311,7 +314,8 @@ class ScribbleSystem:
         steps_ahead: int = 0,
     ) -> None:
         """Run to a step; the run is known to go on for some steps after it."""
-        account = self._account
+        account, dt_s = self._account, self.config.dynamics.dt_s
+        check_arrays(self.lattice, self.network, dt_s)
         started_s = time.perf_counter() - account.wall_s
         while self.step < last_step and not self._stop.is_set():
             decision, result, attempts = self._advance_period(last_step - self.step)
@@ -325,6 +329,7 @@ class ScribbleSystem:
                 on_progress(account.report(decision, last_step + steps_ahead))
             account.stages.record += time.perf_counter() - before_s
             account.wall_s = time.perf_counter() - started_s
+        check_velocities(self.lattice, dt_s)
 
     def _advance_period(self, steps_left: int) -> tuple[Decision, PeriodResult, int]:
         """Decide, plan, run and measure one control period."""
@@ -338,6 +343,9 @@ class ScribbleSystem:
         decision = self._decide()
         decided_s = time.perf_counter()
         steps = min(self.config.controller.period_steps, steps_left)
+        check_counters(self.lattice, self.step, steps)
+        if account.periods % TOPOLOGY_PERIODS == 0:
+            check_velocities(self.lattice, self.schedule.dt_s)
         tableau = TABLEAUS[self.config.dynamics.integrator]
         period, attempts = self.schedule.plan_period(steps, tableau)
         planned_s = time.perf_counter()
