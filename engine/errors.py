@@ -34,6 +34,14 @@ class RecordError(EngineError, OSError):
     """A run folder, a trace or an input file cannot be used."""
 
 
+class CheckpointError(EngineError, OSError):
+    """A checkpoint cannot be gone on from: newer, or of another run."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint is cut off or altered; an earlier one may be whole."""
+
+
 class ForecastError(EngineError, ValueError):
     """A run is beyond what can be forecast, though it can be run."""
 

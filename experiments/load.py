@@ -18,7 +18,7 @@ from experiments.settings import describe_fields, parse_settings
 if TYPE_CHECKING:
     from engine.load.generator import LoadGenerator
     from engine.load.sample import LoadSample
-    from engine.recording.folder import TableWriter
+    from engine.recording.tables import TableWriter
     from experiments.views.load import LoadView
 
 LOAD_FILE: Final = "load.parquet"
@@ -135,7 +135,7 @@ class LoadRecorder:
         Raises:
             RecordError: The disk takes no more.
         """
-        from engine.recording.folder import TableWriter
+        from engine.recording.tables import TableWriter
 
         row = sample.to_row()
         if self._table is None:

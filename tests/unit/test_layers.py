@@ -16,6 +16,7 @@ LAYERS = {
     "errors": 0,
     "constants": 0,
     "late": 0,
+    "state": 0,
     "config": 1,
     "geometry": 1,
     "backends": 2,
