@@ -64,11 +64,13 @@ class SnapshotWriter:
             raise self._cannot_write(error) from error
 
     def sync(self) -> None:
-        """Wait until all snapshots so far are on the disk.
+        """Wait until all snapshots so far are on the disk; harmless once closed.
 
         Raises:
             RecordError: The disk takes no more.
         """
+        if self._file.closed:
+            return
         try:
             os.fsync(self._file.fileno())
         except OSError as error:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from engine import __version__
 from engine.config import RunConfig
-from engine.errors import CheckpointError, ConfigError, EngineError, RecordError
+from engine.errors import CheckpointError, ConfigError, RecordError
 from engine.recording.checkpoint import (
     Checkpoint,
     CheckpointCard,
@@ -194,8 +194,8 @@ class Keeper:
             return
         try:
             self.write_last()
-        except (EngineError, OSError, MemoryError, RuntimeError) as error:
-            self.failure = str(error)
+        except Exception as error:  # noqa: BLE001 - the fault itself shall be heard
+            self.failure = f"no checkpoint of the last step: {error}"
 
     def _try_write(self) -> None:
         state, started_s = self._collect(), time.perf_counter()
@@ -301,6 +301,5 @@ class Keeper:
         if not self._is_keeping:
             return ()
         found = list_checkpoints(Path(self._record.folder or ""))
-        where = f"scribble resume goes on from step {int(found[0].stem)}"
-        texts = (where if found else "", self.failure)
-        return tuple(text for text in texts if text)
+        texts = [f"scribble resume goes on from step {int(path.stem)}" for path in found]
+        return (*texts[:1], *([self.failure] if self.failure else []))
