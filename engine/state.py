@@ -118,7 +118,7 @@ def digest_inputs(*arrays: npt.NDArray[Any]) -> str:
     """
     digest = hashlib.sha256()
     for array in arrays:
-        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+        digest.update(np.ascontiguousarray(array).ravel().view(np.uint8).data)
     return digest.hexdigest()
 
 

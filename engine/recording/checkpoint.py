@@ -148,7 +148,7 @@ def _write_array(file: IO[bytes], array: StateArray) -> dict[str, Any]:
     offset, digest = file.tell(), hashlib.sha256()
     dtype = array.dtype.newbyteorder("<")
     for piece in array.read():
-        data = np.ascontiguousarray(piece, dtype=dtype).data.cast("B")
+        data = np.ascontiguousarray(piece, dtype=dtype).ravel().view(np.uint8).data
         digest.update(data)
         file.write(data)
     return {

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.config import RunConfig
 from engine.constants import LOCKING_FILE, NODES_FILE, SNAPSHOTS_FILE
-from engine.errors import RecordError
+from engine.errors import CheckpointError, EngineError, RecordError
 from engine.recording.checkpoint import (
     CHECKPOINTS_FOLDER,
+    list_checkpoints,
     list_inside,
     remove_checkpoints,
 )
@@ -93,6 +94,16 @@ in the other columns is the old policy's until the new one has all bridges.
 """
 
 
+@dataclass(frozen=True)
+class Resumed:
+    """Where a run goes on in its folder."""
+
+    checkpoint: Path
+    """The file that it goes on from."""
+    marks: Mapping[str, Marks]
+    """Parts of both tables that this relies on."""
+
+
 class RunRecorder:
     """Writes one run folder; created only when the run is about to start."""
 
@@ -101,7 +112,7 @@ class RunRecorder:
         config: RunConfig,
         folder: str | Path,
         environment: Mapping[str, Any],
-        marks: Mapping[str, Marks] | None = None,
+        resumed: Resumed | None = None,
     ) -> None:
         """Create the folder with configuration and environment, or go on in it.
 
@@ -109,29 +120,31 @@ class RunRecorder:
             config: What is about to run.
             folder: Folder to create.
             environment: What it runs on.
-            marks: Parts of both tables to go on after, for a run that is resumed.
+            resumed: Where to go on, if the run has been there before.
 
         Raises:
             RecordError: The folder holds something, is in use, or cannot be written.
+            CheckpointError: Another process has gone on from there meanwhile.
         """
         self.folder = Path(folder)
         self._lock: FolderLock | None = None
         try:
-            if marks is None:
+            if resumed is None:
                 check_folder(self.folder, config.record.overwrite)
                 self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = FolderLock(self.folder)
-            if marks is None:
+            if resumed is None:
                 _claim_folder(self.folder, config.record.overwrite)
                 self._write_text(CONFIG_FILE, to_yaml(asdict(config)))
                 self._write_text(ENVIRONMENT_FILE, _to_json(environment))
             else:
-                (self.folder / SUMMARY_FILE).unlink(missing_ok=True)
+                _return_to(resumed, self.folder)
+            marks = resumed.marks if resumed else None
             self.timeseries = self._open(TIMESERIES_FILE, TIMESERIES_COLUMNS, marks)
             self.trace = self._open(TRACE_FILE, TRACE_COLUMNS, marks)
         except BaseException as error:
             self.release()
-            if isinstance(error, RecordError) or not isinstance(error, OSError):
+            if isinstance(error, EngineError) or not isinstance(error, OSError):
                 raise
             raise _cannot_write(folder, error) from error
 
@@ -221,6 +234,23 @@ def check_marks(folder: Path, marks: Mapping[str, Marks]) -> None:
     """
     for name, found in marks.items():
         check_parts(folder / CHECKPOINTS_FOLDER, folder / name, found)
+
+
+def _return_to(resumed: Resumed, folder: Path) -> None:
+    """Drop what lies after a checkpoint: a summary, and later checkpoints.
+
+    Raises:
+        CheckpointError: It is not there any more.
+    """
+    if not resumed.checkpoint.exists():
+        raise CheckpointError(
+            f"{resumed.checkpoint} has been removed meanwhile, because another process "
+            f"has gone on with {folder}; look at its summary.json."
+        )
+    (folder / SUMMARY_FILE).unlink(missing_ok=True)
+    for path in list_checkpoints(folder):
+        if path.name > resumed.checkpoint.name:
+            path.unlink()
 
 
 def _claim_folder(folder: Path, overwrite: bool) -> None:

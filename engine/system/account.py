@@ -133,7 +133,8 @@ class Account:
             CheckpointError: It is not one of such an account.
         """
         take_fields(self, state, *COUNTS)
-        self.order = complex(*state["order"])
+        real, imaginary = state["order"]
+        self.order = complex(real, imaginary)
         self.topology = build_record(Topology, state["topology"])
         self.stages = build_record(StageTimes, state["stages"])
         self._energy_before_j = state["energy_j"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from engine.backends.protocol import PeriodResult
@@ -16,7 +17,7 @@ from engine.recording import (
     RunSummary,
     describe_environment,
 )
-from engine.recording.folder import TIMESERIES_FILE
+from engine.recording.folder import TIMESERIES_FILE, Resumed
 from engine.recording.tables import Marks
 from engine.recording.trace import TRACE_FILE
 from engine.recording.tracker import RunTracker
@@ -85,12 +86,16 @@ class Journal:
         """Let the next `open` begin again in the folder of the run."""
         self._marks = {TIMESERIES_FILE: [], TRACE_FILE: []}
 
-    def open(self) -> None:
+    def open(self, checkpoint: Path | None = None) -> None:
         """Serve the metrics, make the run folder and start the tracker, where asked.
+
+        Args:
+            checkpoint: File that the run goes on from, in the folder it has made.
 
         Raises:
             ConfigError: The metrics port cannot be bound.
             RecordError: The run folder cannot be written.
+            CheckpointError: Another process has gone on from there meanwhile.
         """
         port, record = self._serve_metrics(), self._config.record
         if record.folder is None and record.tracker is None:
@@ -99,10 +104,11 @@ class Journal:
         environment = describe_environment(backend.name, backend.device)
         environment["metrics_port"] = port
         if record.folder is not None:
-            recorder = RunRecorder(
-                self._config, record.folder, environment, self._marks
-            )
-            self._recorder, self._marks = recorder, None
+            resumed = None
+            if checkpoint is not None and self._marks is not None:
+                resumed = Resumed(checkpoint, self._marks)
+            recorder = RunRecorder(self._config, record.folder, environment, resumed)
+            self._recorder = recorder
             if port is not None:
                 address = self._config.metrics.address
                 recorder.announce(EndpointRecord.of_this_process(address, port))

@@ -30,6 +30,14 @@ from engine.system.parts import Parts
 
 logger = logging.getLogger(__name__)
 
+NOT_FITTING: Final = (
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+)
+"""What taking over the state of something else raises."""
 WALL_SHARE: Final = 0.01
 """Largest share of the wall time that checkpoints by the clock may take [-]."""
 
@@ -198,7 +206,8 @@ class Keeper:
             self.failure = f"no checkpoint of the last step: {error}"
 
     def _try_write(self) -> None:
-        state, started_s = self._collect(), time.perf_counter()
+        started_s = time.perf_counter()
+        state = self._collect()
         try:
             self._write(self._folder(None), state)
         except RecordError as error:
@@ -271,7 +280,7 @@ class Keeper:
             raise CheckpointError(
                 f"{checkpoint.path} cannot be used. {error}"
             ) from error
-        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        except NOT_FITTING as error:
             raise CheckpointError(
                 f"{checkpoint.path} does not fit this run ({error!r}); it is of "
                 "another run, or another version of the program."
@@ -301,5 +310,7 @@ class Keeper:
         if not self._is_keeping:
             return ()
         found = list_checkpoints(Path(self._record.folder or ""))
-        texts = [f"scribble resume goes on from step {int(path.stem)}" for path in found]
+        texts = [
+            f"scribble resume goes on from step {int(path.stem)}" for path in found
+        ]
         return (*texts[:1], *([self.failure] if self.failure else []))

@@ -234,9 +234,9 @@ class ScribbleSystem:
     def _run_recorded(self, on_progress: Callable[[Progress], None] | None) -> None:
         """Begin the run, or go on with one that was cut off, and bring it to an end."""
         account, course = self._account, self._course
-        is_resumed, self._checkpoint = self._checkpoint is not None, None
-        self._journal.open()
-        self._keeper.begin(is_resumed=is_resumed)
+        checkpoint, self._checkpoint = self._checkpoint, None
+        self._journal.open(checkpoint.path if checkpoint else None)
+        self._keeper.begin(is_resumed=checkpoint is not None)
         windows = account.windows if len(self.network) else None
         ahead = windows.step_count if windows else 0
         last_step = course.last_step
