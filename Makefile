@@ -33,9 +33,10 @@ HEAD ?= HEAD
 BROWSERS := "$$SCRIBBLE_BROWSER" chromium chromium-browser google-chrome \
 	google-chrome-stable
 INPUTS := pyproject.toml constraints.txt
-QUICK := not validation and not slow and not sweeps and not browser
+QUICK := not validation and not slow and not sweeps and not browser and not faults
 
-.PHONY: help run test test-gpu test-browser test-mlflow test-sweeps test-validation \
+.PHONY: help run test test-gpu test-browser test-faults test-mlflow test-sweeps \
+	test-validation \
 	bench bench-check bench-compare bench-html bench-peers bench-adaptive bench-scaling \
 	notebooks lint format clean
 
@@ -59,6 +60,9 @@ test-mlflow: ## tracked runs in a real MLflow, in .venv-mlflow
 
 test-browser: $(VENV)/.browser ## reports in a headless Chromium
 	SCRIBBLE_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m browser $(ARGS)
+
+test-faults: $(VENV)/.test ## runs that are killed, broken and resumed (slow)
+	$(BIN)/python -m pytest tests/faults -m "faults or not faults" $(ARGS)
 
 test-sweeps: $(VENV)/.sweeps ## sweeps over joblib, Ray, submitit and Optuna
 	$(BIN)/python -m pytest -m sweeps $(ARGS)

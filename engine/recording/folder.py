@@ -307,7 +307,9 @@ def check_folder(folder: Path, overwrite: bool, *, is_held: bool = False) -> Non
         )
     known = RUN_FILES | {f"{name}{DRAFT_SUFFIX}" for name in RUN_FILES}
     foreign = sorted(found - known) or _list_foreign(folder)
-    if foreign or not {CONFIG_FILE, ENVIRONMENT_FILE} <= found:
+    # A run that was killed at once has left its lock and little else.
+    is_run = LOCK_FILE in found or {CONFIG_FILE, ENVIRONMENT_FILE} <= found
+    if foreign or not is_run:
         named = f" such as {foreign[0]}" if foreign else ""
         raise RecordError(
             f"record.folder {folder} holds what no run has written{named}, so "
