@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.config import RunConfig
+from engine.errors import CheckpointError
 from experiments import outcome
-from experiments.run import show_run
+from experiments.run import execute_run, show_run
 
 if TYPE_CHECKING:
     from engine.recording import RunSummary
@@ -46,6 +48,47 @@ def resume_run(
         folder, backend=backend, threads=threads, is_quiet=is_quiet
     )
     return outcome.code_of_status(summary.status)
+
+
+def go_on_or_begin(config: RunConfig, *, is_quiet: bool = False) -> RunSummary:
+    """Go on from a checkpoint of the same run, if its folder holds one; else begin.
+
+    What an earlier attempt has left there is removed before a run begins.
+
+    Args:
+        config: Validated configuration.
+        is_quiet: Show nothing but the closing line.
+
+    Returns:
+        What the run came to.
+
+    Raises:
+        EngineError: The machine or the folder does not allow the run.
+    """
+    from engine.recording.checkpoint import list_checkpoints
+    from engine.recording.folder import JOB_FILES, clear_folder
+
+    folder = Path(config.record.folder) if config.record.folder is not None else None
+    if folder is None or not list_checkpoints(folder):
+        return execute_run(config, is_quiet=is_quiet)
+    if _is_same_run(config, folder):
+        backend, threads = config.backend.name, config.backend.threads
+        return execute_resumption(
+            folder, backend=backend, threads=threads, is_quiet=is_quiet
+        )
+    clear_folder(folder, kept=JOB_FILES)
+    return execute_run(config, is_quiet=is_quiet)
+
+
+def _is_same_run(config: RunConfig, folder: Path) -> bool:
+    """Tell whether a folder can be gone on with, and is of this configuration."""
+    from engine.system.resumption import build_config, find_checkpoint
+
+    try:
+        own = build_config(find_checkpoint(folder), folder, config.backend)
+    except CheckpointError:
+        return False
+    return replace(own, record=config.record) == config
 
 
 def execute_resumption(

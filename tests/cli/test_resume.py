@@ -1,13 +1,16 @@
-"""The command ``resume``: what it says and how it exits; the runs are real, but small."""
+"""The command ``resume``: what it says and how it exits; small runs, but real."""
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.recording.checkpoint import list_checkpoints
+from engine.system import ScribbleSystem
 from experiments import outcome
 from experiments.cli import main
 
@@ -19,27 +22,39 @@ WORDS = [
 
 @pytest.fixture
 def cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run that was warned before its first step had ended."""
+    """A run that was warned before its first control period."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "engine.system.loop.ScribbleSystem._run_until",
-        warn(monkeypatch),
-    )
+    warn_next_run(monkeypatch, period=0)
     assert main(["run", "-q", *WORDS]) == outcome.INTERRUPTED
     return tmp_path / "cut"
 
 
-def warn(monkeypatch: pytest.MonkeyPatch) -> object:
-    from engine.system.loop import ScribbleSystem
+def warn_next_run(monkeypatch: pytest.MonkeyPatch, period: int) -> None:
+    """Let Slurm's warning come in the next run alone, before a control period."""
+    run_until, advance = ScribbleSystem._run_until, ScribbleSystem._advance_period
+    count = 0
 
-    run_until = ScribbleSystem._run_until
-
-    def run_warned(*arguments: object) -> None:
+    def run_warned(*arguments: Any) -> None:
         monkeypatch.setattr(ScribbleSystem, "_run_until", run_until)
-        signal.raise_signal(signal.SIGUSR1)
-        run_until(*arguments)  # type: ignore[arg-type]
+        if not period:
+            signal.raise_signal(signal.SIGUSR1)
+        run_until(*arguments)
 
-    return run_warned
+    def advance_warned(*arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == period:
+            monkeypatch.setattr(ScribbleSystem, "_advance_period", advance)
+            signal.raise_signal(signal.SIGUSR1)
+        return advance(*arguments)
+
+    monkeypatch.setattr(ScribbleSystem, "_run_until", run_warned)
+    monkeypatch.setattr(ScribbleSystem, "_advance_period", advance_warned)
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
+    return summary
 
 
 def test_resumed_run_ends_and_is_finished(
@@ -83,3 +98,18 @@ def test_bad_input_is_one_sentence(
     assert reason in told
     after = {path: path.read_bytes() for path in cut.rglob("*") if path.is_file()}
     assert after == before
+
+
+def test_job_of_a_sweep_goes_on_where_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [*WORDS[:-1], "hydra.sweep.dir=sweep", "seed=1,2"]
+    warn_next_run(monkeypatch, period=1)
+    assert main(["run", "-q", "-m", "--in-process", *words]) == outcome.INTERRUPTED
+    assert read_summary(tmp_path / "sweep" / "0")["status"] == "interrupted"
+    assert main(["run", "-q", "--resume", "sweep"]) == outcome.DONE
+    first, second = (read_summary(tmp_path / "sweep" / name) for name in "01")
+    assert [leg["step"] for leg in first["resumed"]] == [40]
+    assert (first["status"], second["status"]) == ("done", "done")
+    assert second["resumed"] == []
