@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -163,7 +164,17 @@ def show_run(build: Callable[[], ScribbleSystem], *, is_quiet: bool) -> RunSumma
         with system, view:
             summary = system.run(view.show)
     print_summary(console, summary.to_dict(), folder, is_quiet=is_quiet)
+    if summary.status == "interrupted" and folder is not None and not is_quiet:
+        _say_how_to_go_on(Path(folder))
     return summary
+
+
+def _say_how_to_go_on(folder: Path) -> None:
+    """Name the command that resumes a run, if it can be resumed."""
+    from engine.recording.checkpoint import list_checkpoints
+
+    if list_checkpoints(folder):
+        sys.stdout.write(f"go on: scribble resume {shlex.quote(str(folder))}\n")
 
 
 def build_system(config: RunConfig) -> ScribbleSystem:

@@ -57,6 +57,20 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return summary
 
 
+def test_interrupted_run_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [*WORDS[:-1], "record.folder='my run'"]
+    warn_next_run(monkeypatch, period=1)
+    assert main(["run", *words]) == outcome.INTERRUPTED
+    assert capsys.readouterr().out.endswith("go on: scribble resume 'my run'\n")
+    warn_next_run(monkeypatch, period=1)
+    words = [*WORDS[:-1], "record.folder=other", "record.checkpoints_kept=0"]
+    assert main(["run", *words]) == outcome.INTERRUPTED
+    assert "go on" not in capsys.readouterr().out
+
+
 def test_resumed_run_ends_and_is_finished(
     cut: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
