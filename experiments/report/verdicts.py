@@ -114,7 +114,7 @@ def _judge_load(record: RunRecord, resources: Resources) -> Verdict:
         )
     if kind == "real":
         return _judge_real_load(record, question)
-    asked, seen = _read_asked_load(record, load), resources.get(OTHERS)
+    asked, seen = read_asked_load(record, load), resources.get(OTHERS)
     if asked is None or seen is None:
         return Verdict(question, OPEN, "The load on the cores was not recorded.")
     gap = float(np.nanmean(np.abs(seen - asked)))
@@ -144,8 +144,16 @@ def _judge_real_load(record: RunRecord, question: str) -> Verdict:
     return Verdict(question, YES if is_reached else NO, text)
 
 
-def _read_asked_load(record: RunRecord, load: Mapping[str, Any]) -> F64Array | None:
-    """Evaluate the load profile at the times of the trace."""
+def read_asked_load(record: RunRecord, load: Mapping[str, Any]) -> F64Array | None:
+    """Evaluate a made-up load at the times of the trace.
+
+    Args:
+        record: A run with a trace.
+        load: Its group ``load``.
+
+    Returns:
+        Share of the cores asked for at each decision [-]; None where it is unknown.
+    """
     times = record.trace.get("simulated_s")
     known = {key: load[key] for key in LoadConfig.__dataclass_fields__ if key in load}
     if times is None or not len(times):

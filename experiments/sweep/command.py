@@ -17,6 +17,8 @@ from experiments.overrides import (
     CONF_PACKAGE,
     CONFIG_NAME,
     VERSION_BASE,
+    compose_node,
+    open_hydra,
     require_hydra,
     translate_error,
 )
@@ -41,6 +43,7 @@ from experiments.sweep.prepare import (
     FIXED_KEYS,
     SWEEP_KEY,
     check_extras,
+    check_neighbours,
     prepare_sweep,
 )
 from experiments.sweep.search import describe_best
@@ -211,12 +214,24 @@ def show_sweep(folder: Path, *, is_json: bool = False) -> int:
     """
     rows = collect_rows(folder)
     path = write_table(folder, rows)
+    study = _examine(folder)
     if is_json:
         sys.stdout.write(f"{json.dumps(rows, indent=2)}\n")
         return outcome.DONE
     _print_rows(rows)
-    sys.stdout.write(f"{_count_statuses(rows)}: {path}\n")
+    sys.stdout.write(f"{_count_statuses(rows)}: {path}\n{study}")
     return outcome.DONE
+
+
+def _examine(folder: Path) -> str:
+    """Write the study that a sweep is for; say what it found, a line per sentence."""
+    name = read_plan(folder).study
+    if name is None:
+        return ""
+    from experiments.study.examination import write_study
+
+    findings = write_study(name, folder)["findings"]
+    return "".join(f"{sentence}\n" for sentence in findings)
 
 
 def _print_rows(rows: Sequence[dict[str, Any]]) -> None:
@@ -258,7 +273,11 @@ def _extend_plan(folder: Path, overrides: Sequence[str]) -> SweepPlan:
         kept = [w for w in kept if not key_of_word(w).startswith("hydra.launcher.")]
     words = join_words(kept, overrides)
     check_extras(words)
-    return replace(plan, hydra=words)
+    extended = replace(plan, hydra=words)
+    if plan.has_real_load:
+        with open_hydra():
+            check_neighbours(extended, compose_node(words, with_hydra=True))
+    return extended
 
 
 @contextmanager
@@ -403,6 +422,7 @@ def _close_sweep(folder: Path, trouble: str) -> int:
     jobs = read_statuses(folder)
     plan = read_plan(folder)
     write_table(folder)
+    study = _examine(folder)
     is_open = [job.job for job in jobs if job.is_open]
     failed = [job for job in jobs if job.status != "done" and not job.is_open]
     # A sweeper of the user's own may start more jobs than the values say.
@@ -411,6 +431,7 @@ def _close_sweep(folder: Path, trouble: str) -> int:
     sys.stdout.write(f"\n{done} of {count} jobs done: {folder}\n")
     if plan.sweeper == "optuna":
         sys.stdout.write(f"{describe_best(folder)}\n")
+    sys.stdout.write(study)
     sys.stdout.flush()
     if done == count and not trouble:
         return outcome.DONE

@@ -18,6 +18,8 @@ from experiments.overrides import (
     to_plain_node,
 )
 from experiments.plugins import SWEEPERS
+from experiments.study import STUDIES
+from experiments.sweep.neighbours import REAL, refuse_neighbours
 from experiments.sweep.plan import (
     PLAN_FILE,
     SweepPlan,
@@ -91,8 +93,10 @@ def prepare_sweep(
             tidy_pairs += _read_pairs(given)
         plan = SweepPlan(sweeper, own_words, hydra_words, os.getcwd())
         plan.options = dict(options or {})
+        plan.study = _name_study(own_words)
         folder = Path(str(node.hydra.sweep.dir)).absolute()
         _fill_plan(plan, tidy_pairs, to_plain_node(node.hydra.sweeper))
+        check_neighbours(plan, node)
     if (folder / PLAN_FILE).exists() or read_statuses(folder):
         raise ConfigError(
             f"{SWEEP_KEY} is {folder}, which holds another sweep; name a new folder, "
@@ -117,6 +121,24 @@ def check_extras(words: Sequence[str]) -> None:
                 f"{word} needs the extra {extra}; run: pip install "
                 f"'scribble-engine[{extra}]'."
             )
+
+
+def check_neighbours(plan: SweepPlan, node: DictConfig) -> None:
+    """Make sure that jobs do not load one another.
+
+    Args:
+        plan: With its jobs.
+        node: Composed configuration, with Hydra's own.
+
+    Raises:
+        ConfigError: They would.
+    """
+    sweeper = to_plain_node(node.hydra.sweeper)
+    is_search = plan.sweeper == "optuna"
+    batch = sweeper.get("batch" if is_search else "max_batch_size")
+    is_one_by_one = batch == 1 or (plan.sweeper == "grid" and len(plan.jobs) < 2)
+    if plan.has_real_load and not is_one_by_one:
+        refuse_neighbours(to_plain_node(node.hydra.launcher))
 
 
 def _split_pairs(
@@ -165,6 +187,12 @@ def _compose_fixed(hydra_words: list[str], own_words: list[str]) -> DictConfig:
     return compose_node([*hydra_words, *fixed], with_hydra=True)
 
 
+def _name_study(words: Sequence[str]) -> str | None:
+    """Name the study that the experiment's jobs are for."""
+    values = {key_of_word(word): word.partition("=")[2] for word in words}
+    return values["experiment"] if values.get("experiment") in STUDIES else None
+
+
 def _fill_plan(
     plan: SweepPlan, pairs: list[list[str]], sweeper: Mapping[str, Any]
 ) -> None:
@@ -188,7 +216,9 @@ def _fill_plan(
             read_search(sweeper, plan.words)
         trials = list_trials(span_axes(_keep_discrete(plan.words)))
     for trial in trials:
-        _refuse_shared_folder(compose_node([*plan.hydra, *trial], with_hydra=True))
+        node = compose_node([*plan.hydra, *trial], with_hydra=True)
+        _refuse_shared_folder(node)
+        plan.has_real_load |= node.load.kind == REAL
 
 
 def _keep_discrete(words: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from engine.errors import ConfigError, unknown_choice
 from experiments import outcome, pictures
-from experiments.observed import check_target, open_observed, open_target
+from experiments.observed.record import check_target, open_observed, open_target
 
 STILLS: Final = (".png", ".svg", ".pdf")
 """Endings of pictures; the first is the default."""
@@ -58,8 +58,8 @@ def render_run(
     run = open_observed(folder)
     check_target(target, may_replace=may_replace)
     pictures.require_matplotlib()
-    from experiments.phase_movie import write_movie
-    from experiments.phase_picture import write_picture
+    from experiments.observed.movie import write_movie
+    from experiments.observed.picture import write_picture
 
     with open_target(target) as part:
         if is_animated:

@@ -11,7 +11,7 @@ from engine.backends.reference import ReferenceBackend
 from engine.config import LATTICE_AXES, LatticeConfig
 from engine.crystal import CrystalLattice
 from engine.observation import Snapshots, SnapshotWriter, open_snapshots
-from experiments.phase_fields import (
+from experiments.observed.fields import (
     average_phases,
     average_values,
     find_edges,

@@ -24,7 +24,7 @@ from engine import __version__
 from engine.constants import TURN
 from engine.errors import unknown_choice
 from experiments import outcome
-from experiments.observed import (
+from experiments.observed.record import (
     ObservedRun,
     check_target,
     find_positions,

@@ -10,8 +10,7 @@ import numpy as np
 
 from engine.observation import Cluster, find_cluster
 from experiments import pictures
-from experiments.observed import ObservedRun
-from experiments.phase_fields import (
+from experiments.observed.fields import (
     F64Array,
     add_bar,
     add_phase_bar,
@@ -22,6 +21,7 @@ from experiments.phase_fields import (
     phase_options,
     take_plane,
 )
+from experiments.observed.record import ObservedRun
 
 PANEL_INCHES: Final = (4.6, 3.9)
 """Width and height of a panel [inch]."""

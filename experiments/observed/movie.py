@@ -11,8 +11,7 @@ import numpy as np
 from engine.constants import TURN
 from engine.observation import Snapshots
 from experiments import outcome, pictures
-from experiments.observed import ObservedRun
-from experiments.phase_fields import (
+from experiments.observed.fields import (
     PHASE_COLOURS,
     PHASE_TICKS,
     add_phase_bar,
@@ -22,6 +21,7 @@ from experiments.phase_fields import (
     phase_options,
     take_plane,
 )
+from experiments.observed.record import ObservedRun
 
 FRAMES_PER_SECOND: Final = 8
 DOTS_PER_INCH: Final = 110

@@ -1,0 +1,74 @@
+"""The later half of a run, where phases and controller have settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from experiments.report.document import to_number
+from experiments.report.jobs import Job
+from experiments.report.records import Columns, read_run
+
+NEEDED = ("simulated_s", "wall_s", "coherence", "attempts")
+"""Columns of the time series without which the summary is taken."""
+
+
+@dataclass(frozen=True)
+class LateFigures:
+    """What a run did once it had settled; None where it is not known."""
+
+    coherence: float | None
+    """Mean order parameter r [-]."""
+    least: float | None
+    """Least r [-]."""
+    frequency_hz: float | None
+    """Attempts per bridge and simulated second [Hz]."""
+    pace: float | None
+    """Wall time per simulated second [s/s]."""
+
+
+def measure_late(job: Job) -> LateFigures:
+    """Measure the later half of a job from its time series, else from its summary.
+
+    The summary knows the whole run's pace only, with whatever the controller did on its
+    way to where it works.
+
+    Args:
+        job: A job with a summary.
+    """
+    series = read_run(job.record.folder).series
+    known = [series[name] for name in NEEDED if name in series]
+    if len(known) < len(NEEDED) or len(known[0]) < 4:
+        return _read_summary(job)
+    return _measure_series(series, job.record.number("bridges"))
+
+
+def _measure_series(series: Columns, bridges: float | None) -> LateFigures:
+    times, walls, values, attempts = (series[name] for name in NEEDED)
+    middle = len(times) // 2 - 1
+    span = float(times[-1] - times[middle])
+    late = values[middle + 1 :]
+    fired = float(attempts[-1] - attempts[middle])
+    return LateFigures(
+        coherence=to_number(float(np.mean(late))),
+        least=to_number(float(np.min(late))),
+        frequency_hz=_divide(fired, (bridges or 0.0) * span),
+        pace=_divide(_span(walls[middle:]), span),
+    )
+
+
+def _span(values: npt.NDArray[np.float64]) -> float:
+    return float(values[-1] - values[0])
+
+
+def _divide(value: float, by: float) -> float | None:
+    return to_number(value / by) if by > 0.0 and value > 0.0 else None
+
+
+def _read_summary(job: Job) -> LateFigures:
+    late_hz = job.record.number("forecast", "frequency_hz")
+    least = job.record.number("coherence", "minimum_after_settling")
+    hz = job.frequency_hz if late_hz is None else late_hz
+    return LateFigures(job.coherence, least, hz, job.pace)
