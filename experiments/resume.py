@@ -39,9 +39,11 @@ def resume_run(
         CheckpointError: There is nothing to go on from, or it does not fit.
         EngineError: The machine or the folder does not allow the run.
     """
+    from engine.recording.folder import tidy_folder
     from engine.system.resumption import read_status
 
     if read_status(folder) == "done":
+        tidy_folder(folder)
         sys.stdout.write(f"{folder} is finished; there is nothing to resume.\n")
         return outcome.DONE
     summary = execute_resumption(

@@ -20,7 +20,10 @@ from engine.observation.nodes import write_nodes
 from engine.observation.snapshots import SnapshotWriter
 from engine.state import State, keep_array, keep_fields, take_fields
 
-OBSERVER_FIELDS = ("_step", "_last_step", "_next_snapshot", "_snapshot_count")
+OBSERVER_FIELDS = (
+    *("_step", "_last_step", "_next_snapshot", "_snapshot_count"),
+    *("_counted_from", "window_s"),
+)
 """What an observer counts."""
 EVENT_TURNS = 0.25
 """Longest way that a tunnel event moves an end, both of which meet halfway [turn]."""
@@ -107,8 +110,6 @@ class Observer:
         found = self.effective_frequencies_hz
         return {
             **keep_fields(self, *OBSERVER_FIELDS),
-            "counted_from": self._counted_from,
-            "window_s": self.window_s,
             "locking": self._locking.to_state() if self._probe.size else None,
             "frequencies": None
             if found is None
@@ -122,7 +123,6 @@ class Observer:
             CheckpointError: It is not one of such an observer.
         """
         take_fields(self, state, *OBSERVER_FIELDS)
-        self._counted_from, self.window_s = state["counted_from"], state["window_s"]
         if self._probe.size:
             self._locking.from_state(state["locking"])
         found = state["frequencies"]

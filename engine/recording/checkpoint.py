@@ -128,7 +128,9 @@ def _write_file(file: IO[bytes], card: CheckpointCard, state: State | None) -> N
             return {ARRAY_KEY: len(entries) - 1}
         if isinstance(value, Mapping):
             return {str(key): store(entry) for key, entry in value.items()}
-        return [store(entry) for entry in value] if _is_list(value) else value
+        if isinstance(value, list | tuple):
+            return [store(entry) for entry in value]
+        return value.item() if isinstance(value, np.generic) else value
 
     plain = store(state)
     index = {"card": vars(card), "state": plain, "arrays": entries}
@@ -136,10 +138,6 @@ def _write_file(file: IO[bytes], card: CheckpointCard, state: State | None) -> N
     file.write(text)
     digest = hashlib.sha256(head + text).digest()
     file.write(TAIL.pack(len(text), digest, END_MAGIC))
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
 
 
 def _write_array(file: IO[bytes], array: StateArray) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,12 @@ CONFIG_FILE, ENVIRONMENT_FILE = "config.yaml", "environment.json"
 SUMMARY_FILE, STATUS_FILE = "summary.json", "status.json"
 REPORT_FILE = "report.html"
 RUN_FILES = frozenset(
-    (CONFIG_FILE, ENVIRONMENT_FILE, TIMESERIES_FILE, TRACE_FILE, SUMMARY_FILE)
-) | {STATUS_FILE, REPORT_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE, ENDPOINT_FILE}
-RUN_FILES |= {LOCK_FILE, CHECKPOINTS_FOLDER}
+    (
+        *(CONFIG_FILE, ENVIRONMENT_FILE, TIMESERIES_FILE, TRACE_FILE, SUMMARY_FILE),
+        *(STATUS_FILE, REPORT_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE),
+        *(ENDPOINT_FILE, LOCK_FILE, CHECKPOINTS_FOLDER),
+    )
+)
 """All that a run folder may hold; a sweep adds its job's status, a report itself, a run
 that goes on or was killed its port file, its lock and its checkpoints."""
 JOB_FILES = frozenset((STATUS_FILE, "job.log"))
@@ -198,22 +201,34 @@ class RunRecorder:
     def finish(self, summary: RunSummary) -> None:
         """Close the tables and write the summary, whatever happened to the tables.
 
-        A run that is done needs no checkpoint any more; they are removed.
+        A run that is done, tables and all, needs no checkpoint any more; they are
+        removed. One whose tables cannot be put together has failed, and can be resumed.
 
         Raises:
             RecordError: The disk takes no more.
         """
         try:
-            self.timeseries.close()
-            self.trace.close()
+            self._close_tables(summary)
+            self._write_summary(summary)
+            if summary.status == "done":
+                remove_checkpoints(self.folder)
         except OSError as error:
             raise _cannot_write(self.folder, error) from error
         finally:
-            self._write_text(SUMMARY_FILE, _to_json(summary.to_dict()))
-            (self.folder / ENDPOINT_FILE).unlink(missing_ok=True)
-            if summary.status == "done":
-                remove_checkpoints(self.folder)
             self.release()
+
+    def _close_tables(self, summary: RunSummary) -> None:
+        try:
+            self.timeseries.close()
+            self.trace.close()
+        except OSError as error:
+            notes = (*summary.notes, str(_cannot_write(self.folder, error)))
+            self._write_summary(replace(summary, status="failed", notes=notes))
+            raise
+
+    def _write_summary(self, summary: RunSummary) -> None:
+        self._write_text(SUMMARY_FILE, _to_json(summary.to_dict()))
+        (self.folder / ENDPOINT_FILE).unlink(missing_ok=True)
 
     def _write_text(self, name: str, text: str) -> None:
         """Write a file whole or not at all."""
@@ -259,6 +274,23 @@ def _claim_folder(folder: Path, overwrite: bool) -> None:
     found = {entry.name for entry in folder.iterdir()}
     if not found <= JOB_FILES | {LOCK_FILE}:
         clear_folder(folder, kept=frozenset((LOCK_FILE,)))
+
+
+def tidy_folder(folder: Path) -> None:
+    """Remove what a run that was killed after its summary had no time to remove.
+
+    Args:
+        folder: Folder of a run that is done.
+
+    Raises:
+        RecordError: Somebody writes there, or the folder cannot be written.
+    """
+    refuse_taken(folder)
+    try:
+        remove_checkpoints(folder)
+        (folder / LOCK_FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
 
 
 def clear_folder(folder: Path, kept: frozenset[str] = frozenset()) -> None:

@@ -12,10 +12,24 @@ from typing import Any
 
 from engine.config import BackendConfig, RunConfig
 from engine.config.plain import run_config_from_dict
-from engine.errors import CheckpointError, ConfigError, DamagedCheckpointError
+from engine.constants import SNAPSHOTS_FILE
+from engine.errors import (
+    CheckpointError,
+    ConfigError,
+    DamagedCheckpointError,
+    RecordError,
+)
+from engine.observation import open_snapshots
 from engine.recording.checkpoint import Checkpoint, list_checkpoints, read_checkpoint
-from engine.recording.folder import CONFIG_FILE, SUMMARY_FILE, check_marks, to_yaml
+from engine.recording.folder import (
+    CONFIG_FILE,
+    SUMMARY_FILE,
+    TIMESERIES_FILE,
+    check_marks,
+    to_yaml,
+)
 from engine.recording.lock import refuse_taken
+from engine.recording.trace import TRACE_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +54,7 @@ def find_checkpoint(folder: Path) -> Checkpoint:
         try:
             checkpoint = read_checkpoint(path)
             check_marks(folder, _find_marks(checkpoint))
+            _check_snapshots(folder, checkpoint)
         except DamagedCheckpointError as error:
             logger.warning("%s Going on from the one before.", error)
             damage = damage or str(error)
@@ -82,14 +97,35 @@ def _find_marks(checkpoint: Checkpoint) -> Mapping[str, Any]:
     """Return the parts of tables that a checkpoint relies on."""
     try:
         journal = checkpoint.state["journal"] if checkpoint.state else {}
+        found = journal.get("marks") or {}
         return {
-            str(name): [[int(rows), int(size)] for rows, size in marks]
-            for name, marks in (journal.get("marks") or {}).items()
+            name: [[int(rows), int(size)] for rows, size in found[name]]
+            for name in (TIMESERIES_FILE, TRACE_FILE)
+            if found
         }
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DamagedCheckpointError(
             f"{checkpoint.path} does not say which rows it relies on."
         ) from error
+
+
+def _check_snapshots(folder: Path, checkpoint: Checkpoint) -> None:
+    """Check that the snapshots that a checkpoint counts are there.
+
+    Raises:
+        DamagedCheckpointError: They are not.
+    """
+    if checkpoint.state is None or not _find_marks(checkpoint):
+        return
+    count = checkpoint.state.get("observer", {}).get("snapshot_count", 0)
+    try:
+        if count and len(open_snapshots(folder)) < count:
+            raise DamagedCheckpointError(
+                f"{checkpoint.path} counts {count} snapshots, but {SNAPSHOTS_FILE} "
+                "holds fewer."
+            )
+    except (RecordError, TypeError) as error:
+        raise DamagedCheckpointError(str(error)) from error
 
 
 def _check_config(folder: Path, checkpoint: Checkpoint) -> None:

@@ -81,6 +81,17 @@ def test_resumed_run_ends_and_is_finished(
     assert capsys.readouterr().out == "cut is finished; there is nothing to resume.\n"
 
 
+def test_run_that_was_killed_after_its_summary_is_tidied(cut: Path) -> None:
+    assert main(["resume", "-q", "cut"]) == outcome.DONE
+    names = {path.name for path in cut.iterdir()}
+    (cut / "run.lock").touch()
+    (cut / "checkpoints").mkdir()
+    (cut / "checkpoints" / "000000000040.ckpt").touch()
+    (cut / "checkpoints" / "trace-000001.parquet").touch()
+    assert main(["resume", "-q", "cut"]) == outcome.DONE
+    assert {path.name for path in cut.iterdir()} == names
+
+
 def test_fallback_is_shown_also_when_quiet(
     cut: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
