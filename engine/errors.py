@@ -42,6 +42,10 @@ class DamagedCheckpointError(CheckpointError):
     """A checkpoint is cut off or altered; an earlier one may be whole."""
 
 
+class ClosedError(EngineError, RuntimeError):
+    """Something is asked of a system that has been closed."""
+
+
 class ForecastError(EngineError, ValueError):
     """A run is beyond what can be forecast, though it can be run."""
 

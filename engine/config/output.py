@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.config.checks import check_between, check_choice, check_positive
+from engine.config.checks import MAX_TIME_S, check_between, check_choice, check_positive
 
 TRACKERS = ("mlflow",)
 
@@ -44,7 +44,7 @@ class RecordConfig:
         for key in ("checkpoint_wall_s", "checkpoint_every_s"):
             value = getattr(self, key)
             if value is not None:
-                check_positive(f"record.{key}", value)
+                check_between(f"record.{key}", value, 0.0, MAX_TIME_S, open_low=True)
         check_between("record.checkpoints_kept", self.checkpoints_kept, 0, 1000)
 
 

@@ -72,6 +72,8 @@ class LoadGenerator:
         self._asked_bytes = config.memory_bytes or int(
             config.memory * memory.limit_bytes
         )
+        most_bytes = memory.limit_bytes - self._limits.headroom_bytes
+        _check_memory(config.memory_bytes, most_bytes)
         self._cores: CoreLoad | None = None
         self._memory: MemoryLoad | None = None
         self._gpu: GpuLoad | None = None
@@ -216,6 +218,20 @@ class LoadGenerator:
         held_bytes = self._memory.held_bytes if self._memory else 0
         return self._limits.judge(
             now_s, available_bytes, held_bytes, self._temperature_c
+        )
+
+
+def _check_memory(asked_bytes: int, most_bytes: int) -> None:
+    """Refuse memory that could not be held though nobody else used any.
+
+    Raises:
+        ConfigError: It is so.
+    """
+    if asked_bytes > most_bytes:
+        raise ConfigError(
+            f"memory_bytes is {asked_bytes}; it must be at most {most_bytes}, which is "
+            "all of this machine's memory less headroom. Ask for less, or lower "
+            "headroom."
         )
 
 

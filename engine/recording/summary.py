@@ -147,7 +147,7 @@ class RunSummary:
     tunnels: dict[str, int]
     """attempted, successful, failed [-]."""
     average_frequency_hz: float
-    """Attempts per bridge and simulated second [Hz]."""
+    """Attempts per bridge and simulated second, error windows left out [Hz]."""
     coherence: dict[str, Any]
     """final, mean, metastability (standard deviation of r), minimum_after_settling,
     floor, violation_fraction; continuous and distance_to_continuous with its
@@ -155,7 +155,8 @@ class RunSummary:
     controller_state: str
     """State at the end."""
     events_saved_factor: float | None
-    """Every bridge in every step over the attempts made [-]; None without any."""
+    """Every bridge in every step over the attempts made [-], error windows left out;
+    None without any."""
     energy_joules: float | None
     """Energy of the GPU that was used [J]; None where unknown."""
     state_digest: str
@@ -173,8 +174,14 @@ class RunSummary:
     """target, verdict (running, passed, rolled back, not started), reason, share of
     the bridges under the new policy, its changes, and the stages with their gates;
     None where no policy is rolled out."""
+    paths: dict[str, Any] | None = None
+    """rewirings, seconds that they took, bridges that they retired, and the report of
+    the last; None where nothing was rewired."""
     load: dict[str, Any] | None = None
     """seconds, ended_by, asked against achieved of a real load; None without one."""
+    sensor: dict[str, Any] | None = None
+    """decisions, of which stale and disbelieved ones, the longest age_s of a sample
+    and the flaws seen, of a resource sensor that failed; None where it never did."""
     resumed: tuple[dict[str, Any], ...] = ()
     """step, backend, device and version of each time that the run was resumed."""
     notes: tuple[str, ...] = field(default_factory=tuple)

@@ -27,6 +27,7 @@ from engine.state import State, Stateful, take_fields
 from engine.system.account import Account
 from engine.system.journal import Journal
 from engine.system.parts import Parts
+from engine.system.rewiring import REWIRED, Rewirer
 
 logger = logging.getLogger(__name__)
 
@@ -78,20 +79,21 @@ class Course:
 
 
 def list_stateful(
-    parts: Parts, account: Account, journal: Journal, course: Course
+    parts: Parts, account: Account, journal: Journal, others: Mapping[str, Stateful]
 ) -> dict[str, Stateful]:
     """List what a checkpoint holds, in the order in which it is taken over.
 
-    A rollout moves bridges before the network takes its own state over.
+    Rollout and rewiring move bridges before the network takes its own state over.
 
     Args:
         parts: What the run joins.
         account: Its figures.
         journal: What it has told.
-        course: What the loop remembers.
+        others: What the loop keeps itself: rewiring and course.
     """
     found: dict[str, Stateful | None] = {
         "rollout": parts.pilot,
+        "rewiring": others["rewiring"],
         "network": parts.network,
         "lattice": parts.lattice,
         "schedule": parts.schedule,
@@ -100,7 +102,7 @@ def list_stateful(
         "observer": parts.observer,
         "account": account,
         "journal": journal,
-        "course": course,
+        "course": others["course"],
     }
     return {name: part for name, part in found.items() if part is not None}
 
@@ -109,7 +111,12 @@ class Keeper:
     """Writes checkpoints while a run goes on, and takes one over before it does."""
 
     def __init__(
-        self, config: RunConfig, parts: Parts, account: Account, journal: Journal
+        self,
+        config: RunConfig,
+        parts: Parts,
+        account: Account,
+        journal: Journal,
+        rewirer: Rewirer,
     ) -> None:
         """Keep nothing until a run begins.
 
@@ -118,12 +125,15 @@ class Keeper:
             parts: What it joins.
             account: Its figures.
             journal: What it tells.
+            rewirer: What moves its bridges.
         """
         self.course = Course()
         self._record = config.record
         self._config: Mapping[str, Any] = asdict(config)
         self._parts, self._account, self._journal = parts, account, journal
-        self._stateful = list_stateful(parts, account, journal, self.course)
+        self._rewirer = rewirer
+        others: dict[str, Stateful] = {"rewiring": rewirer, "course": self.course}
+        self._stateful = list_stateful(parts, account, journal, others)
         every_s, dt_s = config.record.checkpoint_every_s, config.dynamics.dt_s
         self._every_steps = max(1, round(every_s / dt_s)) if every_s else None
         self._next_step: int | None = None
@@ -285,8 +295,7 @@ class Keeper:
                 f"{checkpoint.path} does not fit this run ({error!r}); it is of "
                 "another run, or another version of the program."
             ) from error
-        if self.course.deeds and self._parts.outlook is not None:
-            self._parts.outlook.withdraw(f"{self.course.deeds[0]} by hand")
+        self._withdraw_outlook()
         backend = self._parts.backend
         self.course.legs.append(
             {
@@ -296,6 +305,13 @@ class Keeper:
                 "version": __version__,
             }
         )
+
+    def _withdraw_outlook(self) -> None:
+        """Forget the forecast of a network that is not what it was built as."""
+        outlook, deeds = self._parts.outlook, self.course.deeds
+        if outlook is not None and (deeds or self._rewirer.has_moved):
+            deed = f"{deeds[-1]} by hand" if deeds else REWIRED
+            outlook.withdraw(deed)
 
     def _take(self, state: State | None) -> None:
         if state is None:

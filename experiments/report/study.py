@@ -151,10 +151,13 @@ def join_documents(study: Document, sweep: Document) -> Document:
         study: What the study has found.
         sweep: What its jobs show.
     """
+    # What a sweep says by itself, such as that low frequencies miss the floor, may be
+    # just what the study is about; that jobs failed always counts.
+    endings = sweep.verdicts[:1] if study.verdicts else sweep.verdicts
     return replace(
         study,
-        findings=(*study.findings, *sweep.findings),
-        verdicts=(*study.verdicts, *sweep.verdicts),
+        findings=study.findings or sweep.findings,
+        verdicts=(*study.verdicts, *endings),
         sections=(*study.sections, *sweep.sections),
         problems=(*study.problems, *sweep.problems),
     )

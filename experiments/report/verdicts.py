@@ -37,6 +37,7 @@ def judge_run(record: RunRecord, resources: Resources) -> tuple[Verdict, ...]:
         _judge_floor(record),
         _judge_load(record, resources),
         _judge_resources(record, resources),
+        _judge_sensor(record),
         _judge_forecast(record),
     )
 
@@ -192,6 +193,25 @@ def _judge_resources(record: RunRecord, resources: Resources) -> Verdict:
         text += f" and went beyond it for the floor's sake in {np.mean(excused):.1%}"
     is_kept = memory and bool(np.all(beyond == excused))
     return Verdict(question, YES if is_kept else NO, f"{text}.{memory_text}")
+
+
+def _judge_sensor(record: RunRecord) -> Verdict:
+    """Say how far the figures of the machine could be trusted."""
+    question = "Sensor sound?"
+    if "sensor" not in record.summary:
+        return Verdict(question, OPEN, "It was not recorded.")
+    stale, decisions, disbelieved, age_s = (
+        record.number("sensor", key)
+        for key in ("stale", "decisions", "disbelieved", "longest_age_s")
+    )
+    if stale is None or decisions is None:
+        return Verdict(question, YES, "Every sample was fresh, and could be true.")
+    text = f"{stale:.0f} of {decisions:.0f} decisions rested on a stale sample"
+    text += "" if age_s is None else f", {age_s:.3g} s old at most"
+    flaws = dig(record.summary, "sensor", "flaws")
+    if disbelieved and isinstance(flaws, list):
+        text += f"; {disbelieved:.0f} readings were not believed: {', '.join(flaws)}"
+    return Verdict(question, NO, f"{text}.")
 
 
 def _judge_memory(record: RunRecord, resources: Resources) -> tuple[bool, str]:

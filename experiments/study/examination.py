@@ -36,6 +36,23 @@ def examine_sweep(name: str, record: SweepRecord) -> Study:
     return cast("Callable[[SweepRecord], Study]", module.examine)(record)
 
 
+def complete_sweep(name: str, folder: Path, tell: Callable[[str], None]) -> None:
+    """Let a study compute what its jobs do not carry; most have nothing to compute.
+
+    Args:
+        name: A key of `STUDIES`.
+        folder: Folder of a sweep whose jobs have ended.
+        tell: Takes a sentence on what is being computed.
+
+    Raises:
+        RecordError: The folder cannot be written.
+    """
+    module = import_module(f"experiments.study.{STUDIES[name]}")
+    complete = getattr(module, "complete", None)
+    if complete is not None:
+        complete(read_sweep(folder), tell)
+
+
 def write_study(name: str, folder: Path) -> dict[str, Any]:
     """Examine a sweep and keep the answer as ``study.json`` in its folder.
 

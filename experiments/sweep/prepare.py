@@ -14,6 +14,7 @@ from experiments.outcome import MissingPackageError
 from experiments.overrides import (
     compose_node,
     open_hydra,
+    refuse_idle_words,
     tidy_overrides,
     to_plain_node,
 )
@@ -89,8 +90,9 @@ def prepare_sweep(
         sweeper = SWEEPERS.get(str(node.hydra.sweeper.get("_target_")), "foreign")
         if sweeper != "foreign":
             given = to_plain_node(node.hydra.sweeper)
-            own_words = join_words(_read_params(given), own_words)
-            tidy_pairs += _read_pairs(given)
+            params, given_pairs = _leave_out(given, own_words, tidy_pairs)
+            own_words = join_words(params, own_words)
+            tidy_pairs += given_pairs
         plan = SweepPlan(sweeper, own_words, hydra_words, os.getcwd())
         plan.options = dict(options or {})
         plan.study = _name_study(own_words)
@@ -164,6 +166,7 @@ def _is_installed(module: str) -> bool:
 
 def _check_hydra_words(words: Sequence[str]) -> None:
     check_extras(words)
+    refuse_idle_words(words, is_sweep=True)
     for word in words:
         key = key_of_word(word)
         if key in FIXED_KEYS:
@@ -229,6 +232,22 @@ def _keep_discrete(words: Sequence[str]) -> list[str]:
         for override, word in parsed
         if not override.is_sweep_override() or override.is_discrete_sweep()
     ]
+
+
+def _leave_out(
+    sweeper: Mapping[str, Any], words: Sequence[str], pairs: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Read an experiment's axes and pairs, without those that typed words replace."""
+    paired = {key_of_word(word) for pair in pairs for word in pair}
+    typed = paired.union(map(key_of_word, words))
+    return (
+        [word for word in _read_params(sweeper) if key_of_word(word) not in paired],
+        [
+            pair
+            for pair in _read_pairs(sweeper)
+            if typed.isdisjoint(map(key_of_word, pair))
+        ],
+    )
 
 
 def _read_params(sweeper: Mapping[str, Any]) -> list[str]:

@@ -90,6 +90,7 @@ CASES: dict[str, dict[str, Any]] = {
         },
     },
     "observed": {"observe": OBSERVED},
+    "rewired": {"bridges": {"rewire_every_s": 0.03}, "lattice": ALIGNED},
 }
 CUTS = {"error windows": (210, 440, 520)}
 """Steps after which a run is cut off, one leg after another; windows begin at 400."""
@@ -126,6 +127,9 @@ def read_rows(folder: Path, name: str) -> dict[str, list[Any]]:
 
 def read_figures(folder: Path) -> dict[str, Any]:
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    if summary["paths"] is not None:
+        assert summary["paths"]["retired"] > 0
+        del summary["paths"]["seconds"]
     return {key: value for key, value in summary.items() if key not in WALL_FIGURES}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engine.bridge.operator import CouplingOperator
 from engine.config import LATTICE_AXES
-from engine.forecast.operator import CouplingOperator
 from engine.geometry import build_geometry, build_neighbour_table
 
 SHAPES = {1: (12,), 2: (4, 6), 3: (3, 4, 4)}
@@ -71,6 +71,21 @@ def test_solution_is_that_of_the_matrix(kind: str, is_periodic: bool) -> None:
     exact = np.linalg.pinv(build_dense(operator, weights)) @ rates
     assert is_solved
     np.testing.assert_allclose(solution, exact, atol=1e-10)
+
+
+def test_anchor_adds_to_the_diagonal() -> None:
+    operator = build_operator("square", is_periodic=False)
+    weights = draw_weights(operator)
+    rates = np.random.default_rng(3).normal(size=operator.node_count)
+    rates -= rates.mean()
+    start = np.full_like(rates, 0.1)
+    solution, is_solved = operator.solve(
+        weights, rates, start, tolerance=1e-12, anchor_rad_s=0.7
+    )
+    dense = build_dense(operator, weights) + 0.7 * np.eye(operator.node_count)
+    assert is_solved
+    # The anchor pulls towards the mean, so the start's own mean does not matter.
+    np.testing.assert_allclose(solution, np.linalg.solve(dense, rates), atol=1e-10)
 
 
 def test_oscillators_that_nothing_holds_have_no_solution() -> None:

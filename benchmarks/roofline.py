@@ -16,7 +16,10 @@ import numba
 import numpy as np
 from numba import njit, prange
 
+from engine.backends.cpu_pass import plan_pass
 from engine.backends.formulas import fused
+from engine.backends.layout import box_arguments
+from engine.geometry import build_geometry
 
 CHAIN = 8
 """Multiply-adds in a row on each value of `multiply_add`, 2 flops each [-]."""
@@ -34,7 +37,7 @@ LATTICE_FLOPS = {
 }
 """float32 operations per node and Euler step, `formulas.py` and `cpu_lattice.py`."""
 LATTICE_BYTES = {"phase": 4, "detuning": 4, "new phase": 4}
-"""Traffic per node and Euler step [byte]."""
+"""Traffic per node and pass, however many Euler steps it takes [byte]."""
 EVENT_FLOPS = {
     "sine and cosine of half the difference": 21,
     "decay of the dose": 19,
@@ -106,8 +109,25 @@ def measure_arithmetic(threads: int, repeats: int, rounds: int = ROUNDS) -> floa
     return 2.0 * CHAIN * rounds * values.size / span_s
 
 
+def count_pass_steps(shape: tuple[int, ...], steps: int, threads: int) -> int:
+    """Count the Euler steps that the `cpu` back end takes in one pass over memory.
+
+    Args:
+        shape: Cells of a square lattice along both axes.
+        steps: Steps that are due at once, >= 1.
+        threads: Threads that share the work.
+    """
+    box, _, offsets = box_arguments(build_geometry("square", shape))
+    return plan_pass(box, 1, steps, threads, is_chain=len(offsets) == 2).steps
+
+
 def place_kernel(
-    name: str, flops: dict[str, int], traffic: dict[str, int], span_ns: float
+    name: str,
+    flops: dict[str, int],
+    traffic: dict[str, int],
+    span_ns: float,
+    *,
+    pass_steps: int = 1,
 ) -> dict[str, Any]:
     """Place a kernel below the roofs.
 
@@ -116,8 +136,9 @@ def place_kernel(
         flops: Operations per element by part [-].
         traffic: Bytes per element by part [byte].
         span_ns: Measured time per element [ns].
+        pass_steps: Elements among which one pass over memory shares its traffic [-].
     """
-    operations, moved_bytes = sum(flops.values()), sum(traffic.values())
+    operations, moved_bytes = sum(flops.values()), sum(traffic.values()) / pass_steps
     return {
         "name": name,
         "flops": operations,

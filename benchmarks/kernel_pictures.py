@@ -1,4 +1,4 @@
-"""The pictures of the scaling study: costs on logarithmic axes, and the roofline."""
+"""The pictures of the kernel benchmark: costs on logarithmic axes, and the roofline."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def set_plain_ticks(axes: Any, values: Sequence[float]) -> None:
     axes.tick_params(axis="x", which="minor", length=0, labelbottom=False)
 
 
-def draw_scaling(study: dict[str, Any], theme: str, path: Path) -> None:
+def draw_costs(study: dict[str, Any], theme: str, path: Path) -> None:
     """Draw cost against nodes, bridges, frequency and threads.
 
     Args:
@@ -294,6 +294,6 @@ def _draw_kernel(axes: Any, kernel: dict[str, Any], colour: str) -> None:
     x, y = kernel["flops_per_byte"], kernel["flops_per_s"] / 1e9
     label = (
         f"{kernel['name']}: {kernel['ns']:.2g} ns, {kernel['flops']} operations, "
-        f"{kernel['bytes']} bytes"
+        f"{kernel['bytes']:g} bytes"
     )
     axes.plot([x], [y], "o", color=colour, markersize=7, label=label)

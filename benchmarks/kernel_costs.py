@@ -1,11 +1,12 @@
-"""The scaling study: what a run costs, by nodes, bridges, tunnel frequency and threads.
+"""Kernel costs: what a run costs, by nodes, bridges, tunnel frequency and threads.
 
-    python -m experiments.scaling [--folder benchmarks/results] [--quick]
+    python -m benchmarks.kernel_costs [--folder benchmarks/results] [--quick]
 
 Real runs at fixed frequencies, and bare lattice steps, are first checked against other
 means of the same arithmetic and then measured in turn. Figures and fitted exponents go
-to `scaling.json`, the pictures (extra `report`) to `scaling-{light,dark}.svg` and
-`roofline-{light,dark}.svg`.
+to `kernel_costs.json`, the pictures (extra `report`) to `kernel_costs-{light,dark}.svg`
+and `roofline-{light,dark}.svg`. What whole runs cost is `scribble run -m
++experiment=scaling`.
 """
 
 from __future__ import annotations
@@ -23,17 +24,19 @@ from typing import Any
 
 import numpy as np
 
-from engine import __version__
-from engine.config import TunnelConfig
-from engine.errors import ConfigError, EngineError
-from experiments import outcome, pictures, scaling_pictures
-from experiments.rigs import (
+from benchmarks import kernel_pictures
+from benchmarks.rigs import (
     Rig,
     Sample,
     Setting,
     build_checked_rig,
     compare_with_reference,
 )
+from engine import __version__
+from engine.config import TunnelConfig
+from engine.errors import ConfigError, EngineError
+from experiments import outcome, pictures
+from experiments.study.statistics import fit_power
 
 REFERENCE_BOUND = 1e-5
 """Largest difference of r from the reference after a control period [-]: forty steps of
@@ -207,27 +210,6 @@ def summarise_samples(samples: Sequence[Sample], setting: Setting) -> dict[str, 
     }
 
 
-def fit_power(x: Sequence[float], y: Sequence[float]) -> dict[str, Any] | None:
-    """Fit y = a x^b by least squares of the logarithms.
-
-    Args:
-        x: Abscissae, > 0.
-        y: Ordinates, > 0.
-
-    Returns:
-        Exponent b, its standard error from the residuals and the range; None with
-        fewer than three points, which any line fits.
-    """
-    if len(x) < 3:
-        return None
-    (slope, shift), covariance = np.polyfit(np.log(x), np.log(y), 1, cov=True)
-    return {
-        **{"points": len(x), "low": min(x), "high": max(x)},
-        **{"exponent": float(slope), "factor": float(np.exp(shift))},
-        "standard_error": float(np.sqrt(covariance[0, 0])),
-    }
-
-
 FITS = (
     ("nodes", "nodes", "wall_s_per_simulated_s"),
     ("lattice_nodes", "nodes", "wall_s_per_simulated_s"),
@@ -261,7 +243,8 @@ def fit_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             [row[variable] for row in points], [row[cost] for row in points]
         )
         if fit is not None:
-            fits.append({"sweep": sweep, "variable": variable, "cost": cost, **fit})
+            names = {"sweep": sweep, "variable": variable, "cost": cost}
+            fits.append(names | asdict(fit))
     return fits
 
 
@@ -276,17 +259,23 @@ def _outweighs_overhead(row: dict[str, Any], variable: str) -> bool:
 
 def place_kernels(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Place the lattice step and the tunnel event on the roofline."""
-    from experiments import roofline
+    from benchmarks import roofline
 
     kernels = []
     for row in select_points(rows, "roofline", "nodes"):
+        pass_steps = 1
         if row["is_bare"]:
-            name, span_ns = "lattice step", row["ns_per_node_step"]
+            shape = Setting(row["nodes"]).shape
+            due = row["steps_per_turn"]
+            pass_steps = roofline.count_pass_steps(shape, due, row["threads"])
+            name = f"lattice step, {pass_steps} per pass"
+            span_ns = row["ns_per_node_step"]
             counts = roofline.LATTICE_FLOPS, roofline.LATTICE_BYTES
         else:
             name, span_ns = "tunnel event", row["ns_per_event"]
             counts = roofline.EVENT_FLOPS, roofline.EVENT_BYTES
-        kernels.append(roofline.place_kernel(name, *counts, span_ns))
+        kernel = roofline.place_kernel(name, *counts, span_ns, pass_steps=pass_steps)
+        kernels.append(kernel)
     return kernels
 
 
@@ -339,7 +328,7 @@ def _name_device(setting: Setting) -> str:
 def _measure_roofline(
     plan: Plan, cores: int, repeats: int, rows: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    from experiments.roofline import measure_roofs
+    from benchmarks.roofline import measure_roofs
 
     near, far = 2**plan.near_exponent, 2**plan.far_exponent
     roofs = measure_roofs(near, far, cores, repeats)
@@ -425,13 +414,13 @@ def write_study(options: argparse.Namespace) -> int:
     outcome.make_folder(options.folder, "--folder")
     study = run_study(QUICK if options.quick else Plan(), options.backend, repeats)
     text = json.dumps(study, indent=1) + "\n"
-    (options.folder / "scaling.json").write_text(text, encoding="utf-8")
+    (options.folder / "kernel_costs.json").write_text(text, encoding="utf-8")
     for theme in pictures.THEMES:
-        path = options.folder / f"scaling-{theme}.svg"
-        scaling_pictures.draw_scaling(study, theme, path)
+        path = options.folder / f"kernel_costs-{theme}.svg"
+        kernel_pictures.draw_costs(study, theme, path)
         if study["roofline"]:
             path = options.folder / f"roofline-{theme}.svg"
-            scaling_pictures.draw_roofline(study, theme, path)
+            kernel_pictures.draw_roofline(study, theme, path)
     sys.stdout.writelines(format_fit(fit) for fit in study["fits"])
     return close_study(study)
 
@@ -446,7 +435,7 @@ def close_study(study: dict[str, Any]) -> int:
     sys.stderr.write(
         f"scribble: error: {len(wrong)} settings disagree with their witness, and r "
         f"is {reference['difference']:.2g} from the reference (bound "
-        f"{reference['bound']:g}); see scaling.json.\n"
+        f"{reference['bound']:g}); see kernel_costs.json.\n"
     )
     return outcome.FAILED
 

@@ -1,4 +1,4 @@
-"""The scaling study measures what it says, after it has checked it."""
+"""The kernel benchmark measures what it says, after it has checked it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
+from benchmarks import kernel_costs, kernel_pictures, rigs, roofline
+from benchmarks.rigs import Sample, Setting
 from engine.backends import formulas
 from engine.backends.formulas import rate_increment
-from experiments import rigs, roofline, scaling, scaling_pictures
-from experiments.rigs import Sample, Setting
 
 RUN = Setting(nodes=256, bridge_ends_per_node=2, frequency_hz=432.0, threads=1)
 BARE = Setting(nodes=256, threads=1, is_bare=True)
-TINY = scaling.Plan(
+TINY = kernel_costs.Plan(
     node_exponents=(6, 7, 8),
     base_exponent=6,
     bridge_ends_per_node=(0, 2),
@@ -35,25 +34,6 @@ def shorten_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rigs, "LATTICE_WORK", 2**12)
 
 
-@pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0])
-def test_fit_recovers_a_known_exponent(exponent: float) -> None:
-    x = np.geomspace(10.0, 1e6, 12)
-    noise = np.exp(0.01 * np.random.default_rng(0).standard_normal(12))
-    fit = scaling.fit_power(list(x), list(3.0 * x**exponent * noise))
-    assert fit is not None
-    assert fit["exponent"] == pytest.approx(exponent, abs=4.0 * fit["standard_error"])
-    # Slope error of least squares: sigma / sqrt(sum (log x - mean)^2).
-    spread = np.log(x) - np.log(x).mean()
-    expected = 0.01 / np.sqrt((spread**2).sum())
-    assert fit["standard_error"] == pytest.approx(expected, rel=0.6)
-    assert fit["factor"] == pytest.approx(3.0, rel=0.05)
-    assert (fit["low"], fit["high"], fit["points"]) == (10.0, pytest.approx(1e6), 12)
-
-
-def test_two_points_give_no_exponent() -> None:
-    assert scaling.fit_power([1.0, 4.0], [8.0, 2.0]) is None
-
-
 def build_row(nodes: int, wall_s: float, status: str = "timed") -> dict[str, Any]:
     return {
         "sweep": "nodes",
@@ -66,7 +46,7 @@ def build_row(nodes: int, wall_s: float, status: str = "timed") -> dict[str, Any
 def test_small_lattices_and_wrong_rows_are_left_out_of_the_fit() -> None:
     rows = [build_row(2**n, 2.0**n) for n in (16, 18, 20)]
     rows += [build_row(2**12, 5e5), build_row(2**22, 1.0, "wrong")]
-    (fit,) = scaling.fit_rows(rows)
+    (fit,) = kernel_costs.fit_rows(rows)
     assert fit["exponent"] == pytest.approx(1.0)
     assert (fit["low"], fit["high"]) == (2**16, 2**20)
 
@@ -111,23 +91,25 @@ def test_wrong_rig_is_reported_and_not_timed(monkeypatch: pytest.MonkeyPatch) ->
     digests = iter("ab")
     monkeypatch.setattr(rigs.RunRig, "digest_start", lambda _: next(digests))
     monkeypatch.setattr(rigs.RunRig, "take_turn", lambda _: pytest.fail("timed"))
-    (row,) = scaling.measure_sweep(scaling.Sweep("nodes", (RUN,)), repeats=1)
+    (row,) = kernel_costs.measure_sweep(kernel_costs.Sweep("nodes", (RUN,)), repeats=1)
     assert row["status"] == "wrong"
     assert row["check"] == "digest differs from cpu, 2 threads"
     assert "wall_s_per_simulated_s" not in row
-    assert "wrong: digest differs" in scaling.format_sweep([row], "nodes")
+    assert "wrong: digest differs" in kernel_costs.format_sweep([row], "nodes")
 
 
 def test_setting_that_cannot_run_is_left_out_with_the_reason() -> None:
     odd = replace(RUN, threads=4096)
-    (row,) = scaling.measure_sweep(scaling.Sweep("threads", (odd,)), repeats=1)
+    (row,) = kernel_costs.measure_sweep(
+        kernel_costs.Sweep("threads", (odd,)), repeats=1
+    )
     assert row["status"] == "left out"
     assert "backend.threads is 4096" in row["check"]
 
 
 def test_costs_are_medians_in_their_units() -> None:
     samples = [Sample(10, wall, 0.5 * wall, 1e-3, 100) for wall in (1.0, 3.0, 2.0)]
-    row = scaling.summarise_samples(samples, RUN)
+    row = kernel_costs.summarise_samples(samples, RUN)
     dt_s = RUN.to_config().dynamics.dt_s
     assert row["wall_s_per_simulated_s"] == pytest.approx(2.0 / (10 * dt_s))
     assert row["ns_per_node_step"] == pytest.approx(2e9 / (10 * 256))
@@ -137,12 +119,12 @@ def test_costs_are_medians_in_their_units() -> None:
 
 def test_cpu_agrees_with_the_reference_at_small_size() -> None:
     found = rigs.compare_with_reference(RUN)
-    assert found["difference"] <= scaling.REFERENCE_BOUND
+    assert found["difference"] <= kernel_costs.REFERENCE_BOUND
 
 
 def test_threads_are_all_listed_or_powers_of_two() -> None:
-    assert scaling.list_threads(3) == [1, 2, 3]
-    assert scaling.list_threads(24) == [1, 2, 4, 8, 16, 24]
+    assert kernel_costs.list_threads(3) == [1, 2, 3]
+    assert kernel_costs.list_threads(24) == [1, 2, 4, 8, 16, 24]
 
 
 class Counted:
@@ -193,23 +175,31 @@ def test_kernel_is_placed_by_its_counts() -> None:
 def test_study_writes_figures_and_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(scaling, "QUICK", TINY)
-    monkeypatch.setattr(scaling, "list_threads", lambda _: [1])
+    monkeypatch.setattr(kernel_costs, "QUICK", TINY)
+    monkeypatch.setattr(kernel_costs, "list_threads", lambda _: [1])
     folder = tmp_path / "results"
     words = ["--quick", "--repeats", "1", "--folder", str(folder)]
-    assert scaling.main(words) == 0
-    study = json.loads((folder / "scaling.json").read_text(encoding="utf-8"))
+    assert kernel_costs.main(words) == 0
+    study = json.loads((folder / "kernel_costs.json").read_text(encoding="utf-8"))
     assert {"machine", "device", "backend", "rows", "fits", "roofline",
             "reference_check", "repeats", "plan"} <= set(study)  # fmt: skip
     assert {"sweep", "nodes", "bridge_ends_per_node", "frequency_hz", "threads",
             "status", "check", "wall_s_per_simulated_s", "ns_per_node_step",
             "ns_per_event"} <= set(study["rows"][0])  # fmt: skip
     assert all(row["status"] == "timed" for row in study["rows"])
-    assert {kernel["name"] for kernel in study["roofline"]["kernels"]} == {
-        "lattice step",
-        "tunnel event",
-    }
-    for name in ("scaling-light", "scaling-dark", "roofline-light", "roofline-dark"):
+    step, event = study["roofline"]["kernels"]
+    # A pass reads phase and detuning and writes the phase once, for all its steps.
+    steps = round(12 / step["bytes"])
+    assert 1 <= steps <= 8
+    assert step["name"] == f"lattice step, {steps} per pass"
+    assert step["bytes"] == 12 / steps
+    assert (event["name"], event["bytes"]) == ("tunnel event", 76)
+    for name in (
+        "kernel_costs-light",
+        "kernel_costs-dark",
+        "roofline-light",
+        "roofline-dark",
+    ):
         root = ElementTree.parse(folder / f"{name}.svg").getroot()
         assert root.tag.endswith("svg")
     assert "wall_s_per_simulated_s ~ nodes^" in capsys.readouterr().out
@@ -220,7 +210,7 @@ def test_disagreement_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
         "rows": [{"status": "wrong"}],
         "reference_check": {"difference": 0.0, "bound": 1e-5},
     }
-    assert scaling.close_study(study) == 1
+    assert kernel_costs.close_study(study) == 1
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -228,8 +218,8 @@ def test_missing_matplotlib_is_said_before_anything_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setattr(scaling, "run_study", lambda *_: pytest.fail("measured"))
-    assert scaling.main(["--folder", str(tmp_path / "results")]) == 1
+    monkeypatch.setattr(kernel_costs, "run_study", lambda *_: pytest.fail("measured"))
+    assert kernel_costs.main(["--folder", str(tmp_path / "results")]) == 1
     assert 'pip install "scribble-engine[report]"' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -247,7 +237,7 @@ def test_wrong_words_are_answered_by_one_sentence(
     words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
-        code = scaling.main(words)
+        code = kernel_costs.main(words)
     except SystemExit as end:
         code = end.code
     assert code == 2
@@ -258,6 +248,6 @@ def test_wrong_words_are_answered_by_one_sentence(
 
 def test_labels_name_exponent_error_and_range() -> None:
     fit = {"exponent": 1.0, "standard_error": 0.012, "low": 39.0, "high": 2**20}
-    label = scaling_pictures.label_fit("run", fit)
+    label = kernel_pictures.label_fit("run", fit)
     assert label == "run: exponent 1.00 ± 0.01 (39 .. $2^{20}$)"
-    assert scaling_pictures.label_fit("run", None) == "run"
+    assert kernel_pictures.label_fit("run", None) == "run"

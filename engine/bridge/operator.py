@@ -121,24 +121,33 @@ class CouplingOperator:
         return -self.sum_pulls(weights * self.find_gaps(phases))
 
     def solve(
-        self, weights: F64, rates: F64, start: F64, *, tolerance: float
+        self,
+        weights: F64,
+        rates: F64,
+        start: F64,
+        *,
+        tolerance: float,
+        anchor_rad_s: float = 0.0,
     ) -> tuple[F64, bool]:
-        """Solve L x = rates by conjugate gradients with a diagonal preconditioner.
+        """Solve (L + anchor) x = rates by preconditioned conjugate gradients.
+
+        The preconditioner is the diagonal; without an anchor, L x = rates.
 
         Args:
             weights: w [rad/s], >= 0, shape (edges,); 0 where no edge exists.
             rates: Right-hand side [rad/s], shape (nodes,), of mean 0.
             start: First guess [rad], shape (nodes,).
             tolerance: Largest residual relative to `rates` [-].
+            anchor_rad_s: Pull of every node towards the mean of all [rad/s], >= 0.
 
         Returns:
             x [rad], of mean 0, and whether the tolerance was met; free drift where
             nothing holds the oscillators.
         """
-        degree = self.sum_pulls(weights, other_sign=1.0)
+        degree = self.sum_pulls(weights, other_sign=1.0) + anchor_rad_s
         inverse = 1.0 / np.where(degree > 0.0, degree, 1.0)
         solution = start.copy()
-        residual = rates - self.apply(weights, start)
+        residual = rates - self.apply(weights, start) - anchor_rad_s * start
         direction = scaled = inverse * residual
         power = find_product(residual, scaled)
         goal = tolerance**2 * find_product(rates, rates)
@@ -146,6 +155,8 @@ class CouplingOperator:
             if find_product(residual, residual) <= goal:
                 return solution - solution.mean(), True
             image = self.apply(weights, direction)
+            if anchor_rad_s:
+                image += anchor_rad_s * direction
             curvature = find_product(direction, image)
             if not curvature > MIN_CURVATURE:
                 return FREE_DRIFT_S * rates, False
