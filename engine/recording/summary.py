@@ -182,8 +182,9 @@ class RunSummary:
     sensor: dict[str, Any] | None = None
     """decisions, of which stale and disbelieved ones, the longest age_s of a sample
     and the flaws seen, of a resource sensor that failed; None where it never did."""
-    resumed: tuple[dict[str, Any], ...] = ()
-    """step, backend, device and version of each time that the run was resumed."""
+    resumed: tuple[dict[str, Any], ...] | None = None
+    """step, backend, device and version of each time that the run was resumed; None
+    where it never was."""
     notes: tuple[str, ...] = field(default_factory=tuple)
     """What else a reader must know, such as the reason of a failure."""
 

@@ -235,7 +235,7 @@ class ScribbleSystem:
                 notes += self._keeper.notes
             self._keeper.end()
             summary = self._summarise(status, notes + disturbance.notes)
-            resumed = tuple(self._course.legs)
+            resumed = tuple(self._course.legs) or None
             summary = replace(summary, load=disturbance.to_dict(), resumed=resumed)
             self._stop.clear()
             summary = self._journal.close(summary)

@@ -137,4 +137,4 @@ def test_job_of_a_sweep_goes_on_where_it_was_stopped(
     first, second = (read_summary(tmp_path / "sweep" / name) for name in "01")
     assert [leg["step"] for leg in first["resumed"]] == [40]
     assert (first["status"], second["status"]) == ("done", "done")
-    assert second["resumed"] == []
+    assert second["resumed"] is None

@@ -184,7 +184,8 @@ def test_cut_and_resumed_is_uncut(
         found = system.run()
     assert (found.status, found.notes) == ("done", wanted.notes)
     assert found.state_digest == wanted.state_digest
-    assert len(found.resumed) == len(steps)
+    assert wanted.resumed is None
+    assert len(found.resumed or ()) == len(steps)
     assert_same_folders(cut, whole)
     if (whole / "snapshots.arrow").exists():
         pairs = [open_snapshots(folder) for folder in (cut, whole)]
