@@ -37,7 +37,8 @@ PICTURES := runs/pictures
 INPUTS := pyproject.toml constraints.txt
 QUICK := not validation and not slow and not sweeps and not browser and not faults
 
-.PHONY: help run test test-gpu test-browser test-mlflow test-sweeps test-validation test-faults \
+.PHONY: help run test test-gpu test-browser test-faults test-mlflow test-sweeps \
+	test-validation \
 	bench bench-check bench-compare bench-html bench-peers bench-adaptive bench-scaling \
 	notebooks pictures lint format clean
 

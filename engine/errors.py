@@ -36,6 +36,14 @@ class RecordError(EngineError, OSError):
     """A run folder, a trace or an input file cannot be used."""
 
 
+class CheckpointError(EngineError, OSError):
+    """A checkpoint cannot be gone on from: newer, or of another run."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint is cut off or altered; an earlier one may be whole."""
+
+
 class ClosedError(EngineError, RuntimeError):
     """Something is asked of a system that has been closed."""
 

@@ -23,7 +23,7 @@ FAILED: Final = 1
 BAD_INPUT: Final = 2
 """What was asked for is not possible; nothing was written."""
 INTERRUPTED: Final = 130
-"""Ctrl-C or SIGTERM; what was done so far is in the run folder."""
+"""Ctrl-C, SIGTERM or SIGUSR1; what was done so far is in the run folder."""
 
 MAX_SENTENCE: Final = 1200
 """Longest sentence; of a longer one the middle is left out [characters]."""
@@ -33,6 +33,8 @@ TRACEBACK_VARIABLE: Final = "SCRIBBLE_TRACEBACK"
 
 _NO_PATHS: Final = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
 """Errors of paths that no file can have."""
+_STOPPING: Final = (signal.SIGTERM, signal.SIGUSR1)
+"""Signals that stop a command as Ctrl-C does."""
 
 EXIT_CODES: Final = (
     ("done", DONE),
@@ -85,20 +87,20 @@ def close_command(command: Callable[[], int]) -> int:
 
 @contextmanager
 def interrupt_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise `KeyboardInterrupt`, as Ctrl-C does.
+    """Let SIGTERM, and SIGUSR1 by which Slurm warns, raise `KeyboardInterrupt`.
 
     A run brings its own handlers and gives these back. Does nothing outside the main
-    thread, or where a program has chosen what SIGTERM does.
+    thread, or where a program has chosen what these signals do.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    kinds = [kind for kind in _STOPPING if signal.getsignal(kind) is signal.SIG_DFL]
+    for kind in kinds if is_main else ():
+        signal.signal(kind, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for kind in kinds if is_main else ():
+            signal.signal(kind, signal.SIG_DFL)
 
 
 def make_folder(folder: Path, option: str) -> None:

@@ -196,6 +196,11 @@ class CudaBackend(CudaStepping):
             host: npt.NDArray[Any] = array.get()
         return host
 
+    def fill(self, array: Any, values: npt.NDArray[Any]) -> None:
+        """Replace the values of an array by those of a host array of its shape."""
+        with self._device.working():
+            array.set(np.ascontiguousarray(values), stream=self._device.stream)
+
     def _sum_on_device(
         self, kernel: str, nodes: int, arguments: tuple[Any, ...], sums: int = 1
     ) -> list[int]:

@@ -193,6 +193,8 @@ class MatchingArrays:
 
 Bridges = BridgeArrays | MatchingArrays
 """Bridges of either kind: ends stored, or ends computed."""
+STATE_COLUMNS = ("last_ticks", "attempts", "successes", "locking_cos", "locking_sin")
+"""Names of the columns that a run changes."""
 STATE_TYPES = (np.uint32, np.uint32, np.uint32, np.float32, np.float32)
 """Number types of the columns that a run changes, in order."""
 
@@ -312,6 +314,9 @@ class Backend(Protocol):
 
     def to_host(self, array: Array) -> npt.NDArray[Any]:
         """Copy an array of this back end to the host."""
+
+    def fill(self, array: Array, values: npt.NDArray[Any]) -> None:
+        """Replace the values of an array of this back end by those of the host."""
 
     def order_parameter(self, lattice: LatticeState) -> complex:
         """Return mean exp(i theta) [-]."""

@@ -160,6 +160,15 @@ class SteppingBackend(MovingBackend):
         """
         return self.read_phases(lattice)[nodes]
 
+    def fill(self, array: Any, values: npt.NDArray[Any]) -> None:
+        """Replace the values of an array, which host memory holds here.
+
+        Args:
+            array: An array of this back end.
+            values: Of the same shape and type.
+        """
+        np.copyto(array, values, casting="no")
+
     def share_cores(self, idle_cores: float) -> None:
         """Hear how many cores others leave; a back end may use fewer threads.
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,11 @@ from engine.bridge.edges import EdgeList
 from engine.config import TunnelConfig
 from engine.config.checks import MAX_RATE
 from engine.constants import PHI_COEFFICIENT
-from engine.errors import ConfigError, ShapeError
+from engine.errors import CheckpointError, ConfigError, ShapeError
+from engine.state import State, check_inputs, digest_inputs, keep_array
 
+LAST_RUNG = 40
+"""Most rungs that a ladder can have [-]."""
 STRIDE_REACH = 48
 """Strides tried on either side of count / golden ratio."""
 
@@ -242,16 +246,18 @@ class BridgeNetwork(Network):
         """Kappa by bridge id [rad/s], shape (bridges,)."""
         return self._strength_factor * self.edges.strengths_rad_s.astype(np.float64)
 
-    def _multiply_strengths(self, ratio: float) -> None:
-        """Multiply the dose rates, in a new layout that readers see as a whole."""
+    def _apply_strengths(self) -> None:
+        """Compute the dose rates anew, in a new layout that readers see as a whole."""
         layout = self._layout
         columns = {
             name: self.backend.to_host(column)
             for name, column in vars(layout.arrays).items()
         }
-        columns["dose_rates"] = columns["dose_rates"] * np.float32(ratio)
-        arrays = self.backend.build_bridges(BridgeArrays(**columns))
-        self._layout = replace(layout, arrays=arrays)
+        rates = self._fill_arrays(columns["ids"].astype(np.int64)).dose_rates
+        if np.array_equal(rates, columns["dose_rates"]):
+            return
+        arrays = BridgeArrays(**columns | {"dose_rates": rates})
+        self._layout = replace(layout, arrays=self.backend.build_bridges(arrays))
 
     def is_directed(self, bridge_id: int) -> bool:
         """Return whether only the target of one bridge moves."""
@@ -399,6 +405,7 @@ class BridgeNetwork(Network):
         Raises:
             ShapeError: A layer would no longer be a matching; nothing is changed.
         """
+        _ = self._inputs_digest  # of the bridges that the run was built from
         edges = self.edges.move(bridge_ids, sources, targets)
         self.apply_requests()
         with self._lock:
@@ -418,13 +425,60 @@ class BridgeNetwork(Network):
             self.probabilities[bridge_ids] = probabilities
             self._layout = self._arrange(self.rungs, has_new_law=True)
 
-    def read_state(self) -> Iterator[npt.NDArray[Any]]:
-        """Copy what a run changes to the host: column by column, by id, in pieces."""
+    @property
+    def has_requests(self) -> bool:
+        """Whether a bridge was asked to another rung since the last control period."""
+        return bool(self._requests)
+
+    def to_state(self) -> State:
+        """Return what a run changes, pinned rungs and open requests included."""
+        requests = [list(request) for request in self._requests.items()]
+        rungs = keep_array(self.rungs, ("bridge",), "1")
+        return {
+            **super().to_state(),
+            "inputs": self._inputs_digest,
+            "rungs": rungs,
+            "requests": requests,
+        }
+
+    @cached_property
+    def _inputs_digest(self) -> str:
+        edges = self.edges
+        ends, kinds = (edges.sources, edges.targets), (edges.layers, edges.directed)
+        return digest_inputs(*ends, *kinds, edges.strengths_rad_s)
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of a network of the same bridges and success laws.
+
+        Raises:
+            CheckpointError: It is not one of such a network.
+        """
+        check_inputs("bridges", self._inputs_digest, state["inputs"])
+        rungs = state["rungs"].load("Rungs", np.int8, (len(self),))
+        requests = {int(bridge_id): int(rung) for bridge_id, rung in state["requests"]}
+        for bridge_id in requests:
+            self._check_id(bridge_id)
+        asked = np.concatenate([rungs, np.fromiter(requests.values(), np.int64)])
+        if len(asked) and not (COHORT <= asked.min() <= asked.max() <= LAST_RUNG):
+            raise CheckpointError("A bridge sits on a rung that no ladder has.")
+        if not np.array_equal(rungs, self.rungs):
+            self._layout = self._arrange(rungs)
+        self._requests = requests
+        super().from_state(state)
+
+    def _fill_column(self, name: str, values: npt.NDArray[Any]) -> None:
+        """Replace a column that a run changes by values by bridge id."""
         layout = self._layout
-        for column in layout.arrays.state_columns:
-            host = self.backend.to_host(column)
-            for low in range(0, len(host), PART):
-                yield host[layout.slot_of[low : low + PART]]
+        by_slot = np.empty_like(values)
+        by_slot[layout.slot_of] = values
+        self.backend.fill(getattr(layout.arrays, name), by_slot)
+
+    def read_column(self, name: str) -> Iterator[npt.NDArray[Any]]:
+        """Copy a column that a run changes to the host, by id, in pieces."""
+        layout = self._layout
+        host = self.backend.to_host(getattr(layout.arrays, name))
+        for low in range(0, len(host), PART):
+            yield host[layout.slot_of[low : low + PART]]
 
     def columns_by_id(self) -> BridgeArrays:
         """Copy all columns to the host in the order of bridge ids."""

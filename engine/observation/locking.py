@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,7 @@ import numpy.typing as npt
 from engine.constants import LOCKING_FILE, PHI_COEFFICIENT, TURN
 from engine.errors import RecordError
 from engine.intake import IntakeError, describe, read_arrays
+from engine.state import State, keep_array, keep_fields, take_fields
 
 
 def choose_probe(node_count: int, probe_count: int) -> npt.NDArray[np.int64]:
@@ -51,6 +54,23 @@ class LockingSums:
         points = np.exp(phases * (2j * np.pi / TURN))
         self._sums += np.multiply.outer(points, points.conj())
         self.count += 1
+
+    def to_state(self) -> State:
+        """Return the sums and their number."""
+        parts = self._sums.view(np.float64).reshape(*self._sums.shape, 2)
+        dims = ("probe", "probe", "real, imaginary")
+        return {**keep_fields(self, "count"), "sums": keep_array(parts, dims, "1")}
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: It is not one of such a probe set.
+        """
+        take_fields(self, state, "count")
+        shape = (*self._sums.shape, 2)
+        parts = state["sums"].load("Sums of the probe set", np.float64, shape)
+        self._sums = parts.view(np.complex128)[..., 0]
 
     @property
     def matrix(self) -> npt.NDArray[np.float64]:

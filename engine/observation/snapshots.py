@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,15 +32,16 @@ PHASE_UNITS = f"turn / {TURN}"
 class SnapshotWriter:
     """Appends phase fields to a file; holds none of them."""
 
-    def __init__(self, path: Path, lattice: CrystalLattice) -> None:
+    def __init__(self, path: Path, lattice: CrystalLattice, kept: int = 0) -> None:
         """Open the file.
 
         Args:
             path: File to create.
             lattice: The oscillators.
+            kept: Snapshots to keep of the file that is there; later ones are dropped.
 
         Raises:
-            RecordError: The file cannot be written.
+            RecordError: The file cannot be written, or holds fewer.
         """
         import pyarrow as pa
 
@@ -48,9 +50,31 @@ class SnapshotWriter:
         self._list_size = lattice.node_count
         self.count = 0
         """Snapshots so far [-]."""
+        earlier = _keep_batches(path, kept)
+        # Beside the file that is read meanwhile, which it then replaces.
+        draft = path.with_name(f"{path.name}.part") if kept else path
         try:
-            self._file = path.open("wb")
+            self._file = draft.open("wb")
             self._writer = pa.ipc.new_file(self._file, self._schema)
+            for batch in earlier:
+                self._writer.write_batch(batch)
+                self.count += 1
+            if kept:
+                self._file.flush()
+                draft.replace(path)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def sync(self) -> None:
+        """Wait until all snapshots so far are on the disk; harmless once closed.
+
+        Raises:
+            RecordError: The disk takes no more.
+        """
+        if self._file.closed:
+            return
+        try:
+            os.fsync(self._file.fileno())
         except OSError as error:
             raise self._cannot_write(error) from error
 
@@ -108,6 +132,21 @@ class SnapshotWriter:
             f"{self._path} cannot be written ({error.strerror or error}); free some "
             "space, or set observe.snapshot_every_s=null."
         )
+
+
+def _keep_batches(path: Path, kept: int) -> tuple[Any, ...]:
+    """Read the first snapshots of a file.
+
+    Raises:
+        RecordError: It holds fewer.
+    """
+    batches = open_snapshots(path).batches if kept else ()
+    if len(batches) < kept:
+        raise RecordError(
+            f"{path} holds {len(batches)} snapshots, but the checkpoint counts {kept}; "
+            "it was cut off or exchanged. Start the run again."
+        )
+    return batches[:kept]
 
 
 def _build_schema(lattice: CrystalLattice) -> Any:
@@ -168,11 +207,12 @@ class Snapshots:
     """Simulated time of each [s], shape (snapshots,)."""
     coherence: npt.NDArray[np.float64]
     """Order parameter r of each [-], shape (snapshots,)."""
-    _batches: tuple[Any, ...] = field(repr=False)
+    batches: tuple[Any, ...] = field(repr=False)
+    """Arrow record batches, one per snapshot."""
 
     def __len__(self) -> int:
         """Return the number of snapshots."""
-        return len(self._batches)
+        return len(self.batches)
 
     def __getitem__(self, index: int) -> npt.NDArray[np.uint32]:
         """Return a phase field as binary angles (2^32 = one turn), read-only.
@@ -183,7 +223,7 @@ class Snapshots:
         Returns:
             Phases, uint32, shape `shape`.
         """
-        phases = self._batches[index].column("phase").flatten()
+        phases = self.batches[index].column("phase").flatten()
         field: npt.NDArray[np.uint32] = phases.to_numpy().reshape(self.shape)
         return field
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from engine.forecast import (
     find_obstacle,
 )
 from engine.late import LatePart
+from engine.state import State, keep_fields, take_fields
 from engine.system.pricing import ROLLOUT_REFUSAL
 from engine.system.visits import Visit
 
@@ -43,6 +44,14 @@ class _Sums:
         self.attempts += attempts
         self.steps += steps
 
+    def to_state(self) -> State:
+        """Return the sums."""
+        return keep_fields(self, *vars(self))
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        take_fields(self, state, *vars(self))
+
 
 class LateMeans:
     """Means over a run without its first part, where phases still settle."""
@@ -60,6 +69,18 @@ class LateMeans:
             steps: Lattice steps in it.
         """
         self._part.add(coherence, attempts, steps)
+
+    def to_state(self) -> State:
+        """Return the sums of the later part."""
+        return self._part.to_state()
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: It is not one of such means.
+        """
+        self._part.from_state(state)
 
     @property
     def coherence(self) -> float | None:

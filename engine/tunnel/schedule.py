@@ -9,12 +9,17 @@ in turn, which keeps the splitting second order.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from engine.backends.philox import Stream
 from engine.backends.protocol import Period, Tableau
 from engine.bridge import Group, Network
+from engine.errors import CheckpointError
+from engine.state import State, keep_array, keep_fields, take_fields
 
 CURSOR_UNIT = 2**20
 """Cursors count in 2^-20 slots, as integers, so that nothing drifts."""
@@ -44,6 +49,34 @@ class TunnelSchedule:
         self._slice_steps = slice_steps
         self._next_tick = 1
         self._next_slice = 0
+
+    def to_state(self) -> State:
+        """Return the cursors, the groups that they are of, and the next tick."""
+        groups = [[g.layer, g.rung, g.start, g.stop] for g in self._groups]
+        table = np.array(groups, dtype=np.int64).reshape(len(groups), 4)
+        return {
+            **keep_fields(self, "_next_tick", "_next_slice"),
+            "groups": keep_array(table, ("group", "layer, rung, start, stop"), "1"),
+            "cursors": keep_array(self._cursors, ("group",), "2^-20 slot"),
+        }
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state; the next plan carries its cursors over to the network.
+
+        Raises:
+            CheckpointError: It is not one of a schedule, or a cursor is out of its
+                group.
+        """
+        take_fields(self, state, "_next_tick", "_next_slice")
+        count = state["groups"].shape[0]
+        table = state["groups"].load("groups", np.int64, (count, 4))
+        cursors = state["cursors"].load("cursors", np.int64, (count,))
+        sizes = table[:, 3] - table[:, 2]
+        # Divided, for a product with the unit could leave 64 bits.
+        if not ((cursors >= 0) & (cursors // CURSOR_UNIT < sizes)).all():
+            raise CheckpointError("A cursor lies outside its group of bridges.")
+        self._groups = tuple(Group(*map(int, row)) for row in table)
+        self._cursors = cursors
 
     def plan_period(self, step_count: int, tableau: Tableau) -> tuple[Period, int]:
         """Plan the next control period and advance the cursors past it.

@@ -21,6 +21,7 @@ from experiments.cli.runs import (
     add_forecast,
     add_hysteresis,
     add_replay,
+    add_resume,
     add_run,
     add_verify,
 )
@@ -59,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     add_run(commands)
+    add_resume(commands)
     add_sweep(commands)
     add_forecast(commands)
     add_hysteresis(commands)

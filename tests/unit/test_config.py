@@ -102,6 +102,9 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "observe.frequency_window_s": [0.0, -1.0],
     "observe.probe_count": [-1, 1025],
     "record.every_periods": [0],
+    "record.checkpoint_wall_s": [0.0, -1.0, INF],
+    "record.checkpoint_every_s": [0.0, INF],
+    "record.checkpoints_kept": [-1, 1001],
     "metrics.port": [-1, 65536],
 }
 ON_THE_EDGE: dict[str, list[Any]] = {

@@ -212,7 +212,8 @@ def test_failure_in_the_loop_is_written_down(
         system.run(fail)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert (summary["status"], summary["steps"]) == ("failed", 120)
-    assert summary["notes"] == ["ArithmeticError: the sky fell"]
+    resumable = "scribble resume goes on from step 120"
+    assert summary["notes"] == ["ArithmeticError: the sky fell", resumable]
     assert parquet.read_table(folder / "timeseries.parquet").num_rows == 3
 
 

@@ -6,10 +6,12 @@ are left to `tests/gpu`.
 
 import sys
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from engine.backends import _BUILDERS
 from engine.backends.cpu import CpuBackend
 from engine.backends.cuda import CudaBackend
 from engine.backends.cuda_clock import SAMPLED_STEPS
@@ -20,11 +22,12 @@ from engine.backends.kernels import read_source
 from engine.backends.matching import Matching, SuccessLaw
 from engine.backends.protocol import TABLEAUS, Motion
 from engine.bridge import BridgeNetwork, MatchingNetwork, build_matchings
-from engine.config import BridgesConfig, LatticeConfig, TunnelConfig
+from engine.config import BackendConfig, BridgesConfig, LatticeConfig, TunnelConfig
 from engine.crystal import CrystalLattice
 from engine.errors import BackendUnavailableError, ConfigError, ResourceError
 from engine.recording import digest_state
 from engine.rollout import Cohort
+from engine.system import ScribbleSystem
 from engine.tunnel import TunnelSchedule
 from engine.tunnel.statistics import NodeStatistics
 from tests.host_cuda.emulated_cupy import (
@@ -373,6 +376,40 @@ def test_living_networks_change_as_on_the_cpu(request, fixture):
         state = [backend.read_phases(lattice), *network.read_state()]
         digests.append(digest_state(state))
     assert digests[0] == digests[1]
+
+
+MOVING_RUNS = {
+    "plain": {},
+    "noisy": {"dynamics": {"diffusion_rad2_s": 2.0}},
+    "inertial": {
+        "dynamics": {"integrator": "leapfrog", "inertia_s": 0.005},
+        "observe": {"frequency_window_s": 0.03, "probe_count": 4},
+    },
+    "procedural": {"bridges": {"kind": "procedural"}},
+}
+
+
+@pytest.mark.parametrize("changes", MOVING_RUNS.values(), ids=MOVING_RUNS)
+def test_runs_are_resumed_across_back_ends(
+    emulated_cupy, build_config, changes, tmp_path, monkeypatch
+):
+    """Cut on one back end and gone on with on the other: no digest tells."""
+    monkeypatch.setitem(_BUILDERS, "emulated", lambda config: CudaBackend())
+    span = {"duration_s": 0.05, **changes.get("dynamics", {})}
+    config = build_config(**changes | {"dynamics": span, "record": {"forecast": False}})
+    with ScribbleSystem(config) as system:
+        wanted = system.run()
+    for first, second in (("cpu", "emulated"), ("emulated", "cpu")):
+        record = replace(config.record, folder=str(tmp_path / first))
+        chosen = replace(config, record=record, backend=BackendConfig(first))
+        with ScribbleSystem(chosen) as system:
+            system.run(lambda _, stop=system.request_stop: stop())
+        backend = BackendConfig(second)
+        with ScribbleSystem.resume(tmp_path / first, backend=backend) as system:
+            found = system.run()
+        assert (found.status, found.backend) == ("done", system.backend.name)
+        assert found.state_digest == wanted.state_digest
+        assert found.observation == wanted.observation
 
 
 def test_a_baked_tick_would_be_seen(graph_backend, monkeypatch):
