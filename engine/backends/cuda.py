@@ -114,6 +114,28 @@ class CudaBackend(CudaStepping):
             columns = (np.ascontiguousarray(column) for column in bridges.columns)
             return BridgeArrays(*(self._cupy.asarray(column) for column in columns))
 
+    def move_bridges(
+        self, bridges: BridgeArrays, came_from: npt.NDArray[np.integer]
+    ) -> BridgeArrays:
+        """Return the bridges in another order, without a way over the host.
+
+        Args:
+            bridges: Columns in device memory.
+            came_from: Present slot of what each slot will hold, on the host.
+
+        Returns:
+            New columns in device memory.
+
+        Raises:
+            ResourceError: The device has too little free memory for both.
+        """
+        size = sum(column.nbytes for column in bridges.columns)
+        with self._device.allocating(
+            "Moving bridges", size, "Use mesh=none, lower bridges.per_node,"
+        ):
+            places = self._cupy.asarray(came_from)
+            return super().move_bridges(bridges, places)
+
     def build_matchings(self, matching: Matching) -> MatchingArrays:
         """Allocate bridges that have attempted nothing on the device.
 

@@ -277,6 +277,11 @@ class Backend(Protocol):
     def build_bridges(self, bridges: BridgeArrays) -> BridgeArrays:
         """Take host columns into the back end's memory."""
 
+    def move_bridges(
+        self, bridges: BridgeArrays, came_from: npt.NDArray[np.integer]
+    ) -> BridgeArrays:
+        """Return the bridges in another order: slot i from slot came_from[i]."""
+
     def build_matchings(self, matching: Matching) -> MatchingArrays:
         """Allocate bridges that have attempted nothing; the host holds no column."""
 

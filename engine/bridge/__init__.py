@@ -6,7 +6,14 @@ are computed, and `base.py` what both kinds of network offer. Imports configurat
 geometry and back ends.
 """
 
-from engine.bridge.base import COHORT, FOLLOW, Group, Network, QuantumBridge
+from engine.bridge.base import (
+    COHORT,
+    FOLLOW,
+    SHARE,
+    Group,
+    Network,
+    QuantumBridge,
+)
 from engine.bridge.drawing import build_matchings, build_small_world
 from engine.bridge.edges import EdgeList, build_empty, colour_edges, take_edges
 from engine.bridge.matching import MatchingNetwork
@@ -18,6 +25,7 @@ from engine.geometry import Geometry
 __all__ = [
     "COHORT",
     "FOLLOW",
+    "SHARE",
     "BridgeNetwork",
     "EdgeList",
     "Group",

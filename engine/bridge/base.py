@@ -24,6 +24,8 @@ FOLLOW = -1
 """Rung of a bridge that follows the network's frequency."""
 COHORT = -2
 """Rung of a bridge that follows the frequency of the cohort."""
+SHARE = -3
+"""Rung of a bridge that holds the largest share of a budget; share m: SHARE - m."""
 
 
 @dataclass(frozen=True)

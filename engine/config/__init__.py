@@ -29,6 +29,7 @@ from engine.config.load import (
     to_generator,
 )
 from engine.config.machine import BackendConfig, ResourcesConfig
+from engine.config.mesh import MESH_RULES, MOST_SHARES, MeshConfig
 from engine.config.output import (
     TRACKERS,
     MetricsConfig,
@@ -55,6 +56,8 @@ __all__ = [
     "LATTICE_AXES",
     "LATTICE_KINDS",
     "LOAD_KINDS",
+    "MESH_RULES",
+    "MOST_SHARES",
     "OBJECTIVES",
     "PROFILES",
     "REAL_PROFILES",
@@ -69,6 +72,7 @@ __all__ = [
     "GeneratorConfig",
     "LatticeConfig",
     "LoadConfig",
+    "MeshConfig",
     "MetricsConfig",
     "ObserveConfig",
     "RecordConfig",

@@ -153,6 +153,10 @@ class RunSummary:
     """target, verdict (running, passed, rolled back, not started), reason, share of
     the bridges under the new policy, its changes, and the stages with their gates;
     None where no policy is rolled out."""
+    mesh: dict[str, Any] | None = None
+    """rule, looks, seconds and wall_share (of the loop) that they took, budget_hz, and
+    of each share of the budget frequencies_hz and shares of the bridges; mean_gap is
+    the mean of 1 - cos d at attempts; None where every bridge acts alike."""
     load: dict[str, Any] | None = None
     """seconds, ended_by, asked against achieved of a real load; None without one."""
     notes: tuple[str, ...] = field(default_factory=tuple)

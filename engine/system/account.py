@@ -257,6 +257,7 @@ class Account:
             forecast=forecast,
             observation=parts.observer.to_dict(),
             rollout=parts.pilot.to_dict() if parts.pilot else None,
+            mesh=parts.mesh.to_dict(self.wall_s) if parts.mesh else None,
             notes=notes,
         )
 

@@ -278,6 +278,9 @@ class ScribbleSystem:
         if self.network.apply_requests():
             self._deeds.add("bridges were pinned")
         decision = self._decide()
+        if parts.mesh is not None and not account.windows.is_open:
+            parts.mesh.pass_period(self.monitor.metrics, decision.frequency_hz)
+        self._journal.write_decision(decision)
         decided_s = time.perf_counter()
         steps = min(self.config.controller.period_steps, steps_left)
         tableau = TABLEAUS[self.config.dynamics.integrator]
@@ -313,7 +316,6 @@ class ScribbleSystem:
         idle_cores = self.monitor.cores.idle_cores
         if idle_cores is not None and self.monitor.source.is_live:
             self.backend.share_cores(idle_cores)
-        self._journal.write_decision(decision)
         return decision
 
     def state_digest(self) -> str:

@@ -36,6 +36,7 @@ from engine.tunnel import (
     transmission_probability,
 )
 from engine.tunnel.statistics import NodeStatistics
+from engine.wanda import AdvancedNeuralMesh, build_mesh
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class Parts:
     """What is seen of single nodes."""
     pilot: RolloutPilot | None
     """Steers the bridges of a new policy, if one is rolled out."""
+    mesh: AdvancedNeuralMesh | None
+    """Shares the budget out among the bridges, if they are not to act alike."""
 
 
 def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Parts:
@@ -132,6 +135,7 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
         outlook=build_outlook(config, network, lattice.detunings_hz),
         observer=Observer(config, lattice),
         pilot=_build_pilot(config, network, lattice, controller),
+        mesh=build_mesh(network, lattice, config.mesh),
     )
 
 
