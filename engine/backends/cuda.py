@@ -212,6 +212,12 @@ class CudaBackend(CudaStepping):
             words = np.ascontiguousarray(phases, dtype=np.uint32)
             lattice.phases.set(words, stream=self._device.stream)
 
+    def write_detunings(self, lattice: LatticeState, detunings_hz: F32Array) -> None:
+        """Replace the detunings by others from the host [Hz], shape (nodes,)."""
+        with self._device.working():
+            values = np.ascontiguousarray(detunings_hz, dtype=np.float32)
+            lattice.detunings.set(values, stream=self._device.stream)
+
     def to_host(self, array: Any) -> npt.NDArray[Any]:
         """Copy an array to the host."""
         with self._device.working():

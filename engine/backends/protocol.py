@@ -315,6 +315,9 @@ class Backend(Protocol):
     def write_phases(self, lattice: LatticeState, phases: U32Array) -> None:
         """Replace the phases by binary angles from the host, shape (nodes,)."""
 
+    def write_detunings(self, lattice: LatticeState, detunings_hz: F32Array) -> None:
+        """Replace the detunings by others from the host [Hz], shape (nodes,)."""
+
     def to_host(self, array: Array) -> npt.NDArray[Any]:
         """Copy an array of this back end to the host."""
 

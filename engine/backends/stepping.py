@@ -93,7 +93,7 @@ class SteppingBackend(MovingBackend):
         Returns:
             New columns; the old ones are left as they are.
         """
-        columns = [column[came_from] for column in bridges.columns]
+        columns = [column.take(came_from) for column in bridges.columns]
         return BridgeArrays(*columns)
 
     def _build_eight_bridges(self, computes_ends: bool) -> Bridges:

@@ -158,9 +158,17 @@ class Network(ABC):
         self._multiply_strengths(factor / self._strength_factor)
         self._strength_factor = factor
 
+    @property
+    def strength_factor(self) -> float:
+        """Present strengths over those that were built [-]."""
+        return self._strength_factor
+
     @abstractmethod
     def _multiply_strengths(self, ratio: float) -> None:
         """Multiply the strength of every bridge."""
+
+    def notice_detunings(self) -> None:  # noqa: B027 - most networks need not
+        """Hear that the natural frequencies of the lattice have changed."""
 
     @abstractmethod
     def find_ends(self, bridge_id: int) -> tuple[int, int]:

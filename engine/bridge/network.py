@@ -37,6 +37,8 @@ from engine.errors import ConfigError
 
 STRIDE_REACH = 48
 """Strides tried on either side of count / golden ratio."""
+EVEN_ENOUGH = 4
+"""Largest partial quotient at which a share of a budget, laid out often, is content."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,10 @@ def split_rungs(
         within = np.argsort(sorted_rungs[low:high], kind="stable") + low
         stops = _find_stops(sorted_rungs[within])
         for first, last in itertools.pairwise([0, *stops]):
-            group = within[first:last][_golden_stride(last - first)]
+            rung = int(sorted_rungs[within[first]])
+            enough = EVEN_ENOUGH if rung <= SHARE else 2
+            group = within[first:last][_golden_stride(last - first, enough)]
             order[low + first : low + last] = by_source[group]
-            rung = int(sorted_rungs[group[0]])
             groups.append(Group(layer, rung, low + first, low + last))
     return order, tuple(groups)
 
@@ -123,16 +126,17 @@ def _invert(order: npt.NDArray[np.int64]) -> U32Array:
     return slot_of
 
 
-def _golden_stride(count: int) -> npt.NDArray[np.int64]:
+def _golden_stride(count: int, enough: int) -> npt.NDArray[np.int64]:
     """Permute range(count) by the most even of the strides near count / golden ratio.
 
     A stride must be coprime to the count, which its nearest integer may not be; then
-    the neighbour whose ratio has the smallest partial quotients spreads best.
+    the neighbour whose ratio has the smallest partial quotients spreads best. The first
+    whose quotients are no larger than `enough` ends the search; none are below 2.
     """
-    return np.arange(count, dtype=np.int64) * _choose_stride(count) % count
+    return np.arange(count, dtype=np.int64) * _choose_stride(count, enough) % count
 
 
-def _choose_stride(count: int) -> int:
+def _choose_stride(count: int, enough: int) -> int:
     """Return the nearest of the strides whose largest partial quotient is least."""
     centre = round(count * PHI_COEFFICIENT)
     low, high = max(1, centre - STRIDE_REACH), min(centre + STRIDE_REACH, count)
@@ -141,6 +145,8 @@ def _choose_stride(count: int) -> int:
         largest = _largest_quotient(count, stride, least)
         if largest < least and math.gcd(stride, count) == 1:
             best, least = stride, largest
+            if least <= enough:
+                break
     return best
 
 

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 
-
 @dataclass(frozen=True)
 class Shares:
     """How many bridges hold which share of the budget."""
@@ -53,5 +52,5 @@ class Shares:
             if scale * ratios[capped] <= maximum_hz:
                 break
             left_hz -= counts[capped] * maximum_hz
-        return np.minimum(scale * ratios, maximum_hz)
-
+        frequencies: npt.NDArray[np.float64] = np.minimum(scale * ratios, maximum_hz)
+        return frequencies

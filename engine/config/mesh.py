@@ -27,10 +27,10 @@ class MeshConfig:
     """Control periods between two looks at most, >= period."""
     shares: int = 12
     """Rungs of the ladder over which bridges are spread, in 2..`MOST_SHARES`."""
-    exponent: float = 3.0
+    exponent: float = 4.0
     """plastic, detuning: frequencies go with this power of a bridge's usefulness [-],
     in [0, 16]."""
-    gain: float = 0.33
+    gain: float = 0.2
     """plastic: share of the way to that frequency taken at each look [-], in (0, 1]."""
     policy_path: str | None = None
     """learned: `.json` file of weights; those that ship with the engine if absent."""
@@ -48,6 +48,7 @@ class MeshConfig:
         """
         check_choice("mesh.rule", self.rule, MESH_RULES)
         check_between("mesh.period", self.period, 1, 1_000_000)
+        check_between("mesh.longest_period", self.longest_period, 1, 1_000_000)
         check_between("mesh.growth", self.growth, 1.0, 100.0)
         check_between("mesh.shares", self.shares, 2, MOST_SHARES)
         check_between("mesh.exponent", self.exponent, 0.0, 16.0)

@@ -14,6 +14,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
+
 from engine.backends.protocol import TABLEAUS, PeriodResult
 from engine.config import LoadConfig, RunConfig
 from engine.config.checks import check_positive
@@ -215,6 +218,23 @@ class ScribbleSystem:
         check_positive("bridges.strength_rad_s", configured)
         self.network.scale_strengths(strength_rad_s / configured)
         self._account_for("the bridges' strength was changed")
+
+    def adjust_detunings(self, detunings_hz: npt.NDArray[np.floating]) -> None:
+        """Change the natural frequencies of the living lattice.
+
+        Stored bridges keep the success law that they were built with; that of
+        procedural ones follows the detunings.
+
+        Args:
+            detunings_hz: Natural minus resonance frequency [Hz], shape (nodes,).
+
+        Raises:
+            ShapeError: They do not fit the lattice.
+            ConfigError: The time step is too long for them.
+        """
+        self.lattice.adjust_detunings(detunings_hz)
+        self.network.notice_detunings()
+        self._account_for("the natural frequencies were changed")
 
     def _account_for(self, deed: str) -> None:
         """Remember what was done beside the configuration."""

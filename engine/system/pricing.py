@@ -236,6 +236,10 @@ def find_price(
         return PriceTag(None, None, None, "without bridges there is no distance")
     if windows.refusal:
         return PriceTag(None, None, None, windows.refusal)
+    if forecast is not None and forecast["coherence"] is None:
+        unlimited, outcome = forecast["coherence_unlimited"], forecast["outcome"]
+        if forecast["is_trusted"] and outcome is not None:  # a mesh shares the budget
+            return PriceTag(unlimited - outcome, None, "forecast")
     reason = _find_doubt(forecast)
     if reason or forecast is None:
         cure = "controller.error_windows=4 measures it"

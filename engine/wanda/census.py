@@ -10,7 +10,7 @@ back end and every replay comes to the same shares.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -59,7 +59,9 @@ def _build_weights() -> _F32:
 _WEIGHTS: Final = _build_weights()
 
 
-def find_levels(cosines: _F32, attempts: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:
+def find_levels(
+    cosines: _F32, attempts: npt.NDArray[np.uint32]
+) -> npt.NDArray[np.int32]:
     """Cut traces into levels, 0 the largest gaps.
 
     Args:
@@ -71,7 +73,8 @@ def find_levels(cosines: _F32, attempts: npt.NDArray[np.uint32]) -> npt.NDArray[
     """
     gaps = 1.0 - cosines / _WEIGHTS[np.minimum(attempts, _MOST_ATTEMPTS)]
     bits = np.maximum(gaps, np.float32(0.0)).view(np.int32)
-    return np.clip(_TOP - (bits >> _CUT), 0, LEVELS - 1)
+    levels: npt.NDArray[np.int32] = np.clip(_TOP - (bits >> _CUT), 0, LEVELS - 1)
+    return levels
 
 
 def measure_levels() -> _F64:
@@ -121,7 +124,8 @@ def find_kinds(edges: EdgeList, detunings_hz: _F32 | None) -> Kinds:
 def _cut_halves(values: _F32) -> _I64:
     """Return the half octaves of values >= 0; what is beyond the last is in it."""
     bits = values.view(np.int32).astype(np.int64) >> _HALF_CUT
-    return np.clip(bits - _HALF_LOW, 0, _KEYS - 1)
+    keys: _I64 = np.clip(bits - _HALF_LOW, 0, _KEYS - 1)
+    return keys
 
 
 def _measure_halves(keys: _I64) -> _F64:
@@ -178,6 +182,8 @@ def take_census(
     cells += np.repeat(np.array(shares, np.int64) * LEVELS, lengths)
     if kinds.of_bridge is not None:
         cells = cells * len(kinds) + kinds.of_bridge[to_host(arrays.ids)]
+    strengths = kinds.strengths_rad_s * network.strength_factor
+    kinds = replace(kinds, strengths_rad_s=strengths)
     size = share_count * LEVELS * len(kinds)
     np.minimum(cells, size, out=cells)
     counts = np.bincount(cells, minlength=size + 1)[:size]

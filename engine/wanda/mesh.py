@@ -17,7 +17,7 @@ from engine.monitor import ResourceMetrics
 from engine.wanda.census import Census, Kinds, find_kinds, take_census
 from engine.wanda.rules import Rule, build_rule, rank_cells
 
-LEAST_MOVES: Final = 1.0 / 64.0
+LEAST_MOVES: Final = 1.0 / 32.0
 """Share of the bridges below which it is not worth to lay all of them out anew."""
 
 
@@ -127,7 +127,9 @@ class AdvancedNeuralMesh:
         """
         began_s = time.perf_counter()
         network = self.network
-        granted_hz = resource_metrics.tunnel_frequency if budget_hz is None else budget_hz
+        granted_hz = (
+            resource_metrics.tunnel_frequency if budget_hz is None else budget_hz
+        )
         network.apply_requests()
         network.follow(granted_hz)
         census, cells = take_census(network, self._find_kinds(), self.config.shares)
@@ -143,7 +145,9 @@ class AdvancedNeuralMesh:
         if self._kinds is None or self._seen is not now:
             needs_them = rule is not None and rule.needs_detunings
             if self._kinds is None or needs_them:
-                self._kinds = find_kinds(self.network.edges, now if needs_them else None)
+                self._kinds = find_kinds(
+                    self.network.edges, now if needs_them else None
+                )
             self._seen = now
         return self._kinds
 

@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.config import MeshConfig
-from engine.wanda.census import LEVELS, Census, measure_levels
+from engine.wanda.census import Census, measure_levels
 from engine.wanda.policy import Policy, load_policy
 
 F64 = npt.NDArray[np.float64]
 
 LEAST_DETUNING_HZ: Final = 1e-3
 """Ends nearer than this count as this far apart."""
+LONGEST_STEP: Final = 8.0
+"""Octaves by which a learned rule may change a frequency at a look."""
 
 
 class Rule(Protocol):
@@ -112,7 +114,7 @@ class Learned:
         features = measure_features(census)
         rows = features.reshape(-1, features.shape[-1])
         steps = self._policy.evaluate(rows).reshape(census.counts.shape)
-        return find_present(census) + steps
+        return find_present(census) + np.clip(steps, -LONGEST_STEP, LONGEST_STEP)
 
 
 def measure_features(census: Census) -> F64:
@@ -164,7 +166,8 @@ def rank_cells(
     mean = float((counts * np.exp2(np.minimum(weights - top, 0.0))).sum())
     above = weights - top - math.log2(mean / counts.sum())
     ranks = np.rint(above / math.log2(ratio)) + (share_count // 2 - 1)
-    return np.clip(ranks, 0, share_count - 1).astype(np.int8)
+    held: npt.NDArray[np.int8] = np.clip(ranks, 0, share_count - 1).astype(np.int8)
+    return held
 
 
 def build_rule(config: MeshConfig) -> Rule | None:
