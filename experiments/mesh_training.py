@@ -39,6 +39,10 @@ F64 = npt.NDArray[np.float64]
 
 UNITS: Final = 4
 """Hidden units."""
+DT_S: Final = 0.0005
+"""Time step of a lesson [s]; twice that of the default run."""
+PERIOD: Final = 16
+"""Control periods before the first look: as much time as by default."""
 EXAM_SEED: Final = 1_000_000
 """Seeds from here on are for the comparison at the end."""
 
@@ -67,13 +71,13 @@ LESSONS: Final = (
 class Plan:
     """How training goes."""
 
-    side: int = 64
+    side: int = 48
     """Nodes along an axis."""
-    duration_s: float = 7.0
+    duration_s: float = 5.0
     """Simulated time of a lesson [s]; its last quarter is marked."""
-    generations: int = 24
+    generations: int = 16
     """Updates of the weights."""
-    pairs: int = 6
+    pairs: int = 4
     """Antithetic pairs of a generation."""
     deviation: float = 0.08
     """Standard deviation of the weights that are tried [-]."""
@@ -116,7 +120,7 @@ def run_lesson(mesh: MeshConfig, lesson: Lesson, seed: int, plan: Plan) -> float
             spread_hz=lesson.spread_hz,
             cutoff_hz=cutoff,
         ),
-        dynamics=DynamicsConfig(duration_s=plan.duration_s),
+        dynamics=DynamicsConfig(dt_s=DT_S, duration_s=plan.duration_s),
         controller=ControllerConfig("fixed", fixed_frequency_hz=lesson.budget_hz),
         mesh=mesh,
         backend=BackendConfig("cpu", threads=1),
@@ -137,7 +141,7 @@ class School:
         """Write policies into a folder, as the engine reads them."""
         self._plan = plan
         self._file = folder / "pupil.json"
-        self.mesh = MeshConfig("learned", policy_path=str(self._file))
+        self.mesh = MeshConfig("learned", period=PERIOD, policy_path=str(self._file))
 
     def mark(self, policy: Policy, seed: int) -> float:
         """Return the mean of log(1 - r) over all lessons [-]; less is better."""
@@ -207,7 +211,7 @@ def main() -> None:
     words = vars(parser.parse_args())
     file = words.pop("file")
     plan = replace(Plan(), **words)
-    plastic = MeshConfig("plastic")
+    plastic = MeshConfig("plastic", period=PERIOD)
     start = build_start(plastic)
     with tempfile.TemporaryDirectory() as folder:
         school = School(plan, Path(folder))

@@ -55,6 +55,6 @@ class MeshConfig:
         check_between("mesh.gain", self.gain, 0.0, 1.0, open_low=True)
         if self.longest_period < self.period:
             raise ConfigError(
-                f"mesh.longest_period is {self.longest_period}, shorter than "
-                f"mesh.period ({self.period}); use at least that."
+                f"mesh.longest_period is {self.longest_period}; it must be at least "
+                f"mesh.period, {self.period}."
             )

@@ -20,7 +20,7 @@ F64 = npt.NDArray[np.float64]
 
 LEAST_DETUNING_HZ: Final = 1e-3
 """Ends nearer than this count as this far apart."""
-LONGEST_STEP: Final = 8.0
+LONGEST_STEP: Final = 16.0
 """Octaves by which a learned rule may change a frequency at a look."""
 
 
