@@ -75,7 +75,7 @@ class Plan:
     """Nodes along an axis."""
     duration_s: float = 5.0
     """Simulated time of a lesson [s]; its last quarter is marked."""
-    generations: int = 16
+    generations: int = 10
     """Updates of the weights."""
     pairs: int = 4
     """Antithetic pairs of a generation."""
@@ -83,7 +83,7 @@ class Plan:
     """Standard deviation of the weights that are tried [-]."""
     rate: float = 0.3
     """Length of an update [-], in Adam's sense."""
-    exams: int = 3
+    exams: int = 2
     """Unseen seeds of every lesson that decide at the end."""
     seed: int = 0
     """Key of it all."""

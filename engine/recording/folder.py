@@ -89,8 +89,8 @@ the new policy decided, rollout_stage is null while no bridge follows it. The de
 in the other columns is the old policy's until the new one has all bridges.
 
 The columns of a mesh are null in a run without one, and hold what its last look led to:
-the share of the bridges that moved, the mean of 1 - cos d that attempts found, and the
-share of the bridges on each rung of the budget, the highest first.
+the share of the bridges that moved, the mean of 1 - cos d that attempts found and
+that lasts, and the share of the bridges on each rung of the budget, the highest first.
 """
 
 

@@ -156,7 +156,8 @@ class RunSummary:
     mesh: dict[str, Any] | None = None
     """rule, looks, seconds and wall_share (of the loop) that they took, budget_hz, and
     of each share of the budget frequencies_hz and shares of the bridges; mean_gap is
-    the mean of 1 - cos d at attempts; None where every bridge acts alike."""
+    the mean of 1 - cos d at attempts, as far as it lasts; None where every bridge acts
+    alike."""
     load: dict[str, Any] | None = None
     """seconds, ended_by, asked against achieved of a real load; None without one."""
     notes: tuple[str, ...] = field(default_factory=tuple)

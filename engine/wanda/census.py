@@ -1,11 +1,13 @@
 """The census: how many bridges of which kind act how often and have how much to do.
 
-A synapse's trace is its running mean of cos d over attempts, d being the gap that an
-attempt finds: 1 - mean(cos d) is 2 mean(sin(d/2)^2), half the squared gap where it is
-small, and it counts drifting just as it counts a steady gap. Back ends keep it in
-float32 and agree on every bit; here it is cut into levels by its bits, without any
-arithmetic that machines do differently, and from then on only counts matter. So every
-back end and every replay comes to the same shares.
+A synapse's traces are its running means of cos d and sin d over attempts, d being the
+gap that an attempt finds. 1 - mean(cos d) is half the squared gap where that is small.
+Times the phase-locking value abs(mean(exp(i d))) it is the lasting gap, which is small
+too where the ends drift past each other, so that no event brings them together.
+
+Back ends keep the means in float32 and agree on every bit. Here they are joined by IEEE
+operations alone, always on the host, and cut into levels by their bits; from then on
+only counts matter. So every back end and every replay comes to the same shares.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from engine.bridge import SHARE, BridgeNetwork, EdgeList, Group
 from engine.constants import LOCKING_MEMORY
 
 OCTAVES: Final = 16
-"""Gaps are told apart down to 2^-15 of 1 - cos d, 0.008 rad."""
+"""Lasting gaps are told apart down to 2^-15, 0.008 rad."""
 STEPS: Final = 4
 """Levels per octave, a ninth of a rung at their widest."""
 LEVELS: Final = OCTAVES * STEPS
@@ -43,11 +45,7 @@ _I64 = npt.NDArray[np.int64]
 
 
 def _build_weights() -> _F32:
-    """Return the weight of all attempts so far in a trace that started from 0.
-
-    A bridge that has attempted nothing shows a mean cosine of 0, so that it counts as
-    one with work to do.
-    """
+    """Return the weight of all attempts so far in a mean that started from 0."""
     weights = np.ones(_MOST_ATTEMPTS + 1)
     kept = 1.0
     for attempts in range(1, len(weights)):
@@ -60,25 +58,29 @@ _WEIGHTS: Final = _build_weights()
 
 
 def find_levels(
-    cosines: _F32, attempts: npt.NDArray[np.uint32]
+    cosines: _F32, sines: _F32, attempts: npt.NDArray[np.uint32]
 ) -> npt.NDArray[np.int32]:
-    """Cut traces into levels, 0 the largest gaps.
+    """Cut traces into levels, 0 the largest lasting gaps.
 
     Args:
         cosines: Running mean of cos d from 0 on [-], repelling bridges turned over.
-        attempts: Attempts so far.
+        sines: Running mean of sin d, likewise.
+        attempts: Attempts so far; without any the gap counts as 1.
 
     Returns:
-        Level of 1 - mean(cos d), in [0, `LEVELS`), the shape of the traces.
+        Level, in [0, `LEVELS`), the shape of the traces.
     """
-    gaps = 1.0 - cosines / _WEIGHTS[np.minimum(attempts, _MOST_ATTEMPTS)]
+    weights = _WEIGHTS[np.minimum(attempts, _MOST_ATTEMPTS)]
+    along, across = cosines / weights, sines / weights
+    locking = np.sqrt(along * along + across * across)
+    gaps = np.where(attempts > 0, (1.0 - along) * locking, np.float32(1.0))
     bits = np.maximum(gaps, np.float32(0.0)).view(np.int32)
     levels: npt.NDArray[np.int32] = np.clip(_TOP - (bits >> _CUT), 0, LEVELS - 1)
     return levels
 
 
 def measure_levels() -> _F64:
-    """Return the trace 1 - mean(cos d) in the middle of each level [-]."""
+    """Return the lasting gap in the middle of each level [-]."""
     octaves, steps = np.divmod(_TOP - np.arange(LEVELS), STEPS)
     return 2.0 ** (octaves - 127.0) * (1.0 + (steps + 0.5) / STEPS)
 
@@ -152,7 +154,7 @@ class Census:
 
     @property
     def mean_gap(self) -> float:
-        """Mean of 1 - cos d over bridges [-]; 0 without any."""
+        """Mean lasting gap of the bridges [-]; 0 without any."""
         by_level = self.counts.sum(axis=(0, 2))
         return float(by_level @ measure_levels() / max(self.total, 1))
 
@@ -176,7 +178,9 @@ def take_census(
     if (network.edges.strengths_rad_s < 0.0).any():
         rates = to_host(arrays.dose_rates).astype(np.float32, copy=False)
         cosines = np.where(np.signbit(rates), -cosines, cosines)
-    cells = find_levels(cosines, to_host(arrays.attempts)).astype(np.int64)
+    sines = to_host(arrays.locking_sin).astype(np.float32, copy=False)
+    levels = find_levels(cosines, sines, to_host(arrays.attempts))
+    cells = levels.astype(np.int64)
     shares = [_find_share(group, share_count) for group in network.groups]
     lengths = [group.stop - group.start for group in network.groups]
     cells += np.repeat(np.array(shares, np.int64) * LEVELS, lengths)

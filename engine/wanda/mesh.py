@@ -32,7 +32,7 @@ class Allotment:
     shares: tuple[float, ...]
     """Share of the bridges on each [-], of sum 1."""
     mean_gap: float
-    """Mean of 1 - cos d over bridges, d being the gap that attempts find [-]."""
+    """Mean lasting gap of the bridges, (1 - mean(cos d)) times their locking [-]."""
     moved: float
     """Share of the bridges that changed their frequency [-]."""
 
@@ -52,7 +52,7 @@ class AdvancedNeuralMesh:
         ...         system.network, system.lattice, MeshConfig("plastic"))
         ...     system.advance(0.1)
         ...     found = mesh.adjust_tunnel_frequencies(system.monitor.update())
-        >>> round(found.budget_hz / system.network.frequencies_hz.mean(), 6)
+        >>> round(float(system.network.frequencies_hz.mean() / found.budget_hz), 6)
         1.0
     """
 

@@ -39,11 +39,11 @@ class Rule(Protocol):
 def find_usefulness(census: Census) -> F64:
     """Return the log2 of the mean squared shift of an event, for each cell.
 
-    An event of dose h takes the share 1 - exp(-2 h) of a small gap d away. So its
-    square is about 2 (1 - cos d) (1 - exp(-2 h))^2 with h = kappa / f: all of the gap
-    where bridges act rarely, and kappa^2 d^2 / f^2, the loss that a bridge's events
-    leave, where they act often. There f ~ usefulness settles at the optimum under a
-    fixed sum of frequencies, the cube root of kappa^2 d^2.
+    An event of dose h = kappa / f takes the share 1 - exp(-2 h) of a small gap d away.
+    So its square is about 2 (1 - cos d) (1 - exp(-2 h))^2, as far as the gap lasts: all
+    of the gap where bridges act rarely, and kappa^2 d^2 / f^2, the loss that a bridge's
+    events leave, where they act often. There f ~ usefulness settles at the optimum
+    under a fixed sum of frequencies, the cube root of kappa^2 d^2.
 
     Args:
         census: Counts and kinds.

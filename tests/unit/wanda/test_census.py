@@ -15,10 +15,20 @@ from engine.wanda.census import LEVELS, STEPS, find_levels, measure_levels
 MANY = 10_000
 
 
-def find_level(gap: float, attempts: int = MANY) -> int:
+def find_level(gap: float, attempts: int = MANY, locking: float = 1.0) -> int:
+    """Level of a mean of exp(i d) of a length and with 1 - cos as told."""
     weight = 1.0 - (1.0 - LOCKING_MEMORY) ** attempts
-    cosines = np.array([(1.0 - gap) * weight], np.float32)
-    return int(find_levels(cosines, np.array([attempts], np.uint32))[0])
+    along, across = 1.0 - gap, np.sqrt(max(locking**2 - (1.0 - gap) ** 2, 0.0))
+    means = (np.array([part * weight], np.float32) for part in (along, across))
+    return int(find_levels(*means, np.array([attempts], np.uint32))[0])
+
+
+def test_gap_that_does_not_last_counts_less() -> None:
+    middles = measure_levels()
+    for locking in (1.0, 0.5, 0.1):
+        level = find_level(1.0, locking=locking)
+        # cos d = 0 on average: across alone, in units of float32.
+        assert middles[level] == pytest.approx(locking, rel=0.126)
 
 
 def test_level_is_that_of_the_gap() -> None:
@@ -38,7 +48,8 @@ def test_levels_fall_as_gaps_do() -> None:
         LEVELS - 1,
         LEVELS - 1,
     ]
-    assert find_level(-1e-7) == LEVELS - 1, "rounding may take a mean beyond 1"
+    beyond = find_level(-1e-7)
+    assert beyond == LEVELS - 1, "rounding may take a mean beyond 1"
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 16, 200, 300, MANY])

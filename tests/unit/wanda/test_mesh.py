@@ -63,7 +63,7 @@ def test_whoever_has_most_to_do_acts_most(build: Callable[..., RunConfig]) -> No
         mesh = AdvancedNeuralMesh(system.network, system.lattice, MeshConfig("plastic"))
         mesh.adjust_tunnel_frequencies(system.monitor.update(), 20.0)
         columns = system.network.columns_by_id()
-        levels = find_levels(columns.locking_cos, columns.attempts)
+        levels = find_levels(columns.locking_cos, columns.locking_sin, columns.attempts)
         frequencies = system.network.frequencies_hz
     order = np.argsort(levels, kind="stable")
     assert (np.diff(frequencies[order]) <= 0.0).all()
