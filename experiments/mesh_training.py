@@ -228,6 +228,7 @@ def main() -> None:
     origin = {
         "script": "experiments/mesh_training.py",
         "plan": vars(plan),
+        "start": {"exponent": plastic.exponent, "gain": plastic.gain},
         "lessons": [vars(lesson) for lesson in LESSONS],
         "exam_log_one_minus_r": means,
         "kept": "trained" if is_better else "start",

@@ -23,14 +23,15 @@ class MeshConfig:
     """Control periods before the first look at the bridges, >= 1."""
     growth: float = 1.5
     """Each wait for the next look is this many times the last [-], in [1, 100]."""
-    longest_period: int = 512
-    """Control periods between two looks at most, >= period."""
+    longest_period: int = 128
+    """Control periods between two looks at most, >= period; four times as many where
+    hardly a bridge moves any more."""
     shares: int = 12
     """Rungs of the ladder over which bridges are spread, in 2..`MOST_SHARES`."""
-    exponent: float = 4.0
+    exponent: float = 2.5
     """plastic, detuning: frequencies go with this power of a bridge's usefulness [-],
     in [0, 16]."""
-    gain: float = 0.2
+    gain: float = 0.35
     """plastic: share of the way to that frequency taken at each look [-], in (0, 1]."""
     policy_path: str | None = None
     """learned: `.json` file of weights; those that ship with the engine if absent."""

@@ -19,6 +19,10 @@ from engine.wanda.rules import Rule, build_rule, rank_cells
 
 LEAST_MOVES: Final = 1.0 / 32.0
 """Share of the bridges below which it is not worth to lay all of them out anew."""
+CALM_MOVES: Final = 1.0 / 8.0
+"""Share of the bridges below which the network counts as settled."""
+CALM_FACTOR: Final = 4
+"""How much longer the longest wait may be there."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,10 @@ class AdvancedNeuralMesh:
         self._left -= 1
         if self._left > 0:
             return False
-        self.adjust_tunnel_frequencies(resource_metrics, budget_hz)
-        self._wait = min(self._wait * self.config.growth, self.config.longest_period)
+        moved = self.adjust_tunnel_frequencies(resource_metrics, budget_hz).moved
+        calm = CALM_FACTOR if moved < CALM_MOVES else 1
+        longest = calm * self.config.longest_period
+        self._wait = min(self._wait * self.config.growth, longest)
         self._left = int(self._wait)
         return True
 
