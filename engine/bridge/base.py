@@ -91,6 +91,11 @@ class Network(ABC):
     def groups(self) -> tuple[Group, ...]:
         """Runs of slots with one frequency, in slot order."""
 
+    @property
+    def is_in_turn(self) -> bool:
+        """Whether the first slots of every share of a budget are due next."""
+        return False
+
     def follow(self, frequency_hz: float) -> None:
         """Set the frequency of every bridge that is neither pinned nor in the cohort.
 

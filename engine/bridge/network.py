@@ -35,6 +35,8 @@ from engine.config import TunnelConfig
 from engine.constants import PHI_COEFFICIENT
 from engine.errors import ConfigError
 
+U16Array = npt.NDArray[np.uint16]
+
 STRIDE_REACH = 48
 """Strides tried on either side of count / golden ratio."""
 EVEN_ENOUGH = 4
@@ -55,6 +57,8 @@ class _Layout:
     """The columns in the back end's memory, in slot order."""
     shares: Shares | None = None
     """How the budget is shared; None while every bridge follows alike."""
+    is_in_turn: bool = False
+    """Whether the first slots of every share are those that are due next."""
 
 
 def order_slots(
@@ -83,6 +87,7 @@ def split_rungs(
     by_source: npt.NDArray[np.int64],
     layers: npt.NDArray[np.int32],
     rungs: npt.NDArray[np.int8],
+    turns: U16Array | None = None,
 ) -> tuple[npt.NDArray[np.int64], tuple[Group, ...]]:
     """Sort bridges into slots as `order_slots`, given them by layer and source.
 
@@ -90,6 +95,8 @@ def split_rungs(
         by_source: Bridge ids sorted by layer, then source, shape (bridges,).
         layers: Layer of each bridge, shape (bridges,).
         rungs: Rung of each bridge, shape (bridges,).
+        turns: When each bridge was to act next, shape (bridges,): bridges of a shared
+            budget are then taken in that order, so that none waits for two turns.
 
     Returns:
         Bridge id in each slot, shape (bridges,), and the groups in slot order.
@@ -99,13 +106,18 @@ def split_rungs(
     layer_stops = _find_stops(layers[by_source])
     for low, high in itertools.pairwise([0, *layer_stops]):
         layer = int(layers[by_source[low]])
-        # Of 8-bit keys a stable sort is a radix sort: one pass.
-        within = np.argsort(sorted_rungs[low:high], kind="stable") + low
+        # Of 8-bit and 16-bit keys a stable sort is a radix sort: a pass or two.
+        within = np.arange(low, high)
+        if turns is not None:
+            within = np.argsort(turns[by_source[low:high]], kind="stable") + low
+        within = within[np.argsort(sorted_rungs[within], kind="stable")]
         stops = _find_stops(sorted_rungs[within])
         for first, last in itertools.pairwise([0, *stops]):
             rung = int(sorted_rungs[within[first]])
-            enough = EVEN_ENOUGH if rung <= SHARE else 2
-            group = within[first:last][_golden_stride(last - first, enough)]
+            group = within[first:last]
+            if turns is None or rung > SHARE:
+                enough = EVEN_ENOUGH if rung <= SHARE else 2
+                group = group[_golden_stride(last - first, enough)]
             order[low + first : low + last] = by_source[group]
             groups.append(Group(layer, rung, low + first, low + last))
     return order, tuple(groups)
@@ -389,17 +401,22 @@ class BridgeNetwork(Network):
         return True
 
     def _arrange(
-        self, rungs: npt.NDArray[np.int8], *, has_new_law: bool = False
+        self,
+        rungs: npt.NDArray[np.int8],
+        *,
+        has_new_law: bool = False,
+        turns: U16Array | None = None,
     ) -> _Layout:
         """Lay the bridges out on other rungs; their state moves along."""
         layers, layout = self.edges.layers, self._layout
-        order, groups = split_rungs(self._sort_by_source(), layers, rungs)
+        order, groups = split_rungs(self._sort_by_source(), layers, rungs, turns)
         arrays = self.backend.move_bridges(layout.arrays, layout.slot_of[order])
         if has_new_law:
             columns = [self.backend.to_host(column) for column in arrays.columns]
             columns[:5] = self._fill_arrays(order).columns[:5]
             arrays = self.backend.build_bridges(BridgeArrays(*columns))
-        return _Layout(rungs, _invert(order), groups, arrays, layout.shares)
+        slot_of, is_in_turn = _invert(order), turns is not None
+        return _Layout(rungs, slot_of, groups, arrays, layout.shares, is_in_turn)
 
     def _sort_by_source(self) -> npt.NDArray[np.int64]:
         """Return the bridge ids by layer, then source; kept, for ends do not move."""
@@ -428,7 +445,12 @@ class BridgeNetwork(Network):
             rungs[rungs < 0] = shared[rungs < 0]
             self._layout = self._arrange(rungs, has_new_law=True)
 
-    def share_budget(self, ranks: npt.NDArray[np.integer], share_count: int) -> None:
+    def share_budget(
+        self,
+        ranks: npt.NDArray[np.integer],
+        share_count: int,
+        turns: U16Array | None = None,
+    ) -> None:
         """Choose which bridge acts how often, under the network's mean frequency.
 
         Pinned bridges keep their rung and stay outside the budget. To be called
@@ -437,12 +459,16 @@ class BridgeNetwork(Network):
         Args:
             ranks: Share of every bridge by id, 0 the largest, shape (bridges,).
             share_count: Number of shares, in 1..`MOST_SHARES`.
+            turns: When each bridge was to act next, the next one least, by id, shape
+                (bridges,); without it some wait for up to two turns once.
         """
         self.apply_requests()
         with self._lock:
             self._ranks, self._share_count = ranks.astype(np.int8), share_count
             rungs = np.where(self.rungs < 0, SHARE - self._ranks, self.rungs)
-            self._layout = self._recount(self._arrange(rungs.astype(np.int8)))
+            self._layout = self._recount(
+                self._arrange(rungs.astype(np.int8), turns=turns)
+            )
 
     def _recount(self, layout: _Layout) -> _Layout:
         """Count the bridges of every share in a layout, if there are any."""
@@ -455,6 +481,11 @@ class BridgeNetwork(Network):
         return replace(
             layout, shares=Shares(tuple(counts), self.tunnel.phi_coefficient)
         )
+
+    @property
+    def is_in_turn(self) -> bool:
+        """Whether the first slots of every share are those that are due next."""
+        return self._layout.is_in_turn
 
     @property
     def share_counts(self) -> tuple[int, ...]:

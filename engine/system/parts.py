@@ -115,17 +115,18 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
         network=network,
         cost=cost,
     )
+    schedule = TunnelSchedule(
+        network,
+        config.dynamics.dt_s,
+        config.seed,
+        slice_steps=config.tunnel.slice_steps,
+    )
     return Parts(
         backend=choice.backend,
         backend_reason=choice.reason,
         lattice=lattice,
         network=network,
-        schedule=TunnelSchedule(
-            network,
-            config.dynamics.dt_s,
-            config.seed,
-            slice_steps=config.tunnel.slice_steps,
-        ),
+        schedule=schedule,
         monitor=monitor,
         owns_monitor=owns_monitor,
         cost=cost,
@@ -135,7 +136,7 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
         outlook=build_outlook(config, network, lattice.detunings_hz),
         observer=Observer(config, lattice),
         pilot=_build_pilot(config, network, lattice, controller),
-        mesh=build_mesh(network, lattice, config.mesh),
+        mesh=build_mesh(network, lattice, config.mesh, schedule.read_turns),
     )
 
 

@@ -237,9 +237,10 @@ def find_price(
     if windows.refusal:
         return PriceTag(None, None, None, windows.refusal)
     if forecast is not None and forecast["coherence"] is None:
-        unlimited, outcome = forecast["coherence_unlimited"], forecast["outcome"]
+        outcome = forecast.get("outcome")
         if forecast["is_trusted"] and outcome is not None:  # a mesh shares the budget
-            return PriceTag(unlimited - outcome, None, "forecast")
+            distance = forecast["coherence_unlimited"] - outcome
+            return PriceTag(distance, None, "forecast")
     reason = _find_doubt(forecast)
     if reason or forecast is None:
         cure = "controller.error_windows=4 measures it"

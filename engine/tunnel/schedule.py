@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.backends.philox import Stream
-from engine.backends.protocol import Period, Tableau
+from engine.backends.protocol import MatchingArrays, Period, Tableau
 from engine.bridge import SHARE, Group, Network
 
 CURSOR_UNIT = 2**20
@@ -85,6 +85,26 @@ class TunnelSchedule:
         )
         return period, attempts
 
+    def read_turns(self) -> npt.NDArray[np.uint16]:
+        """Return how far each bridge is from its next attempt [2^-16 turn].
+
+        Returns:
+            By bridge id, shape (bridges,), the next ones of each group least.
+        """
+        self._follow_groups()
+        turns = np.empty(len(self.network), np.uint16)
+        firsts = self._cursors // CURSOR_UNIT - self._owed
+        for group, first in zip(self._groups, firsts.tolist(), strict=True):
+            count = group.stop - group.start
+            ahead = (np.arange(count, dtype=np.int64) - first) % count
+            turns[group.start : group.stop] = (ahead << 16) // count
+        arrays = self.network.arrays
+        if isinstance(arrays, MatchingArrays):  # slot and bridge id are the same number
+            return turns
+        by_id = np.empty_like(turns)
+        by_id[self.network.backend.to_host(arrays.ids)] = turns
+        return by_id
+
     def _choose_slice(self, step_count: int, shares: npt.NDArray[np.float64]) -> int:
         """Return the steps per slice: short beside the time between two attempts."""
         most = self._slice_steps
@@ -104,6 +124,9 @@ class TunnelSchedule:
         self._groups = self.network.groups
         cursors = []
         for group in self._groups:
+            if self.network.is_in_turn and group.rung <= SHARE:
+                cursors.append(0)
+                continue
             cursor, count = known.get((group.layer, group.rung), (0, 1))
             now = group.stop - group.start
             cursors.append(cursor * now // count % (now * CURSOR_UNIT))

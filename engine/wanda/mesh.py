@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -61,7 +62,11 @@ class AdvancedNeuralMesh:
     """
 
     def __init__(
-        self, network: Network, lattice: CrystalLattice, config: MeshConfig
+        self,
+        network: Network,
+        lattice: CrystalLattice,
+        config: MeshConfig,
+        read_turns: Callable[[], npt.NDArray[np.uint16]] | None = None,
     ) -> None:
         """Look at nothing yet.
 
@@ -69,6 +74,8 @@ class AdvancedNeuralMesh:
             network: The bridges; their ends must lie in memory.
             lattice: Gives the natural frequencies of their ends.
             config: The rule, and when to look.
+            read_turns: Tells when each bridge is to act next, as a schedule knows; so
+                that no bridge that moves misses its turn.
 
         Raises:
             ConfigError: The ends of the bridges are computed.
@@ -87,6 +94,7 @@ class AdvancedNeuralMesh:
         self.seconds = 0.0
         """Wall time spent so far [s]."""
         self._rule: Rule | None = build_rule(config)
+        self._read_turns = read_turns
         self._kinds: Kinds | None = None
         self._seen: npt.NDArray[np.float32] | None = None
         self._wait = float(config.period)
@@ -171,7 +179,8 @@ class AdvancedNeuralMesh:
         by_slot = np.append(table, np.int8(0))[cells]
         ranks = np.empty(len(by_slot), np.int8)
         ranks[network.backend.to_host(network.arrays.ids)] = by_slot
-        network.share_budget(ranks, self.config.shares)
+        turns = self._read_turns() if self._read_turns else None
+        network.share_budget(ranks, self.config.shares, turns)
         return moving / census.total
 
     def _describe(self, mean_gap: float, moved: float) -> Allotment:
@@ -215,7 +224,10 @@ class AdvancedNeuralMesh:
 
 
 def build_mesh(
-    network: Network, lattice: CrystalLattice, config: MeshConfig
+    network: Network,
+    lattice: CrystalLattice,
+    config: MeshConfig,
+    read_turns: Callable[[], npt.NDArray[np.uint16]],
 ) -> AdvancedNeuralMesh | None:
     """Build the mesh that a configuration asks for.
 
@@ -223,6 +235,7 @@ def build_mesh(
         network: The bridges.
         lattice: The oscillators.
         config: The mesh.
+        read_turns: Tells when each bridge is to act next.
 
     Returns:
         The mesh; None where every bridge acts alike, or there is none.
@@ -233,4 +246,4 @@ def build_mesh(
     """
     if config.is_idle or not len(network):
         return None
-    return AdvancedNeuralMesh(network, lattice, config)
+    return AdvancedNeuralMesh(network, lattice, config, read_turns)

@@ -199,3 +199,36 @@ def test_ladder_of_another_ratio(reference: Backend) -> None:
     network.share_budget(np.arange(20) % 2, 2)
     network.follow(30.0)
     assert sorted(set(network.frequencies_hz)) == pytest.approx([20.0, 40.0])
+
+
+def test_nobody_misses_a_turn_when_shares_change(reference: Backend) -> None:
+    """Moved in the order of their turns, bridges wait for one turn at most."""
+    network = build_network(reference)
+    network.follow(20.0)
+    schedule = TunnelSchedule(network, DT_S, seed=0)
+    last, longest = np.zeros(len(network)), np.zeros(len(network))
+    for step in range(400):
+        if step % 40 == 39:
+            ranks = np.random.default_rng(step).integers(0, 2, len(network))
+            network.share_budget(ranks, 2, schedule.read_turns())
+        period, _ = schedule.plan_period(1, EULER)
+        spans = [np.arange(lo, hi) for lo, hi in period.segments]
+        due = network.arrays.ids[np.concatenate([*spans, np.zeros(0, np.int64)])]
+        longest[due] = np.maximum(longest[due], step - last[due])
+        last[due] = step
+    # The slower share has at least 20 / 1.618 Hz: 81 steps, and ten more for an eighth
+    # of a turn that waits; every change may add the rounding of groups of 100.
+    assert longest.max() < 81 + 10 + 4
+
+
+def test_turns_tell_who_is_next(reference: Backend) -> None:
+    network = build_network(reference)
+    network.follow(30.0)
+    schedule = TunnelSchedule(network, DT_S, seed=0)
+    schedule.plan_period(37, EULER)
+    turns = schedule.read_turns()
+    period, _ = schedule.plan_period(1, EULER)
+    slots = np.concatenate([np.arange(lo, hi) for lo, hi in period.segments])
+    due = network.arrays.ids[slots]
+    waiting = np.setdiff1d(np.arange(len(network)), due)
+    assert turns[due].max() < turns[waiting].min()
