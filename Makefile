@@ -32,12 +32,14 @@ BASE ?= HEAD~1
 HEAD ?= HEAD
 BROWSERS := "$$SCRIBBLE_BROWSER" chromium chromium-browser google-chrome \
 	google-chrome-stable
+RESULTS := benchmarks/results
+PICTURES := runs/pictures
 INPUTS := pyproject.toml constraints.txt
 QUICK := not validation and not slow and not sweeps and not browser
 
 .PHONY: help run test test-gpu test-browser test-mlflow test-sweeps test-validation \
 	bench bench-check bench-compare bench-html bench-peers bench-adaptive bench-scaling \
-	notebooks lint format clean
+	notebooks pictures lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' \
@@ -94,10 +96,25 @@ bench-adaptive: $(VENV)/.base ## a run that adapts against fixed frequencies
 	$(BIN)/python -m benchmarks.adaptive $(ARGS)
 
 bench-scaling: $(VENV)/.report ## cost against size, bridges, frequency and threads
-	$(BIN)/python -m experiments.scaling $(ARGS)
+	$(BIN)/python -m benchmarks.kernel_costs $(ARGS)
 
 notebooks: $(VENV)/.notebook ## execute notebooks/*.py into .ipynb, outputs and all
 	$(BIN)/python -m experiments.notebooks $(ARGS)
+
+pictures: $(VENV)/.report ## measure and draw the pictures of README.md anew
+	rm -rf $(PICTURES)
+	$(BIN)/scribble run -q -m +experiment=frequency_sweep \
+		hydra.sweep.dir=$(PICTURES)/sweep
+	$(BIN)/scribble run -q +experiment=demo record.folder=$(PICTURES)/demo
+	$(BIN)/scribble report $(PICTURES)/sweep --pictures
+	$(BIN)/scribble report $(PICTURES)/demo --pictures
+	cp $(PICTURES)/sweep/study.json $(RESULTS)/frequency_sweep.json
+	for theme in light dark; do \
+		cp $(PICTURES)/sweep/report-1-*-$$theme.svg \
+			$(RESULTS)/frontier-$$theme.svg && \
+		cp $(PICTURES)/demo/report-*-tunnel-frequency-$$theme.svg \
+			$(RESULTS)/demo-$$theme.svg || exit 1; \
+	done
 
 lint: $(VENV)/.test ## style, format and types, without changing a file
 	$(BIN)/ruff check .

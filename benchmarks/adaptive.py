@@ -28,12 +28,11 @@ from engine.config import (
     RecordConfig,
     RunConfig,
 )
-from engine.errors import EngineError
+from engine.errors import ConfigError
 from engine.system import ScribbleSystem
 from experiments import outcome
+from experiments.study.yardsticks import LATE_SHARE, find_lowest
 
-SETTLING_SHARE = 0.5
-"""First part of a run in which the coherence may still rise [-]."""
 BISECTIONS = 7
 """Halvings of the search for the best fixed frequency; each takes a run."""
 SEARCH_HZ = (20.0, 200.0)
@@ -95,7 +94,7 @@ def run_once(config: RunConfig) -> Trial:
         start_s = time.perf_counter()
         summary = system.run(lambda progress: values.append(progress.coherence))
         wall_s = time.perf_counter() - start_s
-    settled = values[int(len(values) * SETTLING_SHARE) :]
+    settled = values[int(len(values) * LATE_SHARE) :]
     return Trial(
         wall_s=wall_s,
         coherence=statistics.fmean(settled),
@@ -112,17 +111,19 @@ def find_best_fixed(base: RunConfig) -> float:
     Raises:
         SystemExit: Even the upper end of the search does not hold it.
     """
-    low, high = SEARCH_HZ
     floor = base.tunnel.min_coherence
-    if run_once(fix_frequency(base, high)).least_coherence < floor:
+
+    def holds(frequency_hz: float) -> bool:
+        trial = run_once(fix_frequency(base, frequency_hz))
+        least = trial.least_coherence
+        print(f"  {frequency_hz:6.1f} Hz: least r {least:.4f}", flush=True)
+        return least >= floor
+
+    best_hz = find_lowest(holds, *SEARCH_HZ, BISECTIONS)
+    if best_hz is None:
+        high = SEARCH_HZ[1]
         raise SystemExit(f"{high:g} Hz does not hold r >= {floor:g}: nothing to time")
-    for _ in range(BISECTIONS):
-        middle = (low * high) ** 0.5
-        trial = run_once(fix_frequency(base, middle))
-        holds = trial.least_coherence >= floor
-        low, high = (low, middle) if holds else (middle, high)
-        print(f"  {middle:6.1f} Hz: least r {trial.least_coherence:.4f}", flush=True)
-    return high
+    return best_hz
 
 
 def compare(base: RunConfig, rounds: int) -> dict[str, object]:
@@ -213,26 +214,29 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the comparison; return the exit code."""
-    options = build_parser().parse_args(arguments)
+def run(options: argparse.Namespace) -> int:
+    """Compare, print and write.
+
+    Raises:
+        EngineError: An option is out of range.
+    """
     if options.rounds < 1:
-        print(f"--rounds is {options.rounds}; it must be at least 1.", file=sys.stderr)
-        return 2
+        raise ConfigError(f"--rounds is {options.rounds}; it must be at least 1.")
     if options.save and not options.save.parent.is_dir():
-        print(f"--save is {options.save}; make its folder first.", file=sys.stderr)
-        return 2
-    try:
-        base = build_base(options.side, options.duration)
-        base.validate()
-        result = compare(base, options.rounds)
-    except EngineError as error:
-        print(error, file=sys.stderr)
-        return 2
+        raise ConfigError(f"--save is {options.save}; make its folder first.")
+    base = build_base(options.side, options.duration)
+    base.validate()
+    result = compare(base, options.rounds)
     print_table(result)
     if options.save:
         options.save.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    return 0
+    return outcome.DONE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the comparison; return the exit code."""
+    options = build_parser().parse_args(arguments)
+    return outcome.close_command(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Time the `cuda` back end on the GPU at hand; every figure beside a check of its bits.
 
-    python benchmarks/gpu.py [--quick] [--save FILE]
+    python -m benchmarks.gpu [--quick] [--save FILE]
 
-Measured are the bandwidth of a device copy, lattice steps by size and lattice, whole
-periods of small and large networks, and tunnel events. Before a case is timed, a small
-number of its steps is compared with the `cpu` back end to the bit. Results go to
-benchmarks/results/gpu_DEVICE.json. Needs CuPy and a device, not Hydra.
+Measured are the bandwidth of a device copy, lattice steps by size and lattice, as many
+per launch as the plan prefers and one per launch, whole periods of small and large
+networks, and tunnel events. Before a case is timed, a small number of its steps is
+compared with the `cpu` back end to the bit; a case that does not fit is listed with the
+reason. Results go to benchmarks/results/gpu_DEVICE.json. Needs CuPy and a device, not
+Hydra; exit code 2 says that there is none.
 """
 
 from __future__ import annotations
@@ -17,10 +19,9 @@ import platform
 import re
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
@@ -30,9 +31,11 @@ from engine.backends.philox import draw_words
 from engine.backends.protocol import TABLEAUS, BridgeArrays, Period
 from engine.bridge import BridgeNetwork, build_matchings
 from engine.config import BridgesConfig
-from engine.errors import EngineError
+from engine.errors import ConfigError, NumericalError
 from engine.geometry import build_geometry
 from engine.tunnel import TunnelSchedule
+from experiments import outcome
+from experiments.wording import format_bytes
 
 COUPLING_RAD_S, DT_S, SPREAD_HZ = 216.0, 0.00025, 34.4
 BYTES_PER_NODE_STEP = 12
@@ -101,7 +104,7 @@ def check_steps(cuda: Any, kind: str, shape: tuple[int, ...], tableau: str) -> b
             backend.step_lattice(lattice, TABLEAUS[tableau], DT_S, count)
         found.append(backend.read_phases(lattice))
     if not np.array_equal(*found):
-        raise SystemExit(f"{kind} {shape} {tableau}: wrong bits, not timed")
+        raise NumericalError(f"{kind} {shape} {tableau}: wrong bits, not timed.")
     return True
 
 
@@ -111,6 +114,18 @@ def time_periods(cuda: Any, lattice: Any, bridges: Any, plans: list[Period]) -> 
     for plan in plans:
         start = time.perf_counter()
         cuda.advance(lattice, bridges, plan)
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds[WARM_PERIODS:]))
+
+
+def time_single_steps(cuda: Any, lattice: Any, tableau: str, steps: int) -> float:
+    """Return the median wall time of so many steps, a launch each [s]."""
+    seconds = []
+    for _ in range(WARM_PERIODS + ROUNDS):
+        start = time.perf_counter()
+        for _ in range(steps):
+            cuda.step_lattice(lattice, TABLEAUS[tableau], DT_S, 1)
+        cuda._device.stream.synchronize()
         seconds.append(time.perf_counter() - start)
     return float(np.median(seconds[WARM_PERIODS:]))
 
@@ -136,26 +151,29 @@ def measure_copy(cuda: Any) -> float:
 
 def measure_lattice(
     cuda: Any, kind: str, shape: tuple[int, ...], tableau: str, copy_rate: float
-) -> dict[str, Any] | None:
-    """Check and time the lattice alone, one and eight steps per launch."""
+) -> dict[str, Any]:
+    """Check and time the lattice alone, in whole periods and one step per launch."""
     nodes = math.prod(shape)
-    if cuda.memory_free_bytes() < 1.3 * BYTES_PER_NODE_STEP * nodes:
-        return None
+    case = {"lattice": kind, "shape": shape, "integrator": tableau}
+    need, free = 1.3 * BYTES_PER_NODE_STEP * nodes, cuda.memory_free_bytes()
+    if free < need:
+        reason = f"needs {format_bytes(need)}, and {format_bytes(free)} are free"
+        return case | {"left_out": reason}
     is_checked = check_steps(cuda, kind, shape, tableau)
     lattice = cuda.build_lattice(*draw_lattice(kind, shape))
     steps = int(min(4096, max(8, 2**34 // nodes)))
     plans = [plan_free_period(steps, tableau)] * (WARM_PERIODS + ROUNDS)
     period_s = time_periods(cuda, lattice, build_nothing(cuda), plans)
     rate = nodes * steps / period_s
-    return {
-        "lattice": kind,
-        "shape": shape,
-        "integrator": tableau,
+    few = min(steps, 64)
+    single_s = time_single_steps(cuda, lattice, tableau, few)
+    return case | {
         "is_equal_to_cpu": is_checked,
         "steps": steps,
         "steps_per_second": steps / period_s,
         "node_steps_per_second": rate,
         "share_of_copy_bandwidth": rate * BYTES_PER_NODE_STEP / copy_rate,
+        "node_steps_per_second_one_per_launch": nodes * few / single_s,
     }
 
 
@@ -183,7 +201,9 @@ def measure_network(
                 plans.append(period)
             timed = time_periods(cuda, lattice, network.arrays, plans)
     if not np.array_equal(*found):
-        raise SystemExit(f"network {shape} at {frequency_hz} Hz: wrong bits, not timed")
+        raise NumericalError(
+            f"network {shape} at {frequency_hz} Hz: wrong bits, not timed."
+        )
     return {
         "shape": shape,
         "bridges": len(edges),
@@ -195,6 +215,17 @@ def measure_network(
     }
 
 
+def describe_lattice(row: dict[str, Any]) -> str:
+    """Write the outcome of a lattice case in a line."""
+    name = f"{row['lattice']} {row['shape']} {row['integrator']}"
+    if "left_out" in row:
+        return f"{name}: left out, it {row['left_out']}"
+    return (
+        f"{name}: {row['node_steps_per_second']:.3g} node steps/s, "
+        f"{row['node_steps_per_second_one_per_launch']:.3g} with one step per launch"
+    )
+
+
 def measure(is_quick: bool) -> dict[str, Any]:
     """Run all cases on the first device."""
     cuda = CudaBackend()
@@ -203,14 +234,12 @@ def measure(is_quick: bool) -> dict[str, Any]:
     print(f"{cuda.device}: copy {copy_rate / 1e9:.0f} GB/s")
     cases = [(kind, shape, "euler") for kind, shape in LATTICES]
     cases += [("square", (4096, 4096), scheme) for scheme in ("rk2", "rk4")]
-    cases += [("square", (64, 64), "euler")]
+    cases += [("cubic", (256, 256, 256), "rk4"), ("square", (64, 64), "euler")]
     rows = []
     for kind, shape, tableau in cases[:3] if is_quick else cases:
         row = measure_lattice(cuda, kind, shape, tableau, copy_rate)
-        if row:
-            rows.append(row)
-            rate = row["node_steps_per_second"]
-            print(f"{kind} {shape} {tableau}: {rate:.3g} node steps/s")
+        rows.append(row)
+        print(describe_lattice(row))
     networks = []
     for shape in (
         ((64, 64), (256, 256)) if is_quick else ((64, 64), (256, 256), (2048,) * 2)
@@ -233,21 +262,33 @@ def measure(is_quick: bool) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="the first cases only")
-    parser.add_argument("--save", type=Path, help="file for the results (JSON)")
-    arguments = parser.parse_args()
-    try:
-        results = measure(arguments.quick)
-    except EngineError as error:
-        raise SystemExit(f"Nothing is measured: {error}") from None
+def run(options: argparse.Namespace) -> int:
+    """Measure, print and write.
+
+    Raises:
+        EngineError: There is no device, or it gives wrong bits.
+    """
+    if options.save and not options.save.parent.is_dir():
+        raise ConfigError(f"--save is {options.save}; make its folder first.")
+    results = measure(options.quick)
     name = re.sub(r"\W+", "_", str(results["device"])).strip("_").lower()
     default = Path(__file__).parent / "results" / f"gpu_{name}.json"
-    target = arguments.save or default
+    target = options.save or default
     target.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(f"written to {target}")
+    return outcome.DONE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the measurements; return the exit code."""
+    parser = outcome.SentenceParser(
+        prog="python -m benchmarks.gpu", description=str(__doc__).split("\n\n")[0]
+    )
+    parser.add_argument("--quick", action="store_true", help="the first cases only")
+    parser.add_argument("--save", type=Path, help="file for the results (JSON)")
+    options = parser.parse_args(argv)
+    return outcome.close_command(lambda: run(options))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

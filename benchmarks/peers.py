@@ -380,12 +380,13 @@ def validate(options: argparse.Namespace) -> None:
             raise ConfigError(f"--{name} is {value}; it must lie in [{low}, {high}].")
     if options.save.suffix != ".json":
         raise ConfigError(f"--save is {options.save}; it must end in .json.")
+    if not options.save.parent.is_dir():
+        raise ConfigError(f"--save is {options.save}; make its folder first.")
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare, print and write."""
     validate(options)
-    options.save.parent.mkdir(parents=True, exist_ok=True)
     probe = find_gpu()
     contestants = list_contestants(count_allowed_cores(), has_gpu=probe.is_usable)
     result = compare(contestants, options.side, options.repeats, options.steps)

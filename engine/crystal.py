@@ -264,16 +264,12 @@ class CrystalLattice:
         Phases are kept, for they are measured in the rotating frame.
 
         Args:
-            frequency: New mean natural frequency [Hz], > 0.
+            frequency: New mean natural frequency [Hz], in (0, `MAX_RATE`].
 
         Raises:
-            ConfigError: The frequency is not a positive number.
+            ConfigError: The frequency is not above 0 and at most `MAX_RATE`.
         """
-        if not 0.0 < frequency < float("inf"):
-            raise ConfigError(
-                f"The resonance frequency is {frequency:g} Hz; it must be a finite "
-                "number above 0."
-            )
+        check_between("frequency", frequency, 0.0, MAX_RATE, open_low=True)
         self._resonance_frequency_hz = float(frequency)
 
     @property

@@ -34,6 +34,10 @@ class RecordError(EngineError, OSError):
     """A run folder, a trace or an input file cannot be used."""
 
 
+class ClosedError(EngineError, RuntimeError):
+    """Something is asked of a system that has been closed."""
+
+
 class ForecastError(EngineError, ValueError):
     """A run is beyond what can be forecast, though it can be run."""
 

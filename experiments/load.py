@@ -18,11 +18,11 @@ from experiments.settings import describe_fields, parse_settings
 if TYPE_CHECKING:
     from engine.load.generator import LoadGenerator
     from engine.load.sample import LoadSample
-    from engine.recording.folder import TableWriter
+    from experiments.growing import GrowingTable
     from experiments.views.load import LoadView
 
 LOAD_FILE: Final = "load.parquet"
-"""A row per comparison."""
+"""A row per comparison; readable while the load goes on, and after a kill."""
 
 
 def generate_load(
@@ -121,7 +121,7 @@ class LoadRecorder:
 
         self._folder = folder
         self._generator = generator
-        self._table: TableWriter | None = None
+        self._table: GrowingTable | None = None
         outcome.make_folder(folder, "--folder")
         text = to_yaml(asdict(generator.config))
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
@@ -135,18 +135,18 @@ class LoadRecorder:
         Raises:
             RecordError: The disk takes no more.
         """
-        from engine.recording.folder import TableWriter
+        from experiments.growing import GrowingTable
 
         row = sample.to_row()
         if self._table is None:
             kinds = {n: "int64" if n.endswith("_bytes") else "float64" for n in row}
-            self._table = TableWriter(self._folder / LOAD_FILE, kinds)
+            self._table = GrowingTable(self._folder / LOAD_FILE, kinds)
         self._table.add(row)
 
     def finish(self) -> None:
-        """Close the table and write the summary."""
+        """Write what is left and the summary."""
         if self._table is not None:
-            self._table.close()
+            self._table.write()
         text = json.dumps(describe_outcome(self._generator), indent=2) + "\n"
         (self._folder / "summary.json").write_text(text, encoding="utf-8")
 

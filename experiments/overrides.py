@@ -207,7 +207,36 @@ def compose_run_config(overrides: Sequence[str]) -> RunConfig:
     require_hydra()
     tidy = tidy_overrides(overrides)
     with open_hydra():
-        return convert_node(compose_node(tidy), tidy)
+        composed = compose_node(tidy)
+        refuse_idle_words(tidy)
+        return convert_node(composed, tidy)
+
+
+def refuse_idle_words(words: Sequence[str], *, is_sweep: bool = False) -> None:
+    """Refuse words for Hydra that would change nothing.
+
+    Args:
+        words: Tidy overrides.
+        is_sweep: Whether they are of a sweep; launchers and sweepers have a meaning
+            there.
+
+    Raises:
+        ConfigError: A word has no effect; names the key that has.
+    """
+    for word in words:
+        key, _, value = word.lstrip("+").partition("=")
+        if key == "hydra.run.dir":
+            folder = "hydra.sweep.dir" if is_sweep else "record.folder"
+            raise ConfigError(
+                f"hydra.run.dir is {value!r}, but {folder} decides where this is "
+                f"recorded; write {folder}={value}."
+            )
+        is_idle = key.startswith("hydra") and key != "hydra.searchpath"
+        if is_idle and not is_sweep:
+            raise ConfigError(
+                f"{key} has no effect on a single run; leave it out, or add -m for a "
+                "sweep."
+            )
 
 
 def convert_node(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:

@@ -221,7 +221,7 @@ def _read_summary(folder: Path) -> dict[str, Any]:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    """Read the stored configuration, without where it was recorded."""
+    """Read the stored configuration, without what its trace stands for."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError  # type: ignore[import-untyped]
@@ -234,9 +234,9 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise _incomplete(folder, CONFIG_FILE)
     stored = {str(key): value for key, value in loaded.items()}
     run_config_from_dict(stored)
-    return {
-        key: value for key, value in stored.items() if key not in ("load", "record")
-    }
+    # The trace holds what a faulty sensor gave, so the fault is not repeated.
+    left_out = ("load", "fault", "record")
+    return {key: value for key, value in stored.items() if key not in left_out}
 
 
 def _incomplete(folder: Path, name: str) -> RecordError:

@@ -99,6 +99,11 @@ def _convert(key: str, text: str, hint: Any) -> Any:
         value = [value]
     if hint in (str, str | None) and value is not None:
         value = text
+    if get_origin(hint) is tuple and not isinstance(value, list):
+        raise ConfigError(
+            f"{key} is {value!r}; it must be a number, or a list of numbers such as "
+            f"{key}=[0.5,0.1]."
+        )
     return convert_value(key, value, hint)
 
 

@@ -28,6 +28,15 @@ def format_count(count: float) -> str:
     return f"{count:.3g}" if count % 1 else f"{count:.0f}"
 
 
+def format_jobs(count: int) -> str:
+    """Write a number of jobs, such as ``1 job`` or ``12 jobs``.
+
+    Args:
+        count: How many, >= 0.
+    """
+    return f"{count} job" if count == 1 else f"{count} jobs"
+
+
 def format_bytes(byte_count: float) -> str:
     """Write an amount of memory in binary units, such as ``3.9 GiB``.
 

@@ -138,7 +138,14 @@ def make_study(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
                 "title": "r over load",
                 "x": {"label": "level [-]"},
                 "y": {"label": "r [-]"},
-                "series": [{"name": "square", "x": [0.2, 0.4], "y": [0.96, None]}],
+                "series": [
+                    {
+                        "name": "square",
+                        "x": [0.2, 0.4],
+                        "y": [0.96, None],
+                        "hover": ["job 7, three seeds", "none"],
+                    }
+                ],
                 "rules": [{"y": 0.87, "label": "floor"}],
                 "bands": [{"start": 0.3, "end": 0.4, "label": "floor-bound"}],
             },

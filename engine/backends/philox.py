@@ -35,6 +35,7 @@ class Stream(IntEnum):
     NOISE = 6
     STRENGTHS = 7
     ROLLOUT = 8
+    LOAD = 9
 
 
 def draw_words(

@@ -31,11 +31,7 @@ def build_matchings(node_count: int, config: BridgesConfig, seed: int) -> EdgeLi
     Raises:
         ConfigError: The node count is odd, or a strength that was drawn is too large.
     """
-    if node_count % 2:
-        raise ConfigError(
-            f"{node_count} nodes is an odd number, so no perfect matching exists; make "
-            "one axis of lattice.shape even, or use bridges=small_world."
-        )
+    check_even(node_count)
     size = node_count // 2
     ends = np.empty((2, config.per_node, size), dtype=np.uint32)
     for row in range(config.per_node):
@@ -49,6 +45,19 @@ def build_matchings(node_count: int, config: BridgesConfig, seed: int) -> EdgeLi
         layers,
         spread_flag(config.directed, len(layers)),
     )
+
+
+def check_even(node_count: int) -> None:
+    """Check that a perfect matching exists.
+
+    Raises:
+        ConfigError: The node count is odd.
+    """
+    if node_count % 2:
+        raise ConfigError(
+            f"{node_count} nodes is an odd number, so no perfect matching exists; make "
+            "one axis of lattice.shape even, or use bridges=small_world."
+        )
 
 
 def draw_strengths(

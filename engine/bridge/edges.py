@@ -6,9 +6,10 @@ the layers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Never
 
 import numpy as np
 import numpy.typing as npt
@@ -49,11 +50,47 @@ class EdgeList:
         """Return the number of bridges."""
         return len(self.sources)
 
+    def move(
+        self,
+        rows: npt.NDArray[np.integer],
+        sources: npt.NDArray[np.integer],
+        targets: npt.NDArray[np.integer],
+    ) -> EdgeList:
+        """Return a list in which some bridges have other ends.
+
+        Args:
+            rows: Which bridges, shape (n,).
+            sources: New first ends, node ids, shape (n,).
+            targets: New second ends, node ids, shape (n,).
+
+        Raises:
+            ShapeError: A node would occur twice in a layer.
+        """
+        moved = replace(self, sources=self.sources.copy(), targets=self.targets.copy())
+        moved.sources[rows], moved.targets[rows] = sources, targets
+        _check_layers(moved)
+        return moved
+
 
 def build_empty() -> EdgeList:
     """Build a list of no bridges."""
     ids, layers = np.zeros(0, np.uint32), np.zeros(0, np.int32)
     return EdgeList(ids, ids, np.zeros(0, np.float32), layers)
+
+
+def _check_layers(edges: EdgeList) -> None:
+    """Refuse layers that are no matchings."""
+    layers = np.tile(edges.layers, 2)
+    ends = np.concatenate([edges.sources, edges.targets])
+    order = np.lexsort((ends, layers))
+    layers, ends = layers[order], ends[order]
+    repeats = np.flatnonzero((layers[1:] == layers[:-1]) & (ends[1:] == ends[:-1]))
+    if len(repeats):
+        node, layer = ends[repeats[0]], layers[repeats[0]]
+        raise ShapeError(
+            f"moved bridges: node {node} would be an end of two bridges of layer "
+            f"{layer} ({len(repeats)} such nodes); a layer must stay a matching."
+        )
 
 
 def take_edges(
@@ -115,7 +152,11 @@ def _integer_ids(
     is_whole = array.dtype.kind in "iu"
     if array.dtype.kind == "f":
         is_whole = bool((np.abs(array) < 2.0**53).all() and (array % 1.0 == 0.0).all())
-    if array.ndim != 1 or not is_whole:
+    if array.ndim == 1 and not is_whole:
+        _refuse_row(
+            array, _is_node, f"{origin}: {name}", "a whole number, the index of a node"
+        )
+    if array.ndim != 1:
         raise ShapeError(
             f"{origin}: {name} ids have type {array.dtype} and shape {array.shape}; "
             "they must be a column of whole numbers, the flat index of each node."
@@ -125,9 +166,47 @@ def _integer_ids(
     return array.astype(np.int64)
 
 
+def _refuse_row(
+    array: npt.NDArray[Any], is_right: Callable[[Any], bool], name: str, wanted: str
+) -> Never:
+    """Name the first row whose value is none of those that are wanted.
+
+    Where text holds nothing but right values, it is the text that is wrong.
+
+    Raises:
+        ShapeError: Always.
+    """
+    values = array.tolist()
+    row = next((row for row, value in enumerate(values) if not is_right(value)), 0)
+    value = "missing" if values[row] is None else repr(values[row])
+    raise ShapeError(
+        f"{name} of row {row} is {value}; it must be {wanted} (rows count from 0)."
+    )
+
+
+def _is_node(value: Any) -> bool:
+    """Say whether a value, or the text of one, is a whole number."""
+    return _is_number(value) and float(value).is_integer()
+
+
+def _is_number(value: Any) -> bool:
+    """Say whether a value, or the text of one, is a number that is not infinite."""
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _is_flag(value: Any) -> bool:
+    """Say whether a value, or the text of one, is true, false, 1 or 0."""
+    return str(value).lower() in ("true", "false", "0", "1", "0.0", "1.0")
+
+
 def _real_strengths(values: npt.NDArray[Any], origin: str) -> npt.NDArray[np.float64]:
     array = np.asarray(values)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "fiu"):
+    if array.ndim == 1 and array.size and array.dtype.kind not in "fiu":
+        _refuse_row(array, _is_number, f"{origin}: strength", "a number [rad/s]")
+    if array.ndim != 1:
         raise ShapeError(
             f"{origin}: strengths have type {array.dtype} and shape {array.shape}; "
             "they must be a column of numbers [rad/s]."
@@ -143,7 +222,10 @@ def _take_flags(values: npt.NDArray[Any] | bool, count: int, origin: str) -> Boo
     is_flag = array.dtype.kind == "b"
     if array.dtype.kind in "fiu":
         is_flag = bool(((array == 0) | (array == 1)).all())
-    if array.shape != (count,) or not (is_flag or array.size == 0):
+    if array.shape == (count,) and count and not is_flag:
+        name = f"{origin}: the flag of directed bridges"
+        _refuse_row(array, _is_flag, name, "true or false, or 1 or 0")
+    if array.shape != (count,):
         raise ShapeError(
             f"{origin}: the flags of directed bridges have type {array.dtype} and "
             f"shape {array.shape}; they must be a column of {count} times true or "
@@ -158,13 +240,14 @@ def _check_ids(first: I64Array, second: I64Array, node_count: int, origin: str) 
         if len(wrong):
             raise ShapeError(
                 f"{origin}: {name} of row {wrong[0]} is {ids[wrong[0]]}; ids must lie "
-                f"in 0..{node_count - 1}, the nodes of lattice.shape."
+                f"in 0..{node_count - 1}, the nodes of lattice.shape (rows count from "
+                "0)."
             )
     loops = np.flatnonzero(first == second)
     if len(loops):
         raise ShapeError(
             f"{origin}: row {loops[0]} joins node {first[loops[0]]} with itself "
-            f"({len(loops)} such rows); remove self loops."
+            f"({len(loops)} such rows, counted from 0); remove self loops."
         )
 
 
@@ -197,7 +280,7 @@ def _check_strengths(strengths: npt.NDArray[np.float64], origin: str) -> None:
     if len(wrong):
         raise ShapeError(
             f"{origin}: strength of row {wrong[0]} is {strengths[wrong[0]]:g} rad/s; "
-            f"it must lie in [-{MAX_RATE:g}, {MAX_RATE:g}]."
+            f"it must lie in [-{MAX_RATE:g}, {MAX_RATE:g}] (rows count from 0)."
         )
 
 

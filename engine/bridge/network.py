@@ -279,6 +279,11 @@ class BridgeNetwork(Network):
         """Return kappa of one bridge [rad/s]."""
         return self._strength_factor * float(self.edges.strengths_rad_s[bridge_id])
 
+    @property
+    def strengths_rad_s(self) -> npt.NDArray[np.float64]:
+        """Kappa by bridge id [rad/s], shape (bridges,)."""
+        return self._strength_factor * self.edges.strengths_rad_s.astype(np.float64)
+
     def _multiply_strengths(self, ratio: float) -> None:
         """Multiply the dose rates, in a new layout that readers see as a whole."""
         layout = self._layout
@@ -419,7 +424,7 @@ class BridgeNetwork(Network):
         return _Layout(rungs, slot_of, groups, arrays, layout.shares, is_in_turn)
 
     def _sort_by_source(self) -> npt.NDArray[np.int64]:
-        """Return the bridge ids by layer, then source; kept, for ends do not move."""
+        """Return the bridge ids by layer, then source; kept until ends move."""
         if self._by_source is None:
             edges = self.edges
             self._by_source = np.lexsort((edges.sources, edges.layers))
@@ -497,6 +502,49 @@ class BridgeNetwork(Network):
     def ranks(self) -> npt.NDArray[np.int8] | None:
         """Share of every bridge by id, pinned ones included; None without a budget."""
         return self._ranks
+
+    def rewire(
+        self,
+        bridge_ids: npt.NDArray[np.integer],
+        sources: npt.NDArray[np.integer],
+        targets: npt.NDArray[np.integer],
+        probabilities: npt.NDArray[np.float64],
+        *,
+        tick: int,
+    ) -> None:
+        """Give bridges other ends; strength, layer, rung and counters are kept.
+
+        The gap that their next events close begins to grow now, and what was known
+        of their locking is forgotten. To be called between two control periods.
+
+        Args:
+            bridge_ids: Which bridges, each once, shape (n,).
+            sources: New first ends, node ids; no node may occur twice in a layer, (n,).
+            targets: New second ends, likewise, shape (n,).
+            probabilities: New success probability of each [-], in (0, 1], shape (n,).
+            tick: Lattice steps so far [-].
+
+        Raises:
+            ShapeError: A layer would no longer be a matching; nothing is changed.
+        """
+        edges = self.edges.move(bridge_ids, sources, targets)
+        self.apply_requests()
+        with self._lock:
+            layout = self._layout
+            columns = {
+                name: np.array(self.backend.to_host(column))
+                for name, column in vars(layout.arrays).items()
+            }
+            slots = layout.slot_of[bridge_ids]
+            columns["last_ticks"][slots] = tick % 2**32
+            for name in ("locking_cos", "locking_sin"):
+                columns[name][slots] = 0.0
+            arrays = self.backend.build_bridges(BridgeArrays(**columns))
+            self._layout = replace(layout, arrays=arrays)
+            self.edges, self._by_source = edges, None
+            self.probabilities = self.probabilities.copy()
+            self.probabilities[bridge_ids] = probabilities
+            self._layout = self._arrange(self.rungs, has_new_law=True)
 
     def read_state(self) -> Iterator[npt.NDArray[Any]]:
         """Copy what a run changes to the host: column by column, by id, in pieces."""

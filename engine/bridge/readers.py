@@ -48,7 +48,10 @@ def _read_npz(path: Path, config: BridgesConfig) -> Columns:
 def _read_graphml(path: Path, config: BridgesConfig) -> Columns:
     import rustworkx
 
-    graph = rustworkx.read_graphml(str(path))[0]
+    graphs = rustworkx.read_graphml(str(path))
+    if not graphs:
+        raise ValueError("it holds no graph with a node")
+    graph = graphs[0]
     names = [str(node.get("id", index)) for index, node in enumerate(graph.nodes())]
     ids = np.array([_node_number(name) for name in names], dtype=np.int64)
     ends = np.array(graph.edge_list(), dtype=np.int64).reshape(-1, 2)
@@ -101,7 +104,8 @@ def read_edges(config: BridgesConfig, node_count: int) -> EdgeList:
     Raises:
         ConfigError: The file's ending is unknown.
         RecordError: The file is absent or damaged.
-        ShapeError: A column is missing, or the edges do not fit the lattice.
+        ShapeError: A column is missing, there is no edge, or the edges do not fit the
+            lattice.
     """
     path = Path(str(config.path))
     ending = path.suffix.lower()
@@ -121,6 +125,11 @@ def read_edges(config: BridgesConfig, node_count: int) -> EdgeList:
         ) from error
     _check_names(columns, config)
     sources, targets = columns[config.source_column], columns[config.target_column]
+    if not np.size(sources):
+        raise ShapeError(
+            f"bridges.path {path} holds no bridge, only the names of its columns; add "
+            "rows, or use bridges=none."
+        )
     default = np.full(np.size(sources), config.strength_rad_s)
     strengths = columns.get(config.strength_column, default)
     directed = columns.get(config.directed_column, np.array(config.directed))

@@ -6,9 +6,10 @@ those of `conf/` and of the command line; each group has a file of its own.
 
 from __future__ import annotations
 
-from engine.config.bridges import BRIDGE_KINDS, BridgesConfig
+from engine.config.bridges import BRIDGE_KINDS, PLACEMENTS, BridgesConfig
 from engine.config.controller import OBJECTIVES, ControllerConfig
 from engine.config.dynamics import INTEGRATORS, DynamicsConfig
+from engine.config.fault import FAULT_KINDS, LIES, FaultConfig
 from engine.config.lattice import (
     COUPLING_RANGES,
     DISTRIBUTIONS,
@@ -50,15 +51,18 @@ __all__ = [
     "COUPLING_RANGES",
     "CPU_TARGETS",
     "DISTRIBUTIONS",
+    "FAULT_KINDS",
     "GPU_TARGETS",
     "INITIAL_PHASES",
     "INTEGRATORS",
     "LATTICE_AXES",
     "LATTICE_KINDS",
+    "LIES",
     "LOAD_KINDS",
     "MESH_RULES",
     "MOST_SHARES",
     "OBJECTIVES",
+    "PLACEMENTS",
     "PROFILES",
     "REAL_PROFILES",
     "ROLLOUT_TARGETS",
@@ -69,6 +73,7 @@ __all__ = [
     "BridgesConfig",
     "ControllerConfig",
     "DynamicsConfig",
+    "FaultConfig",
     "GeneratorConfig",
     "LatticeConfig",
     "LoadConfig",

@@ -9,6 +9,14 @@ from engine.errors import ConfigError, unknown_choice
 
 MAX_RATE = 1e12
 """Largest coupling, strength [rad/s] or spread [Hz]: float32 holds its products."""
+MAX_TIME_S = 1e9
+"""Longest time that means anything to a run, thirty years [s]."""
+MIN_TIME_STEP_S = 1e-9
+"""Shortest time step; below it phases do not resolve a step [s]."""
+MIN_FREQUENCY_HZ = 1e-9
+"""Slowest rung of any ladder [Hz]."""
+MAX_FACTOR = 1e9
+"""Largest gain, pace or number of standard errors [-]; its inverse is the smallest."""
 
 
 def check_choice(key: str, value: str, allowed: Iterable[str]) -> None:
@@ -52,10 +60,10 @@ def _show(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:g}"
 
 
-def check_positive(key: str, value: float) -> None:
-    """Check that `value` is finite and above 0.
+def check_positive(key: str, value: float, high: float = math.inf) -> None:
+    """Check that `value` is finite, above 0 and at most `high`.
 
     Raises:
         ConfigError: It is not so; names the full key and what is allowed.
     """
-    check_between(key, value, 0.0, open_low=True)
+    check_between(key, value, 0.0, high, open_low=True)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.config.checks import check_between, check_choice, check_positive
+from engine.config.checks import (
+    MAX_RATE,
+    MAX_TIME_S,
+    MIN_TIME_STEP_S,
+    check_between,
+    check_choice,
+    check_positive,
+)
 from engine.errors import ConfigError
 
 INTEGRATORS = ("euler", "rk2", "rk4", "leapfrog")
 """leapfrog is for phases with inertia, the others for those without."""
-MIN_TIME_STEP_S = 1e-9
-"""Shortest time step; below it phases do not resolve a step [s]."""
 MAX_STEPS = 2**32
 """Lattice steps of a run are counted in 32 bits."""
 
@@ -22,13 +27,14 @@ class DynamicsConfig:
     integrator: str = "euler"
     """One of `INTEGRATORS`."""
     dt_s: float = 0.00025
-    """Lattice time step [s], >= `MIN_TIME_STEP_S`."""
+    """Lattice time step [s], from `MIN_TIME_STEP_S` to `MAX_TIME_S`."""
     duration_s: float = 60.0
     """Simulated time [s], > 0."""
     inertia_s: float = 0.0
-    """m in m theta'' + theta' = rate [s], >= dt_s; 0: phases follow their rate."""
+    """m in m theta'' + theta' = rate [s], from dt_s to `MAX_TIME_S`; 0: phases follow
+    their rate."""
     diffusion_rad2_s: float = 0.0
-    """D of white noise sqrt(2 D) xi on every node [rad^2/s], >= 0."""
+    """D of white noise sqrt(2 D) xi on every node [rad^2/s], in [0, `MAX_RATE`]."""
 
     @property
     def step_count(self) -> int:
@@ -42,10 +48,11 @@ class DynamicsConfig:
             ConfigError: A value is unknown or out of range.
         """
         check_choice("dynamics.integrator", self.integrator, INTEGRATORS)
-        check_between("dynamics.dt_s", self.dt_s, MIN_TIME_STEP_S)
+        check_between("dynamics.dt_s", self.dt_s, MIN_TIME_STEP_S, MAX_TIME_S)
         check_positive("dynamics.duration_s", self.duration_s)
-        check_between("dynamics.inertia_s", self.inertia_s, 0.0)
-        check_between("dynamics.diffusion_rad2_s", self.diffusion_rad2_s, 0.0)
+        check_between("dynamics.inertia_s", self.inertia_s, 0.0, MAX_TIME_S)
+        diffusion = self.diffusion_rad2_s
+        check_between("dynamics.diffusion_rad2_s", diffusion, 0.0, MAX_RATE)
         self._validate_inertia()
         if self.duration_s / self.dt_s >= MAX_STEPS:
             raise ConfigError(

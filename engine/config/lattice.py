@@ -70,10 +70,10 @@ class LatticeConfig:
         check_between("lattice.phase_lag_rad", self.phase_lag_rad, -math.pi, math.pi)
         self._validate_shape()
         check_between("lattice.coupling_rad_s", self.coupling_rad_s, 0.0, MAX_RATE)
-        check_positive("lattice.mean_frequency_hz", self.mean_frequency_hz)
+        check_positive("lattice.mean_frequency_hz", self.mean_frequency_hz, MAX_RATE)
         check_between("lattice.spread_hz", self.spread_hz, 0.0, MAX_RATE)
         if self.cutoff_hz is not None:
-            check_positive("lattice.cutoff_hz", self.cutoff_hz)
+            check_positive("lattice.cutoff_hz", self.cutoff_hz, MAX_RATE)
         given = self.distribution == "given"
         if given and not self.frequencies_path:
             raise ConfigError(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.config.checks import check_between, check_choice, check_positive
+from engine.config.checks import MAX_TIME_S, check_between, check_choice
 from engine.errors import ConfigError
 
 LOAD_KINDS = ("none", "synthetic", "real", "replay")
-PROFILES = ("constant", "step", "ramp", "square", "sine")
+PROFILES = ("constant", "step", "ramp", "square", "sine", "noise")
 REAL_PROFILES = (*PROFILES, "trace")
 CPU_TARGETS = ("generated", "machine")
 GPU_TARGETS = ("duty", "utilisation")
 MAX_LOAD_S = 86_400.0
 """Longest time that a generator may load a machine [s]: a day."""
+MIN_PERIOD_S = 1e-6
+"""Shortest period of a profile [s]; nobody looks at a load more often."""
 MAX_MEMORY_SHARE = 0.95
 """Largest share of memory that may be asked for [-]."""
 
@@ -34,8 +36,11 @@ class LoadConfig:
     """Time at which the profile begins, of the run: simulated for synthetic, wall time
     for real [s], >= 0."""
     period_s: float = 4.0
-    """Period of square and sine, length of ramp: simulated time for synthetic, wall
-    time for real [s], > 0."""
+    """Period of square and sine, length of ramp, time that a level of noise lasts:
+    simulated time for synthetic, wall time for real [s], from `MIN_PERIOD_S` to
+    `MAX_TIME_S`."""
+    seed: int = 0
+    """synthetic, real: key of the levels of profile=noise, in [0, 2^32)."""
     trace: str | None = None
     """replay: `trace.parquet` of an earlier run, or its run folder; real with
     profile=trace: the same, or a table of `time_s` and `utilisation`."""
@@ -66,11 +71,13 @@ class LoadConfig:
         check_choice("load.profile", self.profile, known)
         check_between("load.level", self.level, 0.0, 1.0)
         check_between("load.base_level", self.base_level, 0.0, 1.0)
-        check_between("load.start_s", self.start_s, 0.0)
-        check_positive("load.period_s", self.period_s)
+        check_between("load.start_s", self.start_s, 0.0, MAX_TIME_S)
+        check_between("load.period_s", self.period_s, MIN_PERIOD_S, MAX_TIME_S)
+        check_between("load.seed", self.seed, 0, 2**32, open_high=True)
         check_between("load.memory", self.memory, 0.0, MAX_MEMORY_SHARE)
         check_between("load.gpu", self.gpu, 0.0, 1.0)
         _check_safety(self, "load.")
+        _check_room(self, "load.")
         limit = self.limit_s
         check_between("load.limit_s", limit, 0.0, MAX_LOAD_S, open_low=True)
         if self.kind == "replay" and not self.trace:
@@ -111,7 +118,10 @@ class GeneratorConfig:
     start_s: float = 0.0
     """Time at which the profile begins [s], >= 0."""
     period_s: float = 4.0
-    """Period of square and sine, length of ramp [s], > 0."""
+    """Period of square and sine, length of ramp, time that a level of noise lasts [s],
+    at least `MIN_PERIOD_S`."""
+    seed: int = 0
+    """Key of the levels of profile=noise, in [0, 2^32)."""
     trace: str | None = None
     """trace: a run folder, its `trace.parquet`, or a table of `time_s` and
     `utilisation`; 1 in it stands for the peak."""
@@ -151,12 +161,14 @@ class GeneratorConfig:
         check_between("gpu_device", self.gpu_device, 0, 1023)
         check_choice("profile", self.profile, REAL_PROFILES)
         check_between("base_level", self.base_level, 0.0, 1.0)
-        check_between("start_s", self.start_s, 0.0)
-        check_positive("period_s", self.period_s)
+        check_between("start_s", self.start_s, 0.0, MAX_TIME_S)
+        check_between("period_s", self.period_s, MIN_PERIOD_S, MAX_TIME_S)
+        check_between("seed", self.seed, 0, 2**32, open_high=True)
         duration = self.duration_s
         check_between("duration_s", duration, 0.0, MAX_LOAD_S, open_low=True)
         check_between("sample_period_s", self.sample_period_s, 0.2, 60.0)
         _check_safety(self, "")
+        _check_room(self, "")
         _check_trace(self, "")
         self._check_pairs()
 
@@ -187,6 +199,7 @@ def to_generator(load: LoadConfig) -> GeneratorConfig:
         base_level=load.base_level,
         start_s=load.start_s,
         period_s=load.period_s,
+        seed=load.seed,
         trace=load.trace,
         duration_s=load.limit_s,
         headroom=load.headroom,
@@ -199,6 +212,16 @@ def _check_safety(config: LoadConfig | GeneratorConfig, prefix: str) -> None:
     check_between(f"{prefix}headroom", config.headroom, 0.02, 1.0, open_high=True)
     limit = config.temperature_limit_c
     check_between(f"{prefix}temperature_limit_c", limit, 30.0, 110.0)
+
+
+def _check_room(config: LoadConfig | GeneratorConfig, prefix: str) -> None:
+    room = 1.0 - config.headroom
+    if config.memory > room + 1e-9:  # both are decimal fractions
+        raise ConfigError(
+            f"{prefix}memory is {config.memory:g}, but {prefix}headroom keeps "
+            f"{config.headroom:g} of the memory free; ask for at most {room:g}, or "
+            f"lower {prefix}headroom."
+        )
 
 
 def _check_trace(config: LoadConfig | GeneratorConfig, prefix: str) -> None:

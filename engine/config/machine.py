@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from engine.config.checks import check_between
 
+MIN_AVAILABILITY = 1e-6
+"""Smallest bound of the availability; it scales a frequency, which is above 0 [-]."""
+
 
 @dataclass(frozen=True)
 class ResourcesConfig:
@@ -16,7 +19,7 @@ class ResourcesConfig:
     optimal_core_count: int = 8
     """Idle cores beyond which more do not help, >= 1."""
     minimum_availability: float = 0.01
-    """Lower bound of the availability [-], in (0, 1]."""
+    """Lower bound of the availability [-], in [`MIN_AVAILABILITY`, 1]."""
     sample_period_s: float = 0.25
     """Period of cores, memory and utilisation samples [s], in [0.05, 10]."""
     slow_period_s: float = 1.0
@@ -40,7 +43,7 @@ class ResourcesConfig:
         )
         check_between("resources.optimal_core_count", self.optimal_core_count, 1, 65536)
         least = self.minimum_availability
-        check_between("resources.minimum_availability", least, 0.0, 1.0, open_low=True)
+        check_between("resources.minimum_availability", least, MIN_AVAILABILITY, 1.0)
         period = self.sample_period_s
         check_between("resources.sample_period_s", period, 0.05, 10.0)
         check_between("resources.slow_period_s", self.slow_period_s, period, 3600.0)

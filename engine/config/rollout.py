@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Final
 
-from engine.config.checks import check_between, check_choice, check_positive
+from engine.config.checks import (
+    MAX_FACTOR,
+    MAX_TIME_S,
+    check_between,
+    check_choice,
+    check_positive,
+)
 from engine.config.controller import OBJECTIVES
 from engine.config.tunnel import TunnelConfig
 from engine.errors import ConfigError
@@ -72,14 +78,14 @@ class RolloutConfig:
         except ConfigError as error:
             text = str(error).replace("tunnel.", "rollout.tunnel.")
             raise ConfigError(text) from error
-        check_between("rollout.start_s", self.start_s, 0.0)
-        check_between("rollout.settle_s", self.settle_s, 0.0)
-        check_positive("rollout.window_s", self.window_s)
+        check_between("rollout.start_s", self.start_s, 0.0, MAX_TIME_S)
+        check_between("rollout.settle_s", self.settle_s, 0.0, MAX_TIME_S)
+        check_positive("rollout.window_s", self.window_s, MAX_TIME_S)
         check_between("rollout.windows", self.windows, 1, 1000)
-        check_between("rollout.sigmas", self.sigmas, 0.0)
+        check_between("rollout.sigmas", self.sigmas, 0.0, MAX_FACTOR)
         violation = self.max_violation
         check_between("rollout.max_violation", violation, 0.0, 1.0, open_high=True)
-        check_between("rollout.cost_tolerance", self.cost_tolerance, 0.0)
+        check_between("rollout.cost_tolerance", self.cost_tolerance, 0.0, MAX_FACTOR)
 
     def validate_against(self, old: TunnelConfig, objective: str) -> None:
         """Check that the new policy differs, and only where it may.

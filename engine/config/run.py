@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields
 from engine.config.bridges import BridgesConfig
 from engine.config.checks import check_between
 from engine.config.controller import ControllerConfig
-from engine.config.dynamics import DynamicsConfig
+from engine.config.dynamics import MAX_STEPS, DynamicsConfig
+from engine.config.fault import FaultConfig
 from engine.config.lattice import LatticeConfig
 from engine.config.load import LoadConfig
 from engine.config.machine import BackendConfig, ResourcesConfig
@@ -40,6 +41,7 @@ class RunConfig:
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     backend: BackendConfig = field(default_factory=BackendConfig)
     load: LoadConfig = field(default_factory=LoadConfig)
+    fault: FaultConfig = field(default_factory=FaultConfig)
     observe: ObserveConfig = field(default_factory=ObserveConfig)
     record: RecordConfig = field(default_factory=RecordConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
@@ -56,9 +58,11 @@ class RunConfig:
                 getattr(self, group.name).validate()
         self._validate_attempts_per_step()
         self._validate_matchings()
+        self._validate_placement()
         self._validate_observation()
         if not self.mesh.is_idle:
             self._validate_mesh()
+        self._validate_windows()
         if not self.rollout.is_idle:
             self._validate_rollout()
 
@@ -96,6 +100,25 @@ class RunConfig:
                 f"bridges; ids are 32-bit, so at most {MAX_BRIDGES} fit. Lower "
                 "bridges.per_node or shrink lattice.shape."
             )
+
+    def _validate_placement(self) -> None:
+        """Hold bridges that follow the locked state to a lattice of neighbours."""
+        bridges, reach = self.bridges, self.lattice.coupling_range
+        for is_asked, key, cure in (
+            (bridges.placement == "aligned", "placement is 'aligned'", "balanced"),
+            (
+                bridges.rewire_every_s is not None,
+                f"rewire_every_s is {bridges.rewire_every_s}",
+                "null",
+            ),
+        ):
+            if is_asked and reach != "nearest":
+                raise ConfigError(
+                    f"bridges.{key}, but lattice.coupling_range is {reach!r}, and "
+                    "bridges are aligned with the locked state of a lattice of "
+                    f"neighbours; use bridges.{key.split()[0]}={cure}, or "
+                    "lattice.coupling_range=nearest."
+                )
 
     def _validate_observation(self) -> None:
         """Hold what is observed to what there is."""
@@ -137,6 +160,21 @@ class RunConfig:
                 "use mesh=none or rollout=none."
             )
 
+    def _validate_windows(self) -> None:
+        """Hold the run and its error windows to the steps that can be counted."""
+        controller, dynamics = self.controller, self.dynamics
+        if not controller.error_windows:
+            return
+        span_s = controller.error_window_s or dynamics.duration_s / 8.0
+        total_s = dynamics.duration_s + 2 * controller.error_windows * span_s
+        if total_s / dynamics.dt_s >= MAX_STEPS:
+            raise ConfigError(
+                f"controller.error_windows is {controller.error_windows}, and the "
+                f"run with so many pairs of {span_s:g} s takes {total_s:g} s in "
+                f"steps of {dynamics.dt_s:g} s; fewer than {MAX_STEPS} steps fit. "
+                "Shorten the run or the windows."
+            )
+
     def _validate_rollout(self) -> None:
         """Hold a rollout to bridges that can be moved, and to the time there is."""
         rollout, kind = self.rollout, self.bridges.kind
@@ -146,6 +184,13 @@ class RunConfig:
                 f"rollout.target is {rollout.target!r}, but bridges={kind} makes "
                 f"{'none' if kind == 'none' else f'bridges that {why}'}; use bridges="
                 "matchings, small_world or file, or rollout=none."
+            )
+        if self.bridges.rewire_every_s is not None:
+            raise ConfigError(
+                f"bridges.rewire_every_s is {self.bridges.rewire_every_s:g} and "
+                f"rollout.target {rollout.target!r}, but a rollout compares two "
+                "policies on the bridges as they are; use bridges.rewire_every_s=null "
+                "or rollout=none."
             )
         if self.controller.error_windows:
             raise ConfigError(

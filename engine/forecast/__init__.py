@@ -1,10 +1,9 @@
 """What a run will need and what it will reach, before it is run.
 
-`memory.py` estimates bytes, `operator.py` is the Laplacian of lattice plus bridges,
-`response.py` its answer to tunnel events, `locking.py` the locked state that follows,
-`scope.py` which networks these know, `coherence.py` the forecast, `cure.py` what would
-bring a floor into reach. Imports
-configuration, geometry, oscillators, bridges and the tunnel room's success law.
+`memory.py` estimates bytes, `response.py` is the answer of lattice plus bridges to
+tunnel events, `locking.py` the locked state that follows, `scope.py` which networks
+these know, `coherence.py` the forecast, `cure.py` what would bring a floor into reach.
+Imports configuration, geometry, oscillators, bridges and the tunnel room's success law.
 """
 
 from engine.forecast.coherence import (

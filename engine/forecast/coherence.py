@@ -153,10 +153,18 @@ class Forecaster:
             Coherence, trust and cost.
         """
         if frequency_hz not in self._known:
-            state = self.network.settle(frequency_hz, self._last)
+            state = self.network.settle(frequency_hz, self._find_start(frequency_hz))
             self._last = state if state.is_converged else self._last
             self._known[frequency_hz] = self._describe(state)
         return self._known[frequency_hz]
+
+    def _find_start(self, frequency_hz: float) -> LockedState | None:
+        """Return the last state if its bridges acted more often.
+
+        Oscillators that slipped at a lower frequency would stay so at a higher one.
+        """
+        last = self._last
+        return last if last and last.frequency_hz >= frequency_hz else None
 
     def _describe(self, state: LockedState) -> CoherenceForecast:
         dynamics, operator = self.config.dynamics, self.network.operator
@@ -239,16 +247,26 @@ def build_forecaster(
     """
     lattice = config.lattice
     geometry = build_geometry(lattice.kind, lattice.shape, lattice.periodic)
-    edges = _draw_edges(geometry, bridges or config.bridges, config)
-    return Forecaster(config, edges, draw_detunings(lattice, config.seed))
+    detunings_hz = draw_detunings(lattice, config.seed)
+    edges = _draw_edges(geometry, bridges or config.bridges, config, detunings_hz)
+    return Forecaster(config, edges, detunings_hz)
 
 
 def _draw_edges(
-    geometry: Geometry, bridges: BridgesConfig, config: RunConfig
+    geometry: Geometry,
+    bridges: BridgesConfig,
+    config: RunConfig,
+    detunings_hz: npt.NDArray[np.floating],
 ) -> EdgeList:
     """Build the edge list; ends that a run would compute are stored, in chunks."""
     if bridges.kind != "procedural":
-        return build_edges(geometry, bridges, config.seed)
+        return build_edges(
+            geometry,
+            bridges,
+            config.seed,
+            detunings_hz=detunings_hz,
+            coupling_rad_s=config.lattice.coupling_rad_s,
+        )
     matching = build_matching(geometry.node_count, bridges, config.tunnel, config.seed)
     ends = np.empty((2, matching.bridge_count), dtype=np.uint32)
     for start in range(0, matching.bridge_count, CHUNK):

@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.bridge import EdgeList
+from engine.bridge.operator import F64, CouplingOperator
 from engine.config import TunnelConfig
-from engine.forecast.operator import F64, CouplingOperator
 from engine.forecast.response import (
     KickResponse,
     find_response,

@@ -43,6 +43,10 @@ _LIST_BYTES_PER_BRIDGE = 29
 """On the host: edge list, probability, rung and slot where ends are stored."""
 _BUILD_BYTES_PER_BRIDGE = 24
 """Orders and host columns on their way while a network is laid out."""
+_PAIR_BYTES_PER_BRIDGE = 60
+"""Scores, orders and keys of pairs while bridges are placed by natural frequency."""
+_ALIGN_BYTES_PER_EDGE = 60
+"""Gaps, weights and vectors of the solves by which bridges are aligned or rewired."""
 _MOVE_BYTES_PER_BRIDGE = 110
 """Order, law and membership of a rollout, and host columns while it moves bridges."""
 _LOOK_BYTES_PER_BRIDGE = 70
@@ -102,6 +106,7 @@ def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
     if is_stored:
         build += bridges * (_LIST_BYTES_PER_BRIDGE + _BUILD_BYTES_PER_BRIDGE)
         build += _estimate_forecast(config, bridges)
+        build += _estimate_placement(config, bridges)
     if not config.rollout.is_idle:
         state += bridges * _COLUMN_BYTES_PER_BRIDGE  # old columns beside the new
         build += bridges * _MOVE_BYTES_PER_BRIDGE
@@ -137,6 +142,16 @@ def _estimate_forecast(config: RunConfig, bridges: int) -> int:
     is_made = config.record.forecast and config.rollout.is_idle
     is_made = is_made and bridges > 0 and edges <= MAX_RUN_EDGES
     return _FORECAST_BYTES_PER_EDGE * edges if is_made else 0
+
+
+def _estimate_placement(config: RunConfig, bridges: int) -> int:
+    """Return the bytes that placing or rewiring takes; 0 where bridges are drawn."""
+    placement = config.bridges.placement
+    pairing = 0 if placement == "random" else _PAIR_BYTES_PER_BRIDGE * bridges
+    if placement != "aligned" and config.bridges.rewire_every_s is None:
+        return pairing
+    edges = build_geometry(*_lattice_words(config)).edge_count + bridges
+    return pairing + _ALIGN_BYTES_PER_EDGE * edges
 
 
 def _lattice_words(config: RunConfig) -> tuple[str, Sequence[int], Sequence[bool]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from engine.forecast.operator import F64, CouplingOperator, find_product
+from engine.bridge.operator import F64, CouplingOperator, find_product
 
 LANCZOS_STEPS = 12
 """Points of the spectral measure; 24 move r by less than 1e-4."""

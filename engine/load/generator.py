@@ -37,6 +37,8 @@ class LoadGenerator:
         config: What is asked for.
         clock: Steady clock [s].
         meter: What is seen of the machine; the real one by default.
+        may_rest: Whether nothing at all may be asked for: workers on the cores are
+            there and are compared, but rest, as a study's level 0 wants it.
 
     Raises:
         ConfigError: A value is out of range, or does not fit this machine.
@@ -49,11 +51,15 @@ class LoadGenerator:
         *,
         clock: Callable[[], float] = time.monotonic,
         meter: MachineMeter | None = None,
+        may_rest: bool = False,
     ) -> None:
         config.validate()
         self.config = config
         self.cpus = list_allowed_cpus()
         self._peaks = _spread(config, len(self.cpus))
+        self._may_rest = may_rest
+        if not may_rest:
+            _check_asked(config)
         self._weight = build_weight(config)
         self._clock = clock
         self._meter = meter or MachineMeter(self.cpus)
@@ -66,6 +72,8 @@ class LoadGenerator:
         self._asked_bytes = config.memory_bytes or int(
             config.memory * memory.limit_bytes
         )
+        most_bytes = memory.limit_bytes - self._limits.headroom_bytes
+        _check_memory(config.memory_bytes, most_bytes)
         self._cores: CoreLoad | None = None
         self._memory: MemoryLoad | None = None
         self._gpu: GpuLoad | None = None
@@ -95,7 +103,7 @@ class LoadGenerator:
         try:
             if config.uses_gpu:
                 self._gpu = GpuLoad(config, limit_s)
-            if any(self._peaks) or config.base_level:
+            if any(self._peaks) or config.base_level or self._may_rest:
                 is_machine = config.cpu_target == "machine"
                 self._cores = CoreLoad(self.cpus, limit_s, fills_machine=is_machine)
             if self._asked_bytes:
@@ -213,11 +221,25 @@ class LoadGenerator:
         )
 
 
+def _check_memory(asked_bytes: int, most_bytes: int) -> None:
+    """Refuse memory that could not be held though nobody else used any.
+
+    Raises:
+        ConfigError: It is so.
+    """
+    if asked_bytes > most_bytes:
+        raise ConfigError(
+            f"memory_bytes is {asked_bytes}; it must be at most {most_bytes}, which is "
+            "all of this machine's memory less headroom. Ask for less, or lower "
+            "headroom."
+        )
+
+
 def _spread(config: GeneratorConfig, core_count: int) -> list[float]:
     """Give every core its peak.
 
     Raises:
-        ConfigError: The figures are not one per core, or nothing is asked for.
+        ConfigError: The figures are not one per core.
     """
     count = len(config.cpu)
     if count not in (1, core_count):
@@ -225,10 +247,17 @@ def _spread(config: GeneratorConfig, core_count: int) -> list[float]:
             f"cpu names {count} cores, but {core_count} may be used here; give one "
             "figure for all, or one for each."
         )
-    peaks = list(config.cpu) * (core_count if count == 1 else 1)
+    return list(config.cpu) * (core_count if count == 1 else 1)
+
+
+def _check_asked(config: GeneratorConfig) -> None:
+    """Refuse to run for nothing.
+
+    Raises:
+        ConfigError: Nothing is asked for.
+    """
     memory = config.memory or config.memory_bytes
-    if not (any(peaks) or config.base_level or memory or config.uses_gpu):
+    if not (any(config.cpu) or config.base_level or memory or config.uses_gpu):
         raise ConfigError(
             "Nothing is asked for: cpu, memory and gpu are all 0; raise one of them."
         )
-    return peaks

@@ -39,6 +39,7 @@ def build_weight(config: GeneratorConfig) -> Weight:
         base_level=0.0,
         start_s=config.start_s,
         period_s=config.period_s,
+        seed=config.seed,
     )
     return lambda time_s: evaluate_load(shape, time_s)
 

@@ -1,10 +1,12 @@
 """Telemetry of host, container and GPU, and the tunnel frequency it allows.
 
-The room may import `engine.errors`, `engine.constants`, `engine.config` and itself.
+The room may import `engine.errors`, `engine.constants`, `engine.config`, the counter
+draws of `engine.backends.philox` and itself.
 Importing it loads psutil, and never NVML.
 """
 
 from engine.monitor.availability import Availability, judge_availability
+from engine.monitor.faults import FaultySource
 from engine.monitor.gpu import GpuProbe, GpuSampler
 from engine.monitor.live import LiveSource
 from engine.monitor.metrics import (
@@ -29,6 +31,7 @@ __all__ = [
     "Availability",
     "CgroupState",
     "CoreState",
+    "FaultySource",
     "GpuProbe",
     "GpuSampler",
     "GpuState",

@@ -207,6 +207,9 @@ class ResourceMetrics:
     """Whether the sample is too old to be trusted."""
     age_s: float = 0.0
     """Age of the sample when it was read [s], >= 0."""
+    flaw: str = ""
+    """Why the newest reading was not believed, this sample being held instead; empty
+    where it was believed."""
 
     def __post_init__(self) -> None:
         """Freeze the mapping as well."""
@@ -246,7 +249,7 @@ class ResourceMetrics:
         Raises:
             RecordError: A field is missing.
         """
-        values = _take(cls, row)
+        values = _take(cls, {"flaw": "", **row})
         values["cores"] = _rebuild(CoreState, row["cores"])
         values["memory"] = _rebuild(MemoryState, row["memory"])
         values["process"] = _rebuild(ProcessState, row["process"])
@@ -278,6 +281,8 @@ class ResourceSample:
     """Every GPU that NVML shows."""
     recorded: ResourceMetrics | None = None
     """replay: the metrics as they were recorded; nothing is judged again."""
+    held_s: float = 0.0
+    """Simulated time for which a faulty sensor has held it back [s], >= 0."""
 
 
 def _names(kind: Any) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from engine.monitor.metrics import (
     ResourceSample,
     TunnelStatistics,
 )
+from engine.monitor.plausibility import discard_readings, find_flaw
 from engine.monitor.sources import LiveSource, Source
 
 
@@ -72,6 +73,8 @@ class ResourceMonitor:
         self._clock = clock
         self._tunnel_stats: Mapping[int, TunnelStatistics] = MappingProxyType({})
         self._judged: tuple[ResourceSample, Availability] | None = None
+        self._trusted: tuple[ResourceMetrics, float] | None = None
+        self._known: frozenset[str] = frozenset()
         self._source = source or LiveSource(self._config, clock=clock)
         self._started = [self._source]
         self._source.start()
@@ -140,7 +143,7 @@ class ResourceMonitor:
             gpu_uuids: UUIDs or PCI addresses.
         """
         self._gpu_uuids = frozenset(gpu_uuids)
-        self._judged = None
+        self._judged, self._known = None, frozenset()
 
     def use_source(self, source: Source) -> Source:
         """Take samples from another source.
@@ -157,42 +160,34 @@ class ResourceMonitor:
         if source.is_live and source not in self._started:
             self._started.append(source)
         previous, self._source = self._source, source
-        self._judged = None
+        self._judged, self._trusted, self._known = None, None, frozenset()
         return previous
 
     def update(self, simulated_s: float = 0.0) -> ResourceMetrics:
         """Look at the newest sample; costs microseconds and never blocks.
+
+        What cannot be true is not believed: a reading that fails, values that no
+        machine can have, a resource that was known and is not any more. The last
+        metrics that were believed are held then, marked as stale, and age.
 
         Args:
             simulated_s: Simulated time, for synthetic and replayed loads [s].
 
         Returns:
             What is known of the resources, immutable.
+
+        Raises:
+            OSError: The first reading failed; or whatever else its source raises.
         """
-        sample = self._source.read(simulated_s)
-        if sample.recorded is not None:
-            self._metrics = sample.recorded
-            if getattr(self._source, "judges_anew", False):
-                self._metrics = self._judge_anew(sample, sample.recorded)
-            return self._metrics
-        verdict = self._judge(sample)
-        age_s = 0.0
-        if self._source.is_live:
-            age_s = max(0.0, self._clock() - sample.timestamp_s)
-        self._metrics = ResourceMetrics(
-            timestamp_s=sample.timestamp_s,
-            cores=sample.cores,
-            memory=sample.memory,
-            process=sample.process,
-            cgroup=sample.cgroup,
-            gpus=sample.gpus,
-            availability=verdict.value,
-            availability_by_resource=verdict.by_resource,
-            limiting_resource=verdict.limiting_resource,
-            tunnel_frequency=self._frequency_hz(verdict.value),
-            is_stale=age_s > self._config.stale_after_s,
-            age_s=age_s,
-        )
+        sample, flaw = self._read(simulated_s)
+        if sample is not None and not flaw:
+            metrics = self._believe(sample)
+            flaw = "" if sample.recorded else self._find_loss(metrics)
+            if not flaw:
+                self._trusted = metrics, simulated_s
+                self._metrics = metrics
+                return metrics
+        self._metrics = self._hold(sample, flaw, simulated_s)
         return self._metrics
 
     def get_optimal_tunnel_frequency(self) -> float:
@@ -224,6 +219,81 @@ class ResourceMonitor:
     def _frequency_hz(self, availability: float) -> float:
         return availability * self._tunnel.maximum_frequency_hz
 
+    def _read(self, simulated_s: float) -> tuple[ResourceSample | None, str]:
+        """Read the source; say why the reading cannot be believed, if so."""
+        try:
+            sample = self._source.read(simulated_s)
+        # Whatever it is: a run outlives its sensors.
+        except Exception as error:
+            if self._trusted is None:
+                raise
+            return None, f"no reading: {error}"
+        is_known = self._judged is not None and self._judged[0] is sample
+        if is_known or sample.recorded is not None:
+            return sample, ""
+        return sample, find_flaw(sample, self._gpu_uuids)
+
+    def _believe(self, sample: ResourceSample) -> ResourceMetrics:
+        """Turn a sample that can be true into metrics."""
+        if sample.recorded is not None:
+            return self._take_recorded(sample, sample.recorded)
+        age_s = sample.held_s
+        if self._source.is_live:
+            age_s = max(0.0, self._clock() - sample.timestamp_s)
+        return self._measure(sample, age_s)
+
+    def _measure(self, sample: ResourceSample, age_s: float) -> ResourceMetrics:
+        verdict = self._judge(sample)
+        return ResourceMetrics(
+            timestamp_s=sample.timestamp_s,
+            cores=sample.cores,
+            memory=sample.memory,
+            process=sample.process,
+            cgroup=sample.cgroup,
+            gpus=sample.gpus,
+            availability=verdict.value,
+            availability_by_resource=verdict.by_resource,
+            limiting_resource=verdict.limiting_resource,
+            tunnel_frequency=self._frequency_hz(verdict.value),
+            is_stale=age_s > self._config.stale_after_s,
+            age_s=age_s,
+        )
+
+    def _take_recorded(
+        self, sample: ResourceSample, recorded: ResourceMetrics
+    ) -> ResourceMetrics:
+        """Take recorded metrics as they were, but for what a fault adds here."""
+        if getattr(self._source, "judges_anew", False):
+            recorded = self._judge_anew(sample, recorded)
+        if not sample.held_s:
+            return recorded
+        age_s = recorded.age_s + sample.held_s
+        is_stale = recorded.is_stale or age_s > self._config.stale_after_s
+        return replace(recorded, age_s=age_s, is_stale=is_stale)
+
+    def _find_loss(self, metrics: ResourceMetrics) -> str:
+        """Name a resource that was known before and is not any more."""
+        known = frozenset(metrics.availability_by_resource)
+        lost = self._known - known
+        if lost:
+            return f"{min(lost)} is not known any more"
+        self._known = known
+        return ""
+
+    def _hold(
+        self, sample: ResourceSample | None, flaw: str, simulated_s: float
+    ) -> ResourceMetrics:
+        """Hold the last metrics that were believed; they age."""
+        if self._trusted is None:
+            assert sample is not None
+            empty = self._measure(discard_readings(sample), 0.0)
+            self._trusted = empty, simulated_s
+        trusted, since_s = self._trusted
+        age_s = trusted.age_s + max(0.0, simulated_s - since_s)
+        if self._source.is_live:
+            age_s = max(0.0, self._clock() - trusted.timestamp_s)
+        return replace(trusted, age_s=age_s, is_stale=True, flaw=flaw)
+
     def _judge_anew(
         self, sample: ResourceSample, recorded: ResourceMetrics
     ) -> ResourceMetrics:
@@ -238,7 +308,7 @@ class ResourceMonitor:
             availability_by_resource=verdict.by_resource,
             limiting_resource=verdict.limiting_resource,
             tunnel_frequency=self._frequency_hz(verdict.value),
-            is_stale=recorded.age_s > self._config.stale_after_s,
+            is_stale=bool(recorded.flaw) or recorded.age_s > self._config.stale_after_s,
         )
 
     def _judge(self, sample: ResourceSample) -> Availability:

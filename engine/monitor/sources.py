@@ -1,16 +1,18 @@
 """Where samples come from: the machine, a load profile, or a recording.
 
-The three are interchangeable behind `Source`. Imports only `engine.config`,
-`engine.errors` and this room.
+The three are interchangeable behind `Source`. Imports only `engine.backends.philox`,
+`engine.config`, `engine.errors` and this room.
 """
 
 from __future__ import annotations
 
 import bisect
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, runtime_checkable
 
+from engine.backends.philox import Stream, draw_uniform
 from engine.config import LoadConfig
 from engine.errors import ConfigError, RecordError
 from engine.monitor.live import LiveSource
@@ -56,7 +58,9 @@ def evaluate_load(load: LoadConfig, simulated_s: float) -> float:
     With L = level, B = base_level and u = simulated time - start_s:
     constant: L at any time. step: B, then L from u = 0. ramp: B to L over one period,
     then L. square: L in the first half of each period, else B. sine: B at u = 0,
-    L half a period later. All but constant are B before u = 0.
+    L half a period later. noise: a level drawn evenly from B to L for each period, a
+    function of `load.seed` and the period's number alone. All but constant are B before
+    u = 0.
 
     Args:
         load: The profile.
@@ -78,9 +82,17 @@ def evaluate_load(load: LoadConfig, simulated_s: float) -> float:
     elif load.profile == "sine":
         # Libraries differ in the last bits of a cosine; a run must not.
         weight = round(0.5 - 0.5 * math.cos(math.tau * (turns % 1.0)), 12)
+    elif load.profile == "noise":
+        weight = _draw_weight(load.seed, int(turns) % 2**32)
     else:
         weight = 1.0
     return load.base_level + weight * (load.level - load.base_level)
+
+
+@functools.lru_cache(maxsize=4096)
+def _draw_weight(seed: int, period: int) -> float:
+    """Draw the weight of the peak in one period of a noisy load [-], in (0, 1)."""
+    return float(draw_uniform(seed, Stream.LOAD, 1, row=period)[0])
 
 
 class SyntheticSource:

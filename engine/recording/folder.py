@@ -66,6 +66,7 @@ TRACE_COLUMNS = {
     "tunnel_frequency_hz": "float64",
     "age_s": "float64",
     "is_stale": "bool",
+    "sensor_flaw": "string",
     "node_step_s": "float64",
     "event_s": "float64",
     "frequency_hz": "float64",
@@ -83,6 +84,9 @@ TRACE_COLUMNS = {
     "mesh_shares": "list",
 }
 """One row per decision; `metrics` is the whole resource sample as JSON.
+
+sensor_flaw says why the newest reading was not believed, the sample being held; null
+where it was believed.
 
 The columns of a rollout are null in a run without one; rollout_frequency_hz is what
 the new policy decided, rollout_stage is null while no bridge follows it. The decision

@@ -127,7 +127,7 @@ class RunSummary:
     tunnels: dict[str, int]
     """attempted, successful, failed [-]."""
     average_frequency_hz: float
-    """Attempts per bridge and simulated second [Hz]."""
+    """Attempts per bridge and simulated second, error windows left out [Hz]."""
     coherence: dict[str, Any]
     """final, mean, metastability (standard deviation of r), minimum_after_settling,
     floor, violation_fraction; continuous and distance_to_continuous with its
@@ -135,7 +135,8 @@ class RunSummary:
     controller_state: str
     """State at the end."""
     events_saved_factor: float | None
-    """Every bridge in every step over the attempts made [-]; None without any."""
+    """Every bridge in every step over the attempts made [-], error windows left out;
+    None without any."""
     energy_joules: float | None
     """Energy of the GPU that was used [J]; None where unknown."""
     state_digest: str
@@ -158,8 +159,14 @@ class RunSummary:
     of each share of the budget frequencies_hz and shares of the bridges; mean_gap is
     the mean of 1 - cos d at attempts, as far as it lasts; None where every bridge acts
     alike."""
+    paths: dict[str, Any] | None = None
+    """rewirings, seconds that they took, bridges that they retired, and the report of
+    the last; None where nothing was rewired."""
     load: dict[str, Any] | None = None
     """seconds, ended_by, asked against achieved of a real load; None without one."""
+    sensor: dict[str, Any] | None = None
+    """decisions, of which stale and disbelieved ones, the longest age_s of a sample
+    and the flaws seen, of a resource sensor that failed; None where it never did."""
     notes: tuple[str, ...] = field(default_factory=tuple)
     """What else a reader must know, such as the reason of a failure."""
 

@@ -24,7 +24,7 @@ class MetricsEncoder:
         self._text = ""
 
     def encode(self, metrics: ResourceMetrics) -> str:
-        """Return the metrics as JSON; age and staleness are columns of their own."""
+        """Return the metrics as JSON; age, staleness and flaw have their columns."""
         sample = (metrics.timestamp_s, metrics.cores, metrics.memory, metrics.gpus)
         if sample != self._sample:
             self._sample = sample
@@ -75,13 +75,19 @@ def read_trace(path: str | Path) -> Trace:
         rows = tuple(
             (
                 float(at),
-                {**json.loads(text), "age_s": age, "is_stale": bool(stale)},
+                {
+                    **json.loads(text),
+                    "age_s": age,
+                    "is_stale": bool(stale),
+                    "flaw": flaw or "",
+                },
             )
-            for at, text, age, stale in zip(
+            for at, text, age, stale, flaw in zip(
                 columns["simulated_s"],
                 columns["metrics"],
                 columns["age_s"],
                 columns["is_stale"],
+                columns.get("sensor_flaw", [None] * len(columns["age_s"])),
                 strict=True,
             )
         )

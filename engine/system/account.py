@@ -16,6 +16,7 @@ from engine.recording import CoherenceTally, RunSummary, StageTimes, digest_stat
 from engine.system.outlook import LateMeans
 from engine.system.parts import Parts
 from engine.system.pricing import MIDDLE_EXPONENT, ErrorWindows, find_price
+from engine.system.sensor import SensorTally
 from engine.system.visits import LateVisits, average_by_law
 from engine.tunnel import Decision
 
@@ -97,11 +98,14 @@ class Account:
         self.periods = 0
         self.attempts = 0
         self.successes = 0
+        self._window_steps = 0
+        self._window_attempts = 0
         self.wall_s = 0.0
         self.stages = StageTimes()
         self.late = LateMeans()
         self.visits = LateVisits()
         self.windows = ErrorWindows(config)
+        self.sensor = SensorTally()
         self.tally = CoherenceTally(config.tunnel.min_coherence)
         self.order = parts.lattice.order_parameter()
         self.topology = measure_topology(parts.lattice)
@@ -119,11 +123,15 @@ class Account:
 
     @property
     def average_frequency_hz(self) -> float:
-        """Attempts per bridge and simulated second so far [Hz]."""
-        bridges = len(self.parts.network)
-        if not bridges or not self.step:
-            return 0.0
-        return self.attempts / bridges / self.simulated_s
+        """Attempts per bridge and simulated second, error windows left out [Hz]."""
+        most, made = self._count_events()
+        return made / most / self.config.dynamics.dt_s if most else 0.0
+
+    def _count_events(self) -> tuple[int, int]:
+        """Count every bridge in every step, and attempts, without error windows."""
+        steps = self.step - self._window_steps
+        made = self.attempts - self._window_attempts
+        return len(self.parts.network) * steps, made
 
     @property
     def has_pins(self) -> bool:
@@ -143,6 +151,9 @@ class Account:
         self.successes += result.successes
         self.stages.lattice += result.lattice_s
         self.stages.tunnel += result.tunnel_s
+        if self.windows.is_open:
+            self._window_steps += steps
+            self._window_attempts += attempts
 
     def measure(self, topology_periods: int, attempts: int, steps: int) -> None:
         """Measure coherence, and every `topology_periods` the topology too.
@@ -227,7 +238,7 @@ class Account:
         """
         parts, nodes = self.parts, self.parts.lattice.node_count
         decision = (parts.pilot or parts.controller).decision
-        every_step = len(parts.network) * self.step
+        most, made = self._count_events()
         forecast = self._compare_forecast()
         price = find_price(self.windows, forecast, len(parts.network))
         return RunSummary(
@@ -250,7 +261,7 @@ class Account:
             average_frequency_hz=self.average_frequency_hz,
             coherence=self.tally.to_dict() | price.to_dict(self.late.coherence),
             controller_state=decision.state if decision else "nominal",
-            events_saved_factor=every_step / self.attempts if self.attempts else None,
+            events_saved_factor=most / made if made else None,
             energy_joules=self._spent_energy_j(),
             state_digest=self.digest(),
             folder=self.config.record.folder,
@@ -258,6 +269,7 @@ class Account:
             observation=parts.observer.to_dict(),
             rollout=parts.pilot.to_dict() if parts.pilot else None,
             mesh=parts.mesh.to_dict(self.wall_s) if parts.mesh else None,
+            sensor=self.sensor.to_dict(),
             notes=notes,
         )
 

@@ -32,8 +32,9 @@ class Disturbance:
     """
 
     def __init__(self, load: LoadConfig) -> None:
-        is_real = load.kind == "real"
-        self._generator = LoadGenerator(to_generator(load)) if is_real else None
+        self._generator: LoadGenerator | None = None
+        if load.kind == "real":
+            self._generator = LoadGenerator(to_generator(load), may_rest=True)
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
         self._last: LoadSample | None = None

@@ -98,6 +98,7 @@ class Journal:
             "tunnel_frequency_hz": seen.tunnel_frequency,
             "age_s": seen.age_s,
             "is_stale": seen.is_stale,
+            "sensor_flaw": seen.flaw or None,
             "node_step_s": parts.cost.node_step_s,
             "event_s": parts.cost.event_s,
             "frequency_hz": decision.frequency_hz,

@@ -6,6 +6,7 @@ back end, measure the coherence, record.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -19,15 +20,18 @@ import numpy.typing as npt
 
 from engine.backends.protocol import TABLEAUS, PeriodResult
 from engine.config import LoadConfig, RunConfig
-from engine.config.checks import check_positive
+from engine.config.checks import MAX_RATE
+from engine.errors import ClosedError, ConfigError
 from engine.monitor import ResourceMonitor, SyntheticSource
 from engine.recording import RunSummary
 from engine.system.account import Account, Progress
 from engine.system.disturbance import Disturbance
 from engine.system.journal import Journal
 from engine.system.parts import build_parts, describe_parts
+from engine.system.rewiring import Rewirer
 from engine.system.signals import stop_on_signals
 from engine.tunnel import Decision
+from engine.wanda import RETIRED_SHARE, PathReport
 
 TOPOLOGY_PERIODS = 16
 """Control periods between two looks at local coherence, vortices and winding."""
@@ -77,8 +81,10 @@ class ScribbleSystem:
         """Lines for people: back end and why, device, lattice, bridges, forecast."""
         self._account = Account(self.config, parts)
         self._journal = Journal(self.config, parts, self._account)
+        self._rewirer = Rewirer(self.config, self.network, self.lattice)
         self._stop = threading.Event()
         self._deeds: set[str] = set()
+        self._is_closed = False
 
     @property
     def step(self) -> int:
@@ -97,7 +103,7 @@ class ScribbleSystem:
 
     @property
     def average_frequency_hz(self) -> float:
-        """Attempts per bridge and simulated second so far [Hz]."""
+        """Attempts per bridge and simulated second, error windows left out [Hz]."""
         return self._account.average_frequency_hz
 
     def request_stop(self) -> None:
@@ -123,7 +129,9 @@ class ScribbleSystem:
             ConfigError: The metrics port cannot be bound.
             ResourceError: A worker of a real load does not start.
             BackendUnavailableError: A real load asks for a GPU and none can be used.
+            ClosedError: The system has been closed.
         """
+        self._check_open()
         status = "failed"
         disturbance = self._disturbance = Disturbance(self.config.load)
         notes: tuple[str, ...] = ()
@@ -152,7 +160,7 @@ class ScribbleSystem:
             notes += tuple(
                 f"not replayable: {deed} by hand" for deed in sorted(self._deeds)
             )
-            summary = self._account.summarise(status, notes + disturbance.notes)
+            summary = self._summarise(status, notes + disturbance.notes)
             summary = replace(summary, load=disturbance.to_dict())
             self._stop.clear()
             summary = self._journal.close(summary)
@@ -186,7 +194,9 @@ class ScribbleSystem:
 
         Raises:
             ConfigError: The duration is not positive, or too long.
+            ClosedError: The system has been closed.
         """
+        self._check_open()
         dynamics = replace(self.config.dynamics, duration_s=duration_s)
         dynamics.validate()
         self._run_until(self.step + dynamics.step_count, on_progress)
@@ -207,15 +217,25 @@ class ScribbleSystem:
         """Change the strength of every bridge of the living network.
 
         Args:
-            strength_rad_s: New kappa [rad/s] in place of bridges.strength_rad_s, > 0;
-                bridges of various strengths keep their proportions.
+            strength_rad_s: New kappa [rad/s] in place of bridges.strength_rad_s, and
+                of its sign; bridges of various strengths keep their proportions.
 
         Raises:
-            ConfigError: It is not above 0, or the configured strength is 0.
+            ConfigError: It is 0 or too large, has the other sign, or the configured
+                strength is 0.
         """
         configured = self.config.bridges.strength_rad_s
-        check_positive("bridges.strength_rad_s", strength_rad_s)
-        check_positive("bridges.strength_rad_s", configured)
+        if not 0.0 < strength_rad_s * math.copysign(1.0, configured) <= MAX_RATE:
+            raise ConfigError(
+                f"bridges.strength_rad_s would become {strength_rad_s:g} rad/s from "
+                f"{configured:g}; strengths are scaled while the network lives, so it "
+                f"must keep its sign, not be 0 and be at most {MAX_RATE:g} in size."
+            )
+        if not configured:
+            raise ConfigError(
+                "bridges.strength_rad_s is 0, which cannot be scaled to another "
+                "strength; build the network with one that is not 0."
+            )
         self.network.scale_strengths(strength_rad_s / configured)
         self._account_for("the bridges' strength was changed")
 
@@ -236,6 +256,39 @@ class ScribbleSystem:
         self.network.notice_detunings()
         self._account_for("the natural frequencies were changed")
 
+    def optimize_paths(
+        self, *, share: float = RETIRED_SHARE, is_user_given_allowed: bool = False
+    ) -> PathReport:
+        """Move bridges of the living network to where they gain most coherence.
+
+        Counts, strengths, rungs and counters are kept. To be called between two control
+        periods, as `on_progress` is.
+
+        Args:
+            share: Share of the bridges of each layer that compete for their places [-],
+                those of least worth first, in (0, 1].
+            is_user_given_allowed: Whether the edge list of bridges=file may be changed.
+
+        Returns:
+            J and r before and after, and how many bridges were retired and grown.
+
+        Raises:
+            ConfigError: The bridges cannot be moved, repel or are directed, or the
+                share is out of range.
+        """
+        self._apply_pins()
+        report = self._rewirer.rewire(
+            self.step, share=share, is_user_given_allowed=is_user_given_allowed
+        )
+        if report.retired:
+            self._account_for("bridges were rewired")
+        return report
+
+    def _apply_pins(self) -> None:
+        """Move bridges that were pinned since the last control period."""
+        if self.network.apply_requests():
+            self._deeds.add("bridges were pinned")
+
     def _account_for(self, deed: str) -> None:
         """Remember what was done beside the configuration."""
         self._deeds.add(deed)
@@ -254,7 +307,9 @@ class ScribbleSystem:
 
         Raises:
             ConfigError: The level is outside [0, 1], or the duration is not positive.
+            ClosedError: The system has been closed.
         """
+        self._check_open()
         load = LoadConfig(kind="synthetic", level=level)
         load.validate()
         before = self.monitor.use_source(SyntheticSource(load))
@@ -295,8 +350,11 @@ class ScribbleSystem:
         """Decide, plan, run and measure one control period."""
         account, parts = self._account, self._parts
         started_s = time.perf_counter()
-        if self.network.apply_requests():
-            self._deeds.add("bridges were pinned")
+        self._apply_pins()
+        if self._rewirer.is_due(self.step) and not account.windows.is_open:
+            report = self._rewirer.rewire(self.step, share=RETIRED_SHARE)
+            if report.retired and parts.outlook is not None:
+                parts.outlook.withdraw("bridges were rewired during the run")
         decision = self._decide()
         if parts.mesh is not None and not account.windows.is_open:
             parts.mesh.pass_period(self.monitor.metrics, decision.frequency_hz)
@@ -330,6 +388,7 @@ class ScribbleSystem:
             local_coherence=account.topology.local_coherence,
             defect_count=account.topology.defect_count,
         )
+        account.sensor.add(self.monitor.metrics)
         if parts.pilot is not None:
             decision = parts.pilot.steer(decision)
         self.monitor.resonance_frequency = self.lattice.resonance_frequency
@@ -351,13 +410,30 @@ class ScribbleSystem:
         Returns:
             The content of `summary.json`.
         """
-        return self._account.summarise(status)
+        return self._summarise(status)
+
+    def _summarise(self, status: str, notes: tuple[str, ...] = ()) -> RunSummary:
+        summary = self._account.summarise(status, notes)
+        return replace(summary, paths=self._rewirer.to_dict())
 
     def close(self) -> None:
-        """Stop the metrics server and an own monitor; harmless to repeat."""
+        """Stop the metrics server and an own monitor; harmless to repeat.
+
+        Without a monitor nothing can be decided, so a closed system runs no more; what
+        it has come to can still be read.
+        """
+        self._is_closed = True
         if self._parts.owns_monitor:
             self.monitor.close()
         self.metrics.close()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ClosedError(
+                "The system has been closed, and its monitor with it, so it cannot run "
+                "on; run it before close() or inside its with block, or build another "
+                "ScribbleSystem."
+            )
 
     def __enter__(self) -> Self:
         """Enter a block that closes the system at its end."""

@@ -183,7 +183,8 @@ def average_forecasts(
     asked = visited
     if len(visits) > MAX_VISITS:
         asked = np.geomspace(visited[0], visited[-1], MAX_VISITS)
-    found = [forecaster.forecast(float(hz)) for hz in asked]
+    # Downwards, as each state is the start of the next.
+    found = [forecaster.forecast(float(hz)) for hz in asked[::-1]][::-1]
     values = np.array([each.coherence for each in found])
     mean = float(shares @ np.interp(np.log(visited), np.log(asked), values))
     doubt = next((each.reason for each in found if each.reason), "")

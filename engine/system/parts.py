@@ -13,15 +13,21 @@ from engine.backends.philox import PART
 from engine.backends.protocol import Backend, Motion
 from engine.bridge import (
     BridgeNetwork,
-    EdgeList,
     MatchingNetwork,
     Network,
     build_edges,
 )
-from engine.config import LoadConfig, RunConfig, TunnelConfig
+from engine.config import BridgesConfig, LoadConfig, RunConfig, TunnelConfig
 from engine.crystal import CrystalLattice
 from engine.forecast import check_memory, estimate_memory
-from engine.monitor import ReplaySource, ResourceMonitor, Source, SyntheticSource
+from engine.monitor import (
+    FaultySource,
+    LiveSource,
+    ReplaySource,
+    ResourceMonitor,
+    Source,
+    SyntheticSource,
+)
 from engine.monitor.host import HostSampler
 from engine.observation import Observer
 from engine.recording import Trace, check_folder, read_trace
@@ -150,9 +156,15 @@ def describe_parts(config: RunConfig, parts: Parts) -> dict[str, str]:
         "device": parts.backend.device,
         "lattice": f"{lattice.kind} {shape}, {parts.lattice.node_count:,} nodes"
         + _describe_motion(parts.lattice.state.motion),
-        "bridges": f"{len(parts.network):,} bridges ({bridges.kind})",
+        "bridges": f"{len(parts.network):,} bridges ({_describe_bridges(bridges)})",
         **expected,
     }
+
+
+def _describe_bridges(bridges: BridgesConfig) -> str:
+    """Name where bridges come from, and how they are placed unless by chance."""
+    is_drawn = bridges.placement == "random"
+    return bridges.kind if is_drawn else f"{bridges.kind}, {bridges.placement}"
 
 
 def _describe_motion(motion: Motion) -> str:
@@ -226,21 +238,37 @@ def _compute_network(config: RunConfig, lattice: CrystalLattice) -> Network:
 
 def _store_network(config: RunConfig, lattice: CrystalLattice) -> Network:
     """Draw or read the bridges and give each its probability."""
-    edges = build_edges(lattice.geometry, config.bridges, config.seed)
-    probabilities = _apply_law(edges, lattice, config.tunnel)
+    edges = build_edges(
+        lattice.geometry,
+        config.bridges,
+        config.seed,
+        detunings_hz=lattice.detunings_hz,
+        coupling_rad_s=config.lattice.coupling_rad_s,
+    )
+    probabilities = apply_law(edges.sources, edges.targets, lattice, config.tunnel)
     return BridgeNetwork(edges, probabilities, lattice.backend, config.tunnel)
 
 
-def _apply_law(
-    edges: EdgeList, lattice: CrystalLattice, tunnel: TunnelConfig
+def apply_law(
+    sources: npt.NDArray[np.integer],
+    targets: npt.NDArray[np.integer],
+    lattice: CrystalLattice,
+    tunnel: TunnelConfig,
 ) -> npt.NDArray[np.float64]:
-    """Return the success probability of every bridge under a policy [-]."""
-    probabilities = np.empty(len(edges))
-    for low in range(0, len(edges), PART):
+    """Return the success probability of bridges under a policy [-].
+
+    Args:
+        sources: First ends, node ids, shape (bridges,).
+        targets: Second ends, shape (bridges,).
+        lattice: Gives the natural frequencies.
+        tunnel: The policy.
+    """
+    probabilities = np.empty(len(sources))
+    for low in range(0, len(sources), PART):
         part = slice(low, low + PART)
         target, source = (
             lattice.detunings_hz[ends[part]].astype(np.float64)
-            for ends in (edges.targets, edges.sources)
+            for ends in (targets, sources)
         )
         probabilities[part] = transmission_probability(target - source, tunnel)
     return probabilities
@@ -255,7 +283,8 @@ def _build_pilot(
     """Prepare the rollout that is asked for; procedural bridges were refused."""
     if config.rollout.is_idle or not isinstance(network, BridgeNetwork):
         return None
-    law = _apply_law(network.edges, lattice, config.rollout.tunnel)
+    ends = network.edges.sources, network.edges.targets
+    law = apply_law(*ends, lattice, config.rollout.tunnel)
     cohort = Cohort(network, law, config.seed)
     return RolloutPilot(config.rollout, controller, cohort)
 
@@ -264,13 +293,18 @@ def _build_monitor(config: RunConfig, trace: Trace | None) -> ResourceMonitor:
     return ResourceMonitor(
         config.resources,
         tunnel=config.tunnel,
-        source=_build_source(config.load, trace),
+        source=_build_source(config, trace),
         resonance_frequency_hz=config.lattice.mean_frequency_hz,
     )
 
 
-def _build_source(load: LoadConfig, trace: Trace | None) -> Source | None:
+def _build_source(config: RunConfig, trace: Trace | None) -> Source | None:
     """Return what the monitor reads: None means this machine, live."""
+    source: Source | None = None
     if trace is not None:
-        return ReplaySource(trace.rows, judges_anew=load.judge_anew)
-    return SyntheticSource(load) if load.kind == "synthetic" else None
+        source = ReplaySource(trace.rows, judges_anew=config.load.judge_anew)
+    elif config.load.kind == "synthetic":
+        source = SyntheticSource(config.load)
+    if config.fault.is_idle:
+        return source
+    return FaultySource(source or LiveSource(config.resources), config.fault)

@@ -250,13 +250,16 @@ def find_price(
 
 
 def _find_doubt(forecast: Mapping[str, Any] | None) -> str:
-    """Say why the distance cannot be taken from a forecast; empty if it can."""
+    """Say why the distance cannot be taken from a forecast; empty if it can.
+
+    The reason of the forecast itself stands beside it, and is not said again.
+    """
     if forecast is None:
         return "record.forecast is off"
     if forecast["coherence"] is None:
-        return f"no forecast was made: {forecast['reason']}"
+        return "no forecast was made"
     if not forecast["is_trusted"]:
-        return f"the forecast is not trusted: {forecast['reason']}"
+        return "the forecast is not trusted"
     difference = forecast["difference"]
     if difference is None or abs(difference) > MAX_DIFFERENCE:
         return "the run has not come to what was forecast"

@@ -14,9 +14,9 @@ import numpy as np
 from engine.backends.protocol import TABLEAUS
 from engine.backends.stepping import SteppingBackend
 from engine.bridge import BridgeNetwork, EdgeList, take_edges
+from engine.bridge.operator import CouplingOperator
 from engine.config import TunnelConfig
 from engine.forecast.locking import LockedNetwork
-from engine.forecast.operator import CouplingOperator
 from engine.geometry import build_geometry
 from engine.tunnel import TunnelSchedule
 from engine.verification.check import BINARY_BACKENDS, Check, Row

@@ -96,6 +96,7 @@ class AdvancedNeuralMesh:
         self._rule: Rule | None = build_rule(config)
         self._read_turns = read_turns
         self._kinds: Kinds | None = None
+        self._edges = network.edges
         self._seen: npt.NDArray[np.float32] | None = None
         self._wait = float(config.period)
         self._left = config.period if self._needs_traces else 1
@@ -154,8 +155,10 @@ class AdvancedNeuralMesh:
         return self.allotment
 
     def _find_kinds(self) -> Kinds:
-        """Return the kinds of bridges, found again if natural frequencies changed."""
+        """Return the kinds of bridges, found again if ends or frequencies changed."""
         rule, now = self._rule, self.lattice.detunings_hz
+        if self._edges is not self.network.edges:
+            self._edges, self._kinds = self.network.edges, None
         if self._kinds is None or self._seen is not now:
             needs_them = rule is not None and rule.needs_detunings
             if self._kinds is None or needs_them:

@@ -7,6 +7,7 @@ they are called, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Sequence
 
@@ -78,6 +79,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return outcome.close_command(lambda: arguments.command(arguments))
 
 
+def _describe_unknown(parser: argparse.ArgumentParser, words: list[str]) -> str:
+    """Name arguments that a command does not take, with the nearest that it does."""
+    text = f"unknown argument: {' '.join(words)}"
+    known = [name for name in parser._option_string_actions if name.startswith("--")]
+    asked = words[0].partition("=")[0]
+    near = difflib.get_close_matches(asked, known, n=1)
+    return f"{text}; did you mean {near[0]}?" if near else text
+
+
 def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
     """Parse, with settings and options in any order."""
     if not words:
@@ -86,7 +96,8 @@ def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namesp
     arguments, rest = parser.parse_known_args(words)
     options = [word for word in rest if word.startswith("-")]
     if options or (rest and not hasattr(arguments, "overrides")):
-        parser.error(f"unknown argument: {' '.join(options or rest)}")
+        command: argparse.ArgumentParser = getattr(arguments, "parser", parser)
+        command.error(_describe_unknown(command, options or rest))
     if rest:
         arguments.overrides = [*arguments.overrides, *rest]
     return arguments

@@ -23,7 +23,8 @@ settings (times are wall time; --list shows all with their defaults):
   cpu_target=machine          the share is everybody's: fill the cores up to it
   memory=0.2  memory_bytes=2GiB      held and touched, never into headroom=0.1
   gpu=0.5  gpu_target=utilisation  gpu_power_w=250  gpu_memory=0.3
-  profile=constant|step|ramp|square|sine|trace  base_level=0.1  start_s=1  period_s=4
+  profile=constant|step|ramp|square|sine|noise|trace
+  base_level=0.1  start_s=1  period_s=4
   trace=runs/2026-11-22_18-00-00     for profile=trace: utilisation to repeat
   duration_s=60               ends by itself; up to 86400
   temperature_limit_c=90      ends at once when a sensor shows more

@@ -14,7 +14,8 @@ from experiments.cli.words import (
 _REPORT_EPILOG = """\
 examples:
   scribble report runs/2026-11-22_18-00-00     a run, or a sweep with all its jobs
-  scribble report runs/2026-11-22_18-00-00 --to load.html
+  scribble report runs/2026-11-22_18-00-00 --to load.html --pictures
+  scribble report                              the newest run or sweep in runs
 The file opens without a network. report.html in the folder itself is the default.
 """
 _COMPARE_EPILOG = """\
@@ -42,10 +43,22 @@ def add_report(commands: Commands[argparse.ArgumentParser]) -> None:
     text = "write what a run, a sweep or a study found as one HTML file"
     parser = add_command(commands, "report", text, _REPORT_EPILOG)
     parser.add_argument(
-        "folder", type=Path, metavar="DIR", help="folder of a run, a sweep or a study"
+        "folder",
+        type=Path,
+        nargs="?",
+        metavar="DIR",
+        help="folder of a run, a sweep or a study; the newest in runs by default",
     )
     parser.add_argument(
         "--to", type=Path, metavar="FILE", help="the file; DIR/report.html by default"
+    )
+    parser.add_argument(
+        "--study",
+        metavar="NAME",
+        help="examine a sweep as this study, such as load_study",
+    )
+    parser.add_argument(
+        "--pictures", action="store_true", help="each plot as SVG files beside it, too"
     )
     parser.set_defaults(command=_report)
 
@@ -97,7 +110,12 @@ def add_export(commands: Commands[argparse.ArgumentParser]) -> None:
 def _report(arguments: argparse.Namespace) -> int:
     from experiments.report.command import show_report
 
-    return show_report(arguments.folder, arguments.to)
+    return show_report(
+        arguments.folder,
+        arguments.to,
+        study=arguments.study,
+        has_pictures=arguments.pictures,
+    )
 
 
 def _compare(arguments: argparse.Namespace) -> int:
@@ -107,7 +125,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _render(arguments: argparse.Namespace) -> int:
-    from experiments.render import render_run
+    from experiments.observed.render import render_run
 
     return render_run(
         arguments.folder,
@@ -120,7 +138,7 @@ def _render(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from experiments.export import export_run
+    from experiments.observed.export import export_run
 
     return export_run(
         arguments.folder,

@@ -215,10 +215,14 @@ def write_folder(
     from engine.recording import describe_environment, to_yaml
     from engine.recording.folder import TableWriter
     from experiments.hysteresis import picture
+    from experiments.hysteresis.study import build_study
+    from experiments.report.study import STUDY_FILE
 
+    study = build_study(loop, list_findings(loop))
     texts = {
         "config.yaml": to_yaml(asdict(config)),
         "environment.json": json.dumps(describe_environment(*machine), indent=2) + "\n",
+        STUDY_FILE: json.dumps(study, indent=2) + "\n",
         "hysteresis.json": json.dumps(loop.to_dict(), indent=2) + "\n",
     }
     for name, text in texts.items():

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.config import RunConfig
+from engine.config.checks import MAX_RATE
 from engine.errors import ConfigError
 
 COUPLING: Final = "lattice.coupling_rad_s"
@@ -27,7 +28,8 @@ class SweepPlan:
     parameter: str = COUPLING
     """One of `PARAMETERS`."""
     low_rad_s: float = 0.0
-    """Where the sweep starts and ends [rad/s], >= 0."""
+    """Where the sweep starts and ends [rad/s]: >= 0 for the coupling; strengths keep
+    one sign, below 0 if bridges repel."""
     high_rad_s: float = 432.0
     """Where it turns round [rad/s], above the start."""
     point_count: int = 21
@@ -62,16 +64,25 @@ class SweepPlan:
                 raise ConfigError(f"{option} is {value:g} s; it must be above 0.")
         if self.point_count < 2:
             raise ConfigError(f"--points is {self.point_count}; it must be at least 2.")
-        if not 0.0 <= self.low_rad_s < self.high_rad_s < math.inf:
+        self._validate_ends()
+
+    def _validate_ends(self) -> None:
+        low, high = self.low_rad_s, self.high_rad_s
+        if not -MAX_RATE <= low < high <= MAX_RATE:
             raise ConfigError(
-                f"--from is {self.low_rad_s:g} and --to {self.high_rad_s:g} rad/s; the "
-                "sweep goes up first, so --to must be above --from, and --from not "
-                "below 0."
+                f"--from is {low:g} and --to {high:g} rad/s; the sweep goes up first, "
+                f"so --to must be above --from, and both in [-{MAX_RATE:g}, "
+                f"{MAX_RATE:g}]."
             )
-        if self.parameter == STRENGTH and not self.low_rad_s:
+        if self.parameter == COUPLING and low < 0.0:
             raise ConfigError(
-                f"--from is 0, but {STRENGTH} is scaled while the network lives and "
-                "must stay above 0; start at a small strength."
+                f"--from is {low:g} rad/s; {COUPLING} must not be below 0."
+            )
+        if self.parameter == STRENGTH and low <= 0.0 <= high:
+            raise ConfigError(
+                f"--from is {low:g} and --to {high:g} rad/s, but {STRENGTH} is scaled "
+                "while the network lives, so it cannot be 0 or change its sign; sweep "
+                "above 0, or below it where bridges repel."
             )
 
     def apply(self, config: RunConfig) -> RunConfig:
@@ -142,6 +153,16 @@ class HysteresisLoop:
         up, down = self.select(UP), self.select(DOWN)
         gaps = [b.coherence - a.coherence for a, b in zip(up, down, strict=True)]
         return float(np.trapezoid(gaps, [point.value_rad_s for point in up]))
+
+    def find_gap(self) -> tuple[float, float]:
+        """Find where both ways differ most.
+
+        Returns:
+            The parameter [rad/s], and r down minus r up there [-].
+        """
+        pairs = zip(self.select(UP), self.select(DOWN), strict=True)
+        gaps = [(up.value_rad_s, down.coherence - up.coherence) for up, down in pairs]
+        return max(gaps, key=lambda gap: abs(gap[1]))
 
     def find_jump(self, direction: str) -> Jump | None:
         """Find the largest rise of the way up, or the largest fall of the way down.

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import RecordError
-from engine.recording.folder import REPORT_FILE
+from engine.recording.folder import CONFIG_FILE, REPORT_FILE
 from experiments import outcome
 from experiments.load import LOAD_FILE
+from experiments.pictures import require_matplotlib
 from experiments.report.document import Document
-from experiments.report.jobs import is_sweep_folder, read_sweep
+from experiments.report.jobs import PLAN_FILE, SweepRecord, is_sweep_folder, read_sweep
 from experiments.report.load import build_load_document
 from experiments.report.page import check_target, format_cell, render_page, save_page
-from experiments.report.records import dig, is_run_folder, read_run, read_status
+from experiments.report.plot_files import draw_plots
+from experiments.report.records import (
+    dig,
+    is_run_folder,
+    read_json,
+    read_run,
+    read_status,
+)
 from experiments.report.run import build_run_document
-from experiments.report.study import STUDY_FILE, join_documents, read_study
+from experiments.report.study import (
+    STUDY_FILE,
+    build_study,
+    join_documents,
+    read_study,
+)
 from experiments.report.sweep import build_sweep_document
 
 if TYPE_CHECKING:
@@ -28,56 +42,123 @@ if TYPE_CHECKING:
 OPTION: Final = "--to"
 LEAST_WIDTH: Final = 12
 """Characters of a column that are kept together on the terminal."""
+RUNS_FOLDER: Final = Path("runs")
+"""Where runs and sweeps are kept unless they are told otherwise."""
+FIRST_FILES: Final = (PLAN_FILE, CONFIG_FILE, STUDY_FILE)
+"""Files that are written when a sweep, a run or a study begins."""
 RUN, SWEEP, STUDY, LOAD = "run", "sweep", "study", "load"
 
 
-def show_report(folder: Path, target: Path | None = None) -> int:
+def show_report(
+    folder: Path | None = None,
+    target: Path | None = None,
+    *,
+    study: str | None = None,
+    has_pictures: bool = False,
+) -> int:
     """Write the report on a run, a sweep or a study, and print what it says.
 
     Args:
-        folder: Folder of the run, the sweep or the study.
+        folder: Folder of the run, the sweep or the study; the newest one in ``runs``
+            by default.
         target: File to write; ``report.html`` in the folder by default.
+        study: Study to make of a sweep; the one that it is for by default.
+        has_pictures: Whether each plot is drawn as SVG too, beside the file.
 
     Returns:
         Exit code.
 
     Raises:
+        ConfigError: There is no such study.
         RecordError: The folder is none of these, or the file cannot be written.
-        MissingPackageError: Jinja2 is not installed.
+        MissingPackageError: Jinja2 is not installed, or Matplotlib where pictures are
+            wanted.
     """
+    folder = folder or find_newest(RUNS_FOLDER)
     chosen = folder / REPORT_FILE if target is None else target
-    document = build_document(folder)
+    if has_pictures:
+        require_matplotlib()
+    document = build_document(folder, study)
     check_target(chosen, OPTION)
     save_page(render_page(document), chosen, OPTION)
     _print_findings(document)
     sys.stdout.write(f"report: {chosen}\n")
+    for path in draw_plots(document, chosen) if has_pictures else ():
+        sys.stdout.write(f"picture: {path}\n")
     return outcome.DONE
 
 
-def build_document(folder: Path) -> Document:
+def find_newest(parent: Path) -> Path:
+    """Find the run, sweep or study in a folder that was begun last.
+
+    Neither a report on an older one nor a new table of it makes it the newest.
+
+    Args:
+        parent: Where runs are kept.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        RecordError: There is none.
+    """
+    found = [path for path in parent.glob("*") if path.is_dir()]
+    for path in sorted(found, key=_date, reverse=True):
+        with suppress(RecordError):
+            find_kind(path)
+            return path
+    raise RecordError(
+        f"There is no run, sweep or study in {parent.absolute()}; name the folder of "
+        "one, or make one by: scribble run."
+    )
+
+
+def _date(folder: Path) -> int:
+    """Return when a folder's first file was written [ns]; of others, its own date."""
+    marks = [folder / name for name in FIRST_FILES]
+    path = next((path for path in marks if path.is_file()), folder)
+    return path.stat().st_mtime_ns
+
+
+def build_document(folder: Path, study: str | None = None) -> Document:
     """Build the report on whatever a folder holds.
 
     Args:
         folder: Folder of a run, a sweep or a study.
+        study: Study to make of a sweep; the one that it is for by default.
 
     Returns:
         The report.
 
     Raises:
-        RecordError: The folder is none of these.
+        ConfigError: There is no such study.
+        RecordError: The folder is none of these, or no sweep where a study is named.
     """
     kind = find_kind(folder)
     folder = folder.resolve()
+    if study is not None and not is_sweep_folder(folder):
+        raise RecordError(
+            f"{folder} holds a {kind}, and --study is for sweeps; leave it out."
+        )
     if kind == LOAD:
         return build_load_document(folder)
     if kind == RUN:
         return build_run_document(read_run(folder))
-    study = read_study(folder)
-    if study is None:
-        return build_sweep_document(read_sweep(folder))
     if not is_sweep_folder(folder):
-        return study
-    return join_documents(study, build_sweep_document(read_sweep(folder)))
+        return read_study(folder) or Document(folder.name, STUDY, ())
+    record = read_sweep(folder)
+    document, found = build_sweep_document(record), _find_study(record, study)
+    return join_documents(found, document) if found else document
+
+
+def _find_study(record: SweepRecord, name: str | None) -> Document | None:
+    """Examine a sweep anew if it is for a study; else read what one has left."""
+    name = name or dig(read_json(record.folder / PLAN_FILE, []), "study")
+    if name is None:
+        return read_study(record.folder)
+    from experiments.study.examination import examine_sweep
+
+    return build_study(examine_sweep(str(name), record).to_dict(), record.folder)
 
 
 def find_kind(folder: Path) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from engine.constants import SNAPSHOTS_FILE
 from engine.errors import RecordError
 from engine.observation import Snapshots, open_snapshots
-from experiments.phase_fields import average_phases, take_plane
+from experiments.observed.fields import average_phases, take_plane
 from experiments.report.document import Picture
 from experiments.report.records import describe_damage
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from engine.load.memory_worker import BLOCK_BYTES
 from experiments.load import LOAD_FILE
 from experiments.report.charts import build_series
 from experiments.report.document import (
@@ -22,6 +23,7 @@ from experiments.report.document import (
 from experiments.report.records import Columns, RunRecord, read_columns, read_run
 from experiments.report.run import build_extra_tables
 from experiments.report.verdicts import LOAD_TOLERANCE
+from experiments.wording import format_bytes
 
 WALL_TIME: Final = Axis("wall time [s]")
 PLOTS: Final = (
@@ -58,7 +60,7 @@ def build_load_document(folder: Path) -> Document:
 
 
 def judge_load(record: RunRecord) -> Verdict:
-    """Judge whether the cores bore what was asked for, after settling.
+    """Judge whether cores, after settling, and memory bore what was asked for.
 
     Args:
         record: What the folder holds.
@@ -66,13 +68,27 @@ def judge_load(record: RunRecord) -> Verdict:
     names = ("asked", "achieved", "mean_deviation")
     asked, achieved, gap = (record.number("cpu", name) for name in names)
     question = "Target load reached?"
+    is_held, memory_text = _judge_memory(record)
     if asked is None or achieved is None or gap is None:
-        return Verdict(question, OPEN, "No load on the cores was compared.")
+        text = f"No load on the cores was compared.{memory_text}"
+        return Verdict(question, OPEN if is_held else NO, text)
     text = (
         f"{asked:.1%} of the cores were asked for and {achieved:.1%} achieved on "
-        f"average, {100 * gap:.2g} points apart."
+        f"average, {100 * gap:.2g} points apart.{memory_text}"
     )
-    return Verdict(question, YES if gap <= LOAD_TOLERANCE else NO, text)
+    is_reached = is_held and gap <= LOAD_TOLERANCE
+    return Verdict(question, YES if is_reached else NO, text)
+
+
+def _judge_memory(record: RunRecord) -> tuple[bool, str]:
+    """Compare the memory that was asked for with what was held at most."""
+    asked = record.number("memory_asked_bytes")
+    held = record.number("memory_held_bytes")
+    if not asked or held is None:
+        return True, ""
+    text = f" {format_bytes(int(asked))} of memory were asked for and "
+    # The worker holds whole blocks.
+    return held > asked - BLOCK_BYTES, f"{text}{format_bytes(int(held))} held at most."
 
 
 def draw_load(columns: Columns) -> tuple[Plot, ...]:

@@ -13,6 +13,7 @@ from experiments.report.records import Columns, dig
 from experiments.report.thinning import F64Array
 
 BUSY, OTHERS, MEMORY = "cores busy", "cores of others", "memory free"
+OWN: Final = "cores of this run"
 GPU_BUSY, POWER, TEMPERATURE = "utilisation", "power", "temperature"
 _GPU_FIELDS: Final = (
     (GPU_BUSY, "utilisation"),
@@ -54,7 +55,8 @@ def _read_sample(text: Any) -> dict[str, float]:
         return {}
     found: dict[str, float | None] = {
         BUSY: to_number(dig(sample, "cores", "utilisation")),
-        OTHERS: _share_of_others(sample),
+        OTHERS: _share_cores(sample, "cores", "others_cores"),
+        OWN: _share_cores(sample, "process", "cores_used"),
         MEMORY: to_number(dig(sample, "memory", "available_share")),
     }
     gpus = dig(sample, "gpus")
@@ -64,7 +66,8 @@ def _read_sample(text: Any) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _share_of_others(sample: Mapping[str, Any]) -> float | None:
-    others = to_number(dig(sample, "cores", "others_cores"))
+def _share_cores(sample: Mapping[str, Any], *path: str) -> float | None:
+    """Return a number of cores as a share of those that may be used."""
+    used = to_number(dig(sample, *path))
     allowed = to_number(dig(sample, "cores", "allowed_cores"))
-    return None if others is None or not allowed else others / allowed
+    return None if used is None or not allowed else used / allowed

@@ -16,6 +16,11 @@ from experiments.report.fields import build_pictures
 from experiments.report.nodes import build_node_section
 from experiments.report.records import RunRecord, flatten
 from experiments.report.resources import read_resources
+from experiments.report.rollout import (
+    build_rollout_section,
+    has_rollout,
+    judge_rollout,
+)
 from experiments.report.verdicts import judge_run, list_notes
 from experiments.wording import format_count, format_frequency, format_span
 
@@ -24,7 +29,7 @@ OWN_KEYS: Final = (
     "simulated_seconds", "wall_seconds", "stage_seconds", "node_steps_per_second",
     "tunnels", "average_frequency_hz", "coherence", "controller_state",
     "events_saved_factor", "energy_joules", "state_digest", "folder", "forecast",
-    "notes", "observation",
+    "notes", "observation", "rollout",
 )  # fmt: skip
 """Entries of the summary that the report shows by itself; others become a table."""
 PHASE_SENTENCE: Final = (
@@ -50,8 +55,10 @@ def build_run_document(record: RunRecord) -> Document:
         pictures=build_pictures(record.folder, problems),
     )
     nodes = build_node_section(record)
+    rollout = build_rollout_section(record)
     sections = [
         build_question(record),
+        *([rollout] if rollout is not None else []),
         *([series] if series.plots else []),
         *([fields] if fields.pictures else []),
         *([nodes] if nodes is not None else []),
@@ -63,7 +70,10 @@ def build_run_document(record: RunRecord) -> Document:
         title=record.name,
         kind="run",
         findings=tuple(describe_run(record)),
-        verdicts=judge_run(record, resources),
+        verdicts=(
+            *judge_run(record, resources),
+            *([judge_rollout(record)] if has_rollout(record) else []),
+        ),
         sections=tuple(part for part in sections if _has_content(part)),
         problems=tuple(problems),
     )
@@ -117,6 +127,11 @@ def _describe_distance(record: RunRecord) -> list[str]:
         return []
     stderr = record.number("coherence", "distance_stderr")
     doubt = "" if stderr is None else f" ± {stderr:.4f}"
+    if stderr is not None and abs(distance) < stderr:
+        return [
+            "How r would change with every bridge acting all the time could not be "
+            f"told: by {distance:.4f}{doubt}."
+        ]
     return [
         f"With every bridge acting all the time r would be {continuous:.3f}, "
         f"{distance:.4f}{doubt} from this run."

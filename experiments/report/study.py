@@ -101,7 +101,23 @@ def read_study(folder: Path) -> Document | None:
     if not (folder / STUDY_FILE).is_file():
         return None
     problems: list[str] = []
-    study = read_json(folder / STUDY_FILE, problems)
+    return build_study(read_json(folder / STUDY_FILE, problems), folder, problems)
+
+
+def build_study(
+    study: Mapping[str, Any], folder: Path, problems: Sequence[str] = ()
+) -> Document:
+    """Build a study's part of the report, as far as its entries can be used.
+
+    Args:
+        study: Content of ``study.json``.
+        folder: Where the files that it names lie.
+        problems: What could not be read before, a sentence each.
+
+    Returns:
+        That part.
+    """
+    problems = list(problems)
 
     def read_all(key: str, build: Callable[[Any], Part]) -> tuple[Part, ...]:
         return tuple(_read_entries(study.get(key), key, build, problems))
@@ -135,10 +151,13 @@ def join_documents(study: Document, sweep: Document) -> Document:
         study: What the study has found.
         sweep: What its jobs show.
     """
+    # What a sweep says by itself, such as that low frequencies miss the floor, may be
+    # just what the study is about; that jobs failed always counts.
+    endings = sweep.verdicts[:1] if study.verdicts else sweep.verdicts
     return replace(
         study,
-        findings=(*study.findings, *sweep.findings),
-        verdicts=(*study.verdicts, *sweep.verdicts),
+        findings=study.findings or sweep.findings,
+        verdicts=(*study.verdicts, *endings),
         sections=(*study.sections, *sweep.sections),
         problems=(*study.problems, *sweep.problems),
     )

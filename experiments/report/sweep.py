@@ -28,7 +28,7 @@ from experiments.report.sweep_plots import (
     draw_frontier,
     draw_keys,
 )
-from experiments.wording import format_frequency
+from experiments.wording import format_frequency, format_jobs
 
 ROWS_SHOWN: Final = 500
 """Jobs in the table at most; those that did not finish come first then."""
@@ -66,7 +66,9 @@ def describe_sweep(record: SweepRecord) -> list[str]:
         record: What the folder holds.
     """
     jobs, done = record.jobs, record.done
-    lines = [f"{len(done)} of {len(jobs)} jobs are done{_list_endings(record)}."]
+    are = "is" if len(jobs) == 1 else "are"
+    endings = _list_endings(record)
+    lines = [f"{len(done)} of {format_jobs(len(jobs))} {are} done{endings}."]
     if record.keys:
         told = (f"{key} over {_list_values(record.values(key))}" for key in record.keys)
         lines.append(f"What was varied: {'; '.join(told)}.")

@@ -37,6 +37,7 @@ def judge_run(record: RunRecord, resources: Resources) -> tuple[Verdict, ...]:
         _judge_floor(record),
         _judge_load(record, resources),
         _judge_resources(record, resources),
+        _judge_sensor(record),
         _judge_forecast(record),
     )
 
@@ -114,7 +115,7 @@ def _judge_load(record: RunRecord, resources: Resources) -> Verdict:
         )
     if kind == "real":
         return _judge_real_load(record, question)
-    asked, seen = _read_asked_load(record, load), resources.get(OTHERS)
+    asked, seen = read_asked_load(record, load), resources.get(OTHERS)
     if asked is None or seen is None:
         return Verdict(question, OPEN, "The load on the cores was not recorded.")
     gap = float(np.nanmean(np.abs(seen - asked)))
@@ -144,8 +145,16 @@ def _judge_real_load(record: RunRecord, question: str) -> Verdict:
     return Verdict(question, YES if is_reached else NO, text)
 
 
-def _read_asked_load(record: RunRecord, load: Mapping[str, Any]) -> F64Array | None:
-    """Evaluate the load profile at the times of the trace."""
+def read_asked_load(record: RunRecord, load: Mapping[str, Any]) -> F64Array | None:
+    """Evaluate a made-up load at the times of the trace.
+
+    Args:
+        record: A run with a trace.
+        load: Its group ``load``.
+
+    Returns:
+        Share of the cores asked for at each decision [-]; None where it is unknown.
+    """
     times = record.trace.get("simulated_s")
     known = {key: load[key] for key in LoadConfig.__dataclass_fields__ if key in load}
     if times is None or not len(times):
@@ -184,6 +193,25 @@ def _judge_resources(record: RunRecord, resources: Resources) -> Verdict:
         text += f" and went beyond it for the floor's sake in {np.mean(excused):.1%}"
     is_kept = memory and bool(np.all(beyond == excused))
     return Verdict(question, YES if is_kept else NO, f"{text}.{memory_text}")
+
+
+def _judge_sensor(record: RunRecord) -> Verdict:
+    """Say how far the figures of the machine could be trusted."""
+    question = "Sensor sound?"
+    if "sensor" not in record.summary:
+        return Verdict(question, OPEN, "It was not recorded.")
+    stale, decisions, disbelieved, age_s = (
+        record.number("sensor", key)
+        for key in ("stale", "decisions", "disbelieved", "longest_age_s")
+    )
+    if stale is None or decisions is None:
+        return Verdict(question, YES, "Every sample was fresh, and could be true.")
+    text = f"{stale:.0f} of {decisions:.0f} decisions rested on a stale sample"
+    text += "" if age_s is None else f", {age_s:.3g} s old at most"
+    flaws = dig(record.summary, "sensor", "flaws")
+    if disbelieved and isinstance(flaws, list):
+        text += f"; {disbelieved:.0f} readings were not believed: {', '.join(flaws)}"
+    return Verdict(question, NO, f"{text}.")
 
 
 def _judge_memory(record: RunRecord, resources: Resources) -> tuple[bool, str]:

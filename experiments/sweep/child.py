@@ -88,8 +88,9 @@ def describe_failure(error: BaseException) -> dict[str, Any]:
         code = outcome.FAILED
         text = " ".join(str(error).split()).rstrip(".")
         message = (
-            f"ran out of memory{f' ({text})' if text else ''}; give the job more, or "
-            "shrink lattice.shape or bridges.per_node"
+            f"ran out of memory{f' ({text})' if text else ''}; give the job more (by "
+            "--job-memory, where that is given), or shrink lattice.shape or "
+            "bridges.per_node"
         )
     return {"status": "failed", "exit_code": code, "message": message}
 

@@ -17,6 +17,8 @@ from experiments.overrides import (
     CONF_PACKAGE,
     CONFIG_NAME,
     VERSION_BASE,
+    compose_node,
+    open_hydra,
     require_hydra,
     translate_error,
 )
@@ -41,6 +43,7 @@ from experiments.sweep.prepare import (
     FIXED_KEYS,
     SWEEP_KEY,
     check_extras,
+    check_neighbours,
     prepare_sweep,
 )
 from experiments.sweep.search import describe_best
@@ -53,6 +56,7 @@ from experiments.views.sweep import (
     format_cells,
     list_cells,
 )
+from experiments.wording import format_jobs
 
 if TYPE_CHECKING:
     from hydra.types import TaskFunction
@@ -211,12 +215,38 @@ def show_sweep(folder: Path, *, is_json: bool = False) -> int:
     """
     rows = collect_rows(folder)
     path = write_table(folder, rows)
+    study = _examine(folder)
     if is_json:
         sys.stdout.write(f"{json.dumps(rows, indent=2)}\n")
         return outcome.DONE
     _print_rows(rows)
-    sys.stdout.write(f"{_count_statuses(rows)}: {path}\n")
+    sys.stdout.write(f"{_count_statuses(rows)}: {path}\n{study}")
     return outcome.DONE
+
+
+def _complete(folder: Path) -> None:
+    """Let the study that a sweep is for compute what its jobs do not carry."""
+    name = read_plan(folder).study
+    if name is None:
+        return
+    from experiments.study.examination import complete_sweep
+
+    def tell(sentence: str) -> None:
+        sys.stdout.write(f"{sentence}\n")
+        sys.stdout.flush()
+
+    complete_sweep(name, folder, tell)
+
+
+def _examine(folder: Path) -> str:
+    """Write the study that a sweep is for; say what it found, a line per sentence."""
+    name = read_plan(folder).study
+    if name is None:
+        return ""
+    from experiments.study.examination import write_study
+
+    findings = write_study(name, folder)["findings"]
+    return "".join(f"{sentence}\n" for sentence in findings)
 
 
 def _print_rows(rows: Sequence[dict[str, Any]]) -> None:
@@ -258,7 +288,11 @@ def _extend_plan(folder: Path, overrides: Sequence[str]) -> SweepPlan:
         kept = [w for w in kept if not key_of_word(w).startswith("hydra.launcher.")]
     words = join_words(kept, overrides)
     check_extras(words)
-    return replace(plan, hydra=words)
+    extended = replace(plan, hydra=words)
+    if plan.has_real_load:
+        with open_hydra():
+            check_neighbours(extended, compose_node(words, with_hydra=True))
+    return extended
 
 
 @contextmanager
@@ -299,7 +333,7 @@ def _run_plan(folder: Path, only: str, *, is_quiet: bool) -> int:
             raise
         except Exception as error:  # noqa: BLE001 - the jobs that ran still count
             trouble = outcome.describe_error(error)
-    code = _close_sweep(folder, trouble)
+    code = _close_sweep(folder, trouble, is_interrupted=is_interrupted)
     return outcome.INTERRUPTED if is_interrupted else code
 
 
@@ -315,7 +349,11 @@ def _show(
         return
     console = open_console()
     planned = _count_planned(folder, plan, only) if plan.sweeper == "grid" else None
-    size = f"sweep by {plan.sweeper}" if planned is None else f"sweep of {planned} jobs"
+    size = (
+        f"sweep by {plan.sweeper}"
+        if planned is None
+        else (f"sweep of {format_jobs(planned)}")
+    )
     sys.stdout.write(f"{size}: {folder}\n")
     sys.stdout.flush()
     with SweepView(
@@ -398,28 +436,32 @@ def _quote(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _close_sweep(folder: Path, trouble: str) -> int:
+def _close_sweep(folder: Path, trouble: str, *, is_interrupted: bool) -> int:
     """Write the table, print how the sweep went and choose its exit code."""
     jobs = read_statuses(folder)
     plan = read_plan(folder)
     write_table(folder)
+    if not is_interrupted:
+        _complete(folder)
+    study = _examine(folder)
     is_open = [job.job for job in jobs if job.is_open]
     failed = [job for job in jobs if job.status != "done" and not job.is_open]
     # A sweeper of the user's own may start more jobs than the values say.
     count = max(len(plan.jobs), len(jobs))
     done, waiting = len(jobs) - len(failed) - len(is_open), count - len(jobs)
-    sys.stdout.write(f"\n{done} of {count} jobs done: {folder}\n")
+    sys.stdout.write(f"\n{done} of {format_jobs(count)} done: {folder}\n")
     if plan.sweeper == "optuna":
         sys.stdout.write(f"{describe_best(folder)}\n")
+    sys.stdout.write(study)
     sys.stdout.flush()
     if done == count and not trouble:
         return outcome.DONE
-    facts = [f"{waiting} of {count} jobs were not started"] if waiting else []
+    facts = [f"{waiting} of {format_jobs(count)} were not started"] if waiting else []
     facts += [_describe_failures(failed, count)] if failed else []
     if is_open:
         facts.append(
-            f"{len(is_open)} of {count} jobs go on without this command; look at them "
-            f"by: scribble sweep {folder}"
+            f"{len(is_open)} of {format_jobs(count)} still running without this "
+            f"command; look at them by: scribble sweep {folder}"
         )
     facts += [f"the launcher failed: {trouble}"] if trouble else []
     sys.stderr.write(f"scribble: error: {'; '.join(facts)}\n")
@@ -430,6 +472,6 @@ def _describe_failures(failed: Sequence[JobStatus], count: int) -> str:
     numbers = ", ".join(str(job.job) for job in failed)
     first = failed[0].message or failed[0].status
     return (
-        f"{len(failed)} of {count} jobs did not finish ({numbers}); the first one: "
-        f"{first}"
+        f"{len(failed)} of {format_jobs(count)} did not finish ({numbers}); the first "
+        f"one: {first}"
     )

@@ -52,6 +52,10 @@ class SweepPlan:
     """How jobs run: ``is_recorded``, ``is_isolated``, ``memory_bytes``."""
     jobs: list[PlannedJob] = field(default_factory=list)
     """The jobs, by number."""
+    study: str | None = None
+    """Name of the study that the jobs are for."""
+    has_real_load: bool = False
+    """Whether a job may load the machine for real."""
 
 
 def write_plan(folder: Path, plan: SweepPlan) -> None:

@@ -14,10 +14,13 @@ from experiments.outcome import MissingPackageError
 from experiments.overrides import (
     compose_node,
     open_hydra,
+    refuse_idle_words,
     tidy_overrides,
     to_plain_node,
 )
 from experiments.plugins import SWEEPERS
+from experiments.study import STUDIES
+from experiments.sweep.neighbours import REAL, refuse_neighbours
 from experiments.sweep.plan import (
     PLAN_FILE,
     SweepPlan,
@@ -87,12 +90,15 @@ def prepare_sweep(
         sweeper = SWEEPERS.get(str(node.hydra.sweeper.get("_target_")), "foreign")
         if sweeper != "foreign":
             given = to_plain_node(node.hydra.sweeper)
-            own_words = join_words(_read_params(given), own_words)
-            tidy_pairs += _read_pairs(given)
+            params, given_pairs = _leave_out(given, own_words, tidy_pairs)
+            own_words = join_words(params, own_words)
+            tidy_pairs += given_pairs
         plan = SweepPlan(sweeper, own_words, hydra_words, os.getcwd())
         plan.options = dict(options or {})
+        plan.study = _name_study(own_words)
         folder = Path(str(node.hydra.sweep.dir)).absolute()
         _fill_plan(plan, tidy_pairs, to_plain_node(node.hydra.sweeper))
+        check_neighbours(plan, node)
     if (folder / PLAN_FILE).exists() or read_statuses(folder):
         raise ConfigError(
             f"{SWEEP_KEY} is {folder}, which holds another sweep; name a new folder, "
@@ -119,6 +125,24 @@ def check_extras(words: Sequence[str]) -> None:
             )
 
 
+def check_neighbours(plan: SweepPlan, node: DictConfig) -> None:
+    """Make sure that jobs do not load one another.
+
+    Args:
+        plan: With its jobs.
+        node: Composed configuration, with Hydra's own.
+
+    Raises:
+        ConfigError: They would.
+    """
+    sweeper = to_plain_node(node.hydra.sweeper)
+    is_search = plan.sweeper == "optuna"
+    batch = sweeper.get("batch" if is_search else "max_batch_size")
+    is_one_by_one = batch == 1 or (plan.sweeper == "grid" and len(plan.jobs) < 2)
+    if plan.has_real_load and not is_one_by_one:
+        refuse_neighbours(to_plain_node(node.hydra.launcher))
+
+
 def _split_pairs(
     pairs: Sequence[Sequence[str]],
 ) -> tuple[list[list[str]], list[str]]:
@@ -142,6 +166,7 @@ def _is_installed(module: str) -> bool:
 
 def _check_hydra_words(words: Sequence[str]) -> None:
     check_extras(words)
+    refuse_idle_words(words, is_sweep=True)
     for word in words:
         key = key_of_word(word)
         if key in FIXED_KEYS:
@@ -163,6 +188,12 @@ def _compose_fixed(hydra_words: list[str], own_words: list[str]) -> DictConfig:
     parsed = zip(parse_words(own_words), own_words, strict=True)
     fixed = [word for override, word in parsed if not override.is_sweep_override()]
     return compose_node([*hydra_words, *fixed], with_hydra=True)
+
+
+def _name_study(words: Sequence[str]) -> str | None:
+    """Name the study that the experiment's jobs are for."""
+    values = {key_of_word(word): word.partition("=")[2] for word in words}
+    return values["experiment"] if values.get("experiment") in STUDIES else None
 
 
 def _fill_plan(
@@ -188,7 +219,9 @@ def _fill_plan(
             read_search(sweeper, plan.words)
         trials = list_trials(span_axes(_keep_discrete(plan.words)))
     for trial in trials:
-        _refuse_shared_folder(compose_node([*plan.hydra, *trial], with_hydra=True))
+        node = compose_node([*plan.hydra, *trial], with_hydra=True)
+        _refuse_shared_folder(node)
+        plan.has_real_load |= node.load.kind == REAL
 
 
 def _keep_discrete(words: Sequence[str]) -> list[str]:
@@ -199,6 +232,22 @@ def _keep_discrete(words: Sequence[str]) -> list[str]:
         for override, word in parsed
         if not override.is_sweep_override() or override.is_discrete_sweep()
     ]
+
+
+def _leave_out(
+    sweeper: Mapping[str, Any], words: Sequence[str], pairs: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Read an experiment's axes and pairs, without those that typed words replace."""
+    paired = {key_of_word(word) for pair in pairs for word in pair}
+    typed = paired.union(map(key_of_word, words))
+    return (
+        [word for word in _read_params(sweeper) if key_of_word(word) not in paired],
+        [
+            pair
+            for pair in _read_pairs(sweeper)
+            if typed.isdisjoint(map(key_of_word, pair))
+        ],
+    )
 
 
 def _read_params(sweeper: Mapping[str, Any]) -> list[str]:

@@ -46,6 +46,8 @@ class JobEnd:
     """Whether its control group's out-of-memory killer struck meanwhile."""
     is_stopped: bool = False
     """Whether it was asked to stop."""
+    limit_bytes: int | None = None
+    """Most memory that it was allowed to hold [byte]; None: no limit."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,14 @@ def run_process(
     # The kernel's figure counts this process as well, as it was at the start.
     peak_bytes = report["peak_memory_bytes"] if report else usage.ru_maxrss * 1024
     is_out_of_memory = count_memory_kills() > kills_before
-    return JobEnd(report, process.returncode, peak_bytes, is_out_of_memory, is_stopped)
+    return JobEnd(
+        report,
+        process.returncode,
+        peak_bytes,
+        is_out_of_memory,
+        is_stopped,
+        order.memory_bytes,
+    )
 
 
 def _start(order: JobOrder, sender: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -220,14 +229,18 @@ def describe_silent_end(end: JobEnd, folder: Path) -> str:
         end: How the process ended.
         folder: Folder of the job.
     """
+    limit = "" if end.limit_bytes is None else format_bytes(end.limit_bytes)
     if end.return_code >= 0:
+        spare = f" (--job-memory lets it have {limit})" if limit else ""
         return (
             f"ended with exit code {end.return_code} and no word; the last line of "
-            f"{LOG_FILE}: {_read_last_line(folder / LOG_FILE)}"
+            f"{LOG_FILE}: {_read_last_line(folder / LOG_FILE)}{spare}"
         )
     number = -end.return_code
     held = f"it held {format_bytes(end.peak_memory_bytes or 0)} at most"
     text = f"killed by signal {number} ({_name_signal(number)})"
+    if limit:
+        held += f" and --job-memory lets it have {limit}"
     if number != signal.SIGKILL:
         return f"{text}; {held}"
     if end.is_out_of_memory:

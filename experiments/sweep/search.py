@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -308,7 +309,9 @@ def write_best(search: Search, folder: Path) -> None:
         and {key_of_word(key): row[key_of_word(key)] for key in search.space},
     }
     text = f"{json.dumps(content, indent=2)}\n"
-    (folder / BEST_FILE).write_text(text, encoding="utf-8")
+    draft = folder / f".{BEST_FILE}.{os.getpid()}"
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(folder / BEST_FILE)
 
 
 def describe_best(folder: Path) -> str:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.config import GeneratorConfig
+from engine.load.memory_worker import BLOCK_BYTES
 from experiments.views.glyphs import Glyphs, choose_glyphs, draw_bar
 from experiments.views.terminal import is_redrawable, open_console
 from experiments.wording import format_bytes, format_span
@@ -196,11 +197,18 @@ def _list_outcome(summary: Mapping[str, Any], folder: Path | None) -> Iterator[s
             f"{gpu['achieved']:.3g} {unit} on average"
         )
     if summary["memory_asked_bytes"]:
-        yield (
-            f"memory: asked {format_bytes(summary['memory_asked_bytes'])}, held at "
-            f"most {format_bytes(summary['memory_held_bytes'])}"
-        )
+        yield _judge_memory(summary)
     yield f"folder: {folder or 'not recorded'}"
+
+
+def _judge_memory(summary: Mapping[str, Any]) -> str:
+    asked, held = summary["memory_asked_bytes"], summary["memory_held_bytes"]
+    is_reached = held > asked - BLOCK_BYTES  # the worker holds whole blocks
+    why = "others use it, headroom is kept, or the time was too short"
+    return (
+        f"memory: asked {format_bytes(asked)}, held at most {format_bytes(held)}; "
+        f"{'reached' if is_reached else f'NOT reached: {why}'}"
+    )
 
 
 def _judge_cores(summary: Mapping[str, Any]) -> Iterator[str]:

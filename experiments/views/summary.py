@@ -23,6 +23,8 @@ DISTANCE_MEANS: Final = (("forecast", "theory"), ("windows", "measured"))
 def build_summary_table(summary: Mapping[str, Any], folder: str | None) -> Table:
     """Lay the figures of a finished run out.
 
+    Why no forecast was made is said before the run, and not again.
+
     Args:
         summary: Content of ``summary.json``.
         folder: Run folder, or None where nothing was recorded.
@@ -68,8 +70,9 @@ def _list_facts(
     style = dict(STATUS_STYLES).get(str(summary["status"]), "bold")
     yield "status", Text(str(summary["status"]), style=style)
     yield "coherence", _coherence_text(summary["coherence"])
-    if summary.get("forecast") is not None:
-        yield "forecast", Text(describe_forecast(summary["forecast"]))
+    forecast = summary.get("forecast")
+    if forecast is not None and forecast["coherence"] is not None:
+        yield "forecast", Text(describe_forecast(forecast))
     if "distance_source" in summary["coherence"]:
         yield "continuous", Text(describe_distance(summary["coherence"]))
     if summary.get("observation") is not None:
@@ -108,6 +111,11 @@ def describe_distance(coherence: Mapping[str, Any]) -> str:
         return f"unknown: {coherence['distance_reason']}"
     doubt = "" if stderr is None else f" +- {stderr:.4f}"
     means = dict(DISTANCE_MEANS)[coherence["distance_source"]]
+    if stderr is not None and abs(distance) < stderr:
+        return (
+            "not told apart from this run: every bridge all the time would change r "
+            f"by {distance:.4f}{doubt} ({means})"
+        )
     return (
         f"r {_number(coherence['continuous'])} with every bridge all the time, "
         f"{distance:.4f}{doubt} from this run ({means})"

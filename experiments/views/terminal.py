@@ -6,12 +6,12 @@ from rich.console import Console
 
 
 def open_console(*, to_stderr: bool = False) -> Console:
-    """Open the process's own output.
+    """Open the process's own output, in a notebook too.
 
     Args:
         to_stderr: Standard error instead of standard output.
     """
-    return Console(highlight=False, stderr=to_stderr)
+    return Console(highlight=False, stderr=to_stderr, force_jupyter=False)
 
 
 def is_redrawable(console: Console) -> bool:

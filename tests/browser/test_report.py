@@ -109,6 +109,12 @@ def test_hover_over_a_job_names_it(visit: Any) -> None:
     assert "lattice.coupling_rad_s" in text
 
 
+def test_hover_over_a_line_says_what_the_study_says_of_the_point(visit: Any) -> None:
+    plot = visit("study").plots.first
+    plot.locator("svg g[aria-label=dot] circle").first.hover()
+    assert "job 7, three seeds" in plot.locator("svg g[aria-label=tip]").text_content()
+
+
 def test_hover_over_a_heat_map_names_the_cell(visit: Any) -> None:
     plot = visit("study").plots.nth(1)
     plot.locator("svg g[aria-label=cell] rect").first.hover(force=True)

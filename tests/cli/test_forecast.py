@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +113,17 @@ def test_bad_input_is_one_sentence(
     assert err.count("\n") == 1
 
 
+def test_reason_for_no_forecast_is_said_once(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["lattice.phase_lag_rad=0.3", "dynamics.duration_s=0.05", "backend=cpu"]
+    assert main(["run", SMALL[0], *words]) == 0
+    out = capsys.readouterr().out
+    assert out.count("lattice.phase_lag_rad is 0.3") == 1
+    assert "continuous: unknown: no forecast was made; controller.error_windows" in out
+
+
 def test_closing_line_compares() -> None:
     entry = {
         "coherence": 0.914, "frequency_hz": 63.0, "outcome": 0.912,
@@ -134,5 +146,10 @@ def test_closing_line_prices_the_run() -> None:
     )
     theory = entry | {"distance_stderr": None, "distance_source": "forecast"}
     assert "0.0659 from this run (theory)" in describe_distance(theory)
+    blurred = entry | {"distance_stderr": 0.07}
+    assert describe_distance(blurred) == (
+        "not told apart from this run: every bridge all the time would change r by "
+        "0.0659 +- 0.0700 (measured)"
+    )
     unknown = entry | {"distance_to_continuous": None, "distance_reason": "no bridges"}
     assert describe_distance(unknown) == "unknown: no bridges"

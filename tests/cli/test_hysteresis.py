@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyarrow import parquet
 
 from experiments.cli import main
 from experiments.hysteresis import picture
+from experiments.report.study import read_study
 
 Capture = pytest.CaptureFixture[str]
 SMALL = [
@@ -28,13 +30,48 @@ def test_folder_holds_figures_and_pictures(folder: Path, capsys: Capture) -> Non
     names = {path.name for path in (folder / "sweep").iterdir()}
     assert names == {
         "config.yaml", "environment.json", "hysteresis.json", "hysteresis.parquet",
-        "hysteresis-light.svg", "hysteresis-dark.svg",
+        "hysteresis-light.svg", "hysteresis-dark.svg", "study.json",
     }  # fmt: skip
     found = json.loads((folder / "sweep" / "hysteresis.json").read_text("utf-8"))
     rows = parquet.read_table(folder / "sweep" / "hysteresis.parquet").to_pylist()
     assert found["points"] == rows
     assert [row["value_rad_s"] for row in rows] == [10, 105, 200, 200, 105, 10]
     assert "coupling_rad_s: 10.0" in (folder / "sweep/config.yaml").read_text("utf-8")
+
+
+def test_report_shows_the_sweep(folder: Path, capsys: Capture) -> None:
+    assert main([*SMALL, "--folder", "sweep", "--json"]) == 0
+    points = json.loads(capsys.readouterr().out)["points"]
+    document = read_study(folder / "sweep")
+    assert document is not None
+    assert document.problems == ()
+    (verdict,) = document.verdicts
+    assert verdict.question == "Hysteresis seen?"
+    gap = max(
+        (down["coherence"] - up["coherence"] for up, down in pairs_of(points)), key=abs
+    )
+    assert verdict.answer == ("yes" if abs(gap) >= 0.1 else "no")
+    assert f"{gap:+.3f}" in verdict.text
+    (section,) = document.sections
+    (plot,), (table,) = section.plots, section.tables
+    assert [line.name for line in plot.series] == ["up", "down"]
+    assert len(table.rows) == 3
+    assert main(["report", "sweep"]) == 0
+    assert "Hysteresis seen?" in capsys.readouterr().out
+
+
+def pairs_of(points: list[dict[str, float]]) -> zip[tuple[Any, Any]]:
+    """Each point of the way up with that of the way down at the same value."""
+    return zip(points[:3], points[:2:-1], strict=True)
+
+
+def test_repelling_bridges_can_be_swept(folder: Path, capsys: Capture) -> None:
+    words = [*SMALL, "--parameter", "bridges.strength_rad_s", "--json"]
+    words[words.index("--from") + 1] = "-100"
+    words[words.index("--to") + 1] = "-10"
+    assert main([*words, "--folder", "sweep"]) == 0
+    points = json.loads(capsys.readouterr().out)["points"]
+    assert [point["value_rad_s"] for point in points[:3]] == [-100, -55, -10]
 
 
 def test_json_is_all_that_is_printed(folder: Path, capsys: Capture) -> None:

@@ -34,7 +34,7 @@ def test_load_is_shown_and_recorded(folder: Path, capsys: Capture) -> None:
     assert err == ""
     assert "cores asked" in out
     assert "done: 0.7 s are over" in out
-    assert "memory: asked 32 MiB" in out
+    assert "memory: asked 32 MiB, held at most 32 MiB; reached" in out
     assert out.endswith("folder: mine\n")
     assert list_workers() == []
     summary = json.loads((folder / "mine" / "summary.json").read_text("utf-8"))
@@ -59,7 +59,7 @@ def test_quiet_is_one_line(folder: Path, capsys: Capture) -> None:
         (["cpuu=1"], "cpuu is not a setting of this command; the nearest are: cpu,"),
         (["cpu=1.4"], "cpu is 1.4; it must lie in [0, 1]."),
         (["cpu=[0.1,2]"], "cpu[1] is 2; it must lie in [0, 1]."),
-        (["cpu=fast"], "cpu is 'fast'; it must be a list"),
+        (["cpu=fast"], "cpu is 'fast'; it must be a number, or a list of numbers such"),
         (["cpu=[]"], "cpu is empty"),
         (["cpu=0"], "Nothing is asked for"),
         (["cpu=nan"], "cpu is nan;"),
@@ -74,7 +74,9 @@ def test_quiet_is_one_line(folder: Path, capsys: Capture) -> None:
         (["profile=saw"], "profile is 'saw'; choose one of:"),
         (["profile=trace"], "trace is not set"),
         (["profile=trace", "trace=none"], "trace none cannot be read"),
-        (["period_s=0"], "period_s is 0; it must be finite and above 0."),
+        (["period_s=0"], "period_s is 0; it must lie in [1e-06, 1e+09]."),
+        (["memory_bytes=1e6GB"], "memory_bytes is '1e6GB'; it must be"),
+        (["memory_bytes=999999GiB"], "at most "),
         (["--folder", "full"], "is not an empty folder; name another."),
     ],
 )
@@ -142,6 +144,25 @@ def test_signal_ends_everything_and_records(
     assert not any(worker.is_running() for worker in workers)
     summary = json.loads((tmp_path / "mine" / "summary.json").read_text("utf-8"))
     assert summary["status"] == "interrupted"
+
+
+def test_killed_load_leaves_a_table_that_can_be_read(tmp_path: Path) -> None:
+    words = ["load", "cpu=0.1", "sample_period_s=0.2", "--folder", "mine"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.readline()  # a second after the first, so five rows
+    process.kill()
+    process.communicate(timeout=60)
+    table = parquet.read_table(tmp_path / "mine" / "load.parquet")
+    assert table.num_rows >= 1
+    assert set(table.column("memory_asked_bytes").to_pylist()) == {0}
 
 
 def test_table_on_a_terminal(tmp_path: Path) -> None:

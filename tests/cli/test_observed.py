@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from engine.observation import open_nodes, open_snapshots
-from experiments import phase_movie
 from experiments.cli import main
+from experiments.observed import movie
 from experiments.views.summary import describe_observation
 
 Capture = pytest.CaptureFixture[str]
@@ -264,7 +264,7 @@ def test_failed_drawing_leaves_nothing(
     def fail(*_: object) -> None:
         raise RuntimeError("no more")
 
-    monkeypatch.setattr(phase_movie, "describe_moment", fail)
+    monkeypatch.setattr(movie, "describe_moment", fail)
     assert main(["render", str(square), "--animate"]) == 1
     assert list(square.parent.iterdir()) == [square]
 

@@ -152,6 +152,16 @@ def test_replay_takes_the_recorded_configuration_and_trace(
     assert "state_digest is equal" in capsys.readouterr().out
 
 
+def test_replay_does_not_repeat_a_fault_that_the_trace_holds(
+    stage: Stage, folder: Path
+) -> None:
+    assert main(["run", "-q", "fault=vanish", "record.folder=first"]) == 0
+    assert main(["replay", "first", "-q"]) == 0
+    assert main(["replay", "first", "-q", "--no-record", "fault=freeze"]) == 0
+    kinds = [config.fault.kind for config in stage.configs]
+    assert kinds == ["vanish", "none", "freeze"]
+
+
 def change_digest(path: Path, **changes: object) -> None:
     summary = json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps({**summary, **changes}), encoding="utf-8")

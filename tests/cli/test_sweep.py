@@ -204,7 +204,7 @@ def test_dry_run_forecasts_and_writes_nothing(
     assert main([*words, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert 0.9 < rows[0]["coherence"] < 1.0
-    assert rows[0]["memory_bytes"] > 0
+    assert rows[0]["memory_bytes"] > 2**28  # the process itself
     assert stage.configs == []
     assert list(folder.iterdir()) == []
 

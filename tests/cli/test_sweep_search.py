@@ -72,6 +72,7 @@ def test_search_goes_on_from_its_folders(stage: Stage, folder: Path) -> None:
     assert all(1e-5 <= c.dynamics.dt_s <= 1e-4 for c in stage.configs)
     assert len({config.dynamics.dt_s for config in stage.configs}) == 5
     best = json.loads((folder / "sweep" / "best.json").read_text("utf-8"))
+    assert not list((folder / "sweep").glob(".best.json*"))
     assert best["value"] == 12
     shutil.rmtree(folder / "sweep" / "3")
     assert main(["run", "-q", "--resume", "sweep"]) == 0

@@ -106,3 +106,12 @@ def test_table_fits_and_holds_every_figure(width: int) -> None:
     for fact in ("wrong", "Nothing holds", "nowhere", "FAIL", "gap [rad/s]",
                  "-0.00012346", "-1e-09", "1.0e-03"):  # fmt: skip
         assert fact in text
+
+
+def test_unknown_option_is_answered_by_the_command_itself(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["verify", "--onl", "mode-decay"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("usage: scribble verify ")
+    assert err.endswith("unknown argument: --onl; did you mean --only?\n")

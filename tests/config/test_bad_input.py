@@ -102,3 +102,19 @@ def test_unknown_option_or_command(
     assert main(argv) == 2
     assert "error" in capsys.readouterr().err
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["hydra.run.dir=mine"], "write record.folder=mine."),
+        (["hydra/launcher=basic"], "hydra/launcher has no effect on a single run"),
+        (["-m", "hydra.run.dir=mine", "seed=1,2"], "write hydra.sweep.dir=mine."),
+    ],
+)
+def test_words_for_hydra_that_would_change_nothing(
+    words: list[str], expected: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *words]) == 2
+    assert expected in read_sentence(capsys)
+    assert list(folder.iterdir()) == []

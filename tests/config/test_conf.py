@@ -89,6 +89,11 @@ def test_controller_choice_names_its_objective(name: str) -> None:
     assert compose_choice("controller", name).controller.objective == name
 
 
+@pytest.mark.parametrize("name", list_groups()["fault"])
+def test_fault_choice_names_its_kind(name: str) -> None:
+    assert compose_choice("fault", name).fault.kind == name
+
+
 def test_experiment_may_be_named_without_plus() -> None:
     plain = compose_run_config(["experiment=demo"])
     assert plain == compose_run_config(["+experiment=demo"])

@@ -12,12 +12,15 @@ from engine.config import (
     BRIDGE_KINDS,
     COUPLING_RANGES,
     DISTRIBUTIONS,
+    FAULT_KINDS,
     INITIAL_PHASES,
     INTEGRATORS,
     LATTICE_KINDS,
+    LIES,
     LOAD_KINDS,
     MESH_RULES,
     OBJECTIVES,
+    PLACEMENTS,
     PROFILES,
     ROLLOUT_TARGETS,
     SAMPLINGS,
@@ -43,31 +46,32 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "bridges.strength_rad_s": [-2e12, INF],
     "bridges.strength_spread_rad_s": [-1.0, INF],
     "bridges.repulsive_share": [-0.1, 1.1],
+    "bridges.rewire_every_s": [0.0, -1.0, INF],
     "bridges.distance_exponent": [-0.1, 16.1],
     "dynamics.dt_s": [0.0, -1.0],
     "dynamics.duration_s": [0.0, INF],
-    "dynamics.inertia_s": [-1.0, INF],
-    "dynamics.diffusion_rad2_s": [-1.0, INF],
+    "dynamics.inertia_s": [-1.0, 2e9, INF],
+    "dynamics.diffusion_rad2_s": [-1.0, 2e12, INF],
     "tunnel.base_frequency": [0.0, -432.0],
     "tunnel.phi_coefficient": [0.0, 1.0],
     "tunnel.min_coherence": [0.0, 1.0, 1.3],
     "tunnel.rungs": [0, 41],
-    "tunnel.max_probability": [0.0, 1.1],
-    "tunnel.linewidth_hz": [0.0, INF],
+    "tunnel.max_probability": [0.0, 9e-7, 1.1],
+    "tunnel.linewidth_hz": [0.0, 2e12, INF],
     "resources.min_memory_threshold": [-0.1, 1.0],
     "resources.optimal_core_count": [0],
-    "resources.minimum_availability": [0.0, 1.1],
+    "resources.minimum_availability": [0.0, 9e-7, 1.1],
     "resources.sample_period_s": [0.04, 11.0],
     "resources.slow_period_s": [0.2],
     "resources.process_period_s": [0.2],
     "resources.stale_after_s": [0.25],
     "controller.period_steps": [0, 100_001],
-    "controller.target_pace": [0.0],
-    "controller.fixed_frequency_hz": [0.0, INF],
+    "controller.target_pace": [0.0, 2e9],
+    "controller.fixed_frequency_hz": [0.0, 9e-10, INF],
     "controller.proportional_gain": [-1.0],
     "controller.integral_gain_per_s": [-1.0],
     "controller.margin_sigmas": [-1.0],
-    "controller.dead_band": [-0.1],
+    "controller.dead_band": [-0.1, 1.1],
     "controller.descent_rungs_per_s": [0.0],
     "controller.dwell_periods": [-1],
     "controller.hold_stale_s": [-1.0],
@@ -90,12 +94,17 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "load.level": [-0.1, 1.1],
     "load.base_level": [-0.1, 1.1],
     "load.start_s": [-1.0],
-    "load.period_s": [0.0],
+    "load.period_s": [0.0, 9e-7, 2e9],
+    "load.seed": [-1, 2**32],
     "load.memory": [-0.1, 0.96],
     "load.gpu": [-0.1, 1.1],
     "load.headroom": [0.01, 1.0],
     "load.temperature_limit_c": [29.0, 111.0],
     "load.limit_s": [0.0, 86_401.0],
+    "fault.start_s": [-1.0, INF],
+    "fault.duration_s": [0.0, INF],
+    "fault.lag_s": [0.0],
+    "fault.period_s": [0.0],
     "observe.snapshot_every_s": [0.0, INF],
     "observe.frequency_window_s": [0.0, -1.0],
     "observe.probe_count": [-1, 1025],
@@ -119,6 +128,8 @@ ON_THE_EDGE: dict[str, list[Any]] = {
     "mesh.growth": [1.0],
     "mesh.shares": [2, 32],
     "mesh.gain": [1.0],
+    "load.seed": [0, 2**32 - 1],
+    "fault.start_s": [0.0],
     "metrics.port": [0, 65535],
 }
 CHOICES = {
@@ -128,10 +139,13 @@ CHOICES = {
     "lattice.coupling_range": COUPLING_RANGES,
     "lattice.initial_phases": INITIAL_PHASES,
     "bridges.kind": BRIDGE_KINDS,
+    "bridges.placement": PLACEMENTS,
     "dynamics.integrator": INTEGRATORS,
     "controller.objective": OBJECTIVES,
     "load.kind": LOAD_KINDS,
     "mesh.rule": MESH_RULES,
+    "fault.kind": FAULT_KINDS,
+    "fault.value": LIES,
     "rollout.objective": OBJECTIVES,
     "rollout.target": ROLLOUT_TARGETS,
     "load.profile": PROFILES,
@@ -194,6 +208,13 @@ def test_edge_of_the_range(key: str, value: Any) -> None:
 @pytest.mark.parametrize("key", numeric_keys())
 def test_nan_is_never_accepted(key: str) -> None:
     assert complain(change(key, NAN)).startswith(f"{key} is nan; it must ")
+
+
+@pytest.mark.parametrize("key", numeric_keys())
+def test_what_float32_cannot_hold_is_never_accepted(key: str) -> None:
+    # 1e39 is the first power of ten beyond float32.
+    for value in (1e39, 1e300, INF):
+        assert_is_one_sentence(complain(change(key, value)), key)
 
 
 def test_every_number_has_a_range() -> None:
@@ -294,9 +315,9 @@ def test_step_count_is_rounded_and_at_least_one() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("dynamics.dt_s", 1e-310, "at least 1e-09"),
+        ("dynamics.dt_s", 1e-310, "[1e-09, 1e+09]"),
         ("dynamics.duration_s", 1e7, "counted in 32 bits"),
-        ("tunnel.linewidth_hz", 1e-200, "at least 0.001"),
+        ("tunnel.linewidth_hz", 1e-200, "[0.001, 1e+12]"),
         ("bridges.strength_rad_s", 1e39, "[-1e+12, 1e+12]"),
         ("lattice.spread_hz", 1e39, "[0, 1e+12]"),
     ],
@@ -305,6 +326,22 @@ def test_what_the_arithmetic_cannot_hold(key: str, value: float, words: str) -> 
     message = complain(change(key, value))
     assert_is_one_sentence(message, key)
     assert words in message
+
+
+def test_ladder_without_a_top() -> None:
+    # With a fixed frequency no time step bounds the ladder.
+    config = change("controller.objective", "fixed")
+    steep = TunnelConfig(phi_coefficient=1e-12, rungs=1)
+    message = complain(replace(config, tunnel=steep))
+    assert_is_one_sentence(message, "tunnel.phi_coefficient")
+
+
+def test_windows_that_outrun_the_count_of_steps() -> None:
+    config = change("controller.error_windows", 1000)
+    config.validate()
+    controller = replace(config.controller, error_window_s=1e6)
+    message = complain(replace(config, controller=controller))
+    assert_is_one_sentence(message, "controller.error_windows")
 
 
 def test_ladder_that_reaches_zero() -> None:
@@ -321,6 +358,57 @@ def test_inertia_and_leapfrog_go_together() -> None:
     assert_is_one_sentence(complain(short), "dynamics.inertia_s")
     dynamics = replace(dynamics, inertia_s=0.01)
     replace(RunConfig(), dynamics=dynamics).validate()
+
+
+@pytest.mark.parametrize("kind", sorted(set(BRIDGE_KINDS) - {"matchings"}))
+@pytest.mark.parametrize("placement", ["balanced", "aligned"])
+def test_bridges_that_cannot_be_placed(kind: str, placement: str) -> None:
+    bridges = replace(
+        RunConfig().bridges, kind=kind, path="edges.csv", placement=placement
+    )
+    message = complain(replace(RunConfig(), bridges=bridges))
+    assert_is_one_sentence(message, "bridges.placement")
+    assert f"bridges={kind}" in message
+    assert "use bridges=matchings" in message
+
+
+@pytest.mark.parametrize("kind", ["procedural", "file", "none"])
+def test_bridges_that_cannot_be_rewired(kind: str) -> None:
+    bridges = replace(
+        RunConfig().bridges, kind=kind, path="edges.csv", rewire_every_s=0.5
+    )
+    message = complain(replace(RunConfig(), bridges=bridges))
+    assert_is_one_sentence(message, "bridges.rewire_every_s")
+    assert f"bridges={kind}" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("bridges.strength_rad_s", -108.0),
+        ("bridges.strength_rad_s", 0.0),
+        ("bridges.repulsive_share", 0.1),
+        ("bridges.directed", True),
+        ("lattice.coupling_range", "all"),
+    ],
+)
+def test_bridges_that_cannot_be_aligned(key: str, value: Any) -> None:
+    config = change(key, value)
+    config.validate()
+    rewired = replace(config, bridges=replace(config.bridges, rewire_every_s=0.5))
+    message = complain(rewired)
+    assert_is_one_sentence(message, "bridges.rewire_every_s")
+    assert key in message
+    assert "use bridges.rewire_every_s=null" in message
+    for placement in ("balanced", "aligned"):
+        placed = replace(config, bridges=replace(config.bridges, placement=placement))
+        if placement == "balanced":
+            placed.validate()
+            continue
+        message = complain(placed)
+        assert_is_one_sentence(message, "bridges.placement")
+        assert key in message
+        assert "bridges.placement=balanced" in message
 
 
 @pytest.mark.parametrize("kind", ["procedural", "file"])

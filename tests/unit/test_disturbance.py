@@ -114,7 +114,6 @@ def test_run_goes_on_when_a_limit_ends_the_load(
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"level": 0.0}, ConfigError, "Nothing is asked for"),
         ({"profile": "trace"}, ConfigError, "load.trace is not set"),
         ({"profile": "trace", "trace": "/nowhere"}, RecordError, "/nowhere"),
     ],
@@ -127,6 +126,17 @@ def test_impossible_load_is_refused_before_anything_is_built(
 ) -> None:
     with pytest.raises(error, match=words):
         ScribbleSystem(build_config(load={**REAL, **change}))
+
+
+def test_a_level_of_nothing_is_a_load_whose_workers_rest(
+    build_config: BuildConfig, pids: list[int]
+) -> None:
+    with ScribbleSystem(build_config(load={**REAL, "level": 0.0})) as system:
+        summary = system.run()
+    assert (summary.status, summary.notes) == ("done", ())
+    assert pids and not any(is_running(pid) for pid in pids)
+    assert summary.load is not None
+    assert summary.load["ended_by"] == "run"
 
 
 def test_worker_counts_as_others_and_not_as_own_use() -> None:

@@ -17,6 +17,7 @@ from engine import errors
         (errors.NumericalError, ArithmeticError),
         (errors.RecordError, OSError),
         (errors.ForecastError, ValueError),
+        (errors.ClosedError, RuntimeError),
     ],
 )
 def test_family(kind: type[Exception], builtin: type[Exception]) -> None:

@@ -80,6 +80,28 @@ def test_estimate_covers_what_an_observed_run_takes(
     assert need / 4 < peak < need
 
 
+@pytest.mark.parametrize("placement", ["balanced", "aligned"])
+def test_estimate_covers_what_placing_takes(
+    placement: str, build_config: BuildConfig
+) -> None:
+    config = build_config(
+        lattice={"shape": (128, 128)},
+        bridges={"placement": placement},
+        record={"forecast": False},
+    )
+    small = replace(config, lattice=replace(config.lattice, shape=(16, 16)))
+    with ScribbleSystem(small):
+        pass
+    tracemalloc.start()
+    try:
+        with ScribbleSystem(config):
+            peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    need = estimate_memory(config, "cpu").host_bytes
+    assert need / 4 < peak < need
+
+
 @pytest.mark.parametrize("integrator", ["rk2", "rk4"])
 @pytest.mark.parametrize("name", ["reference", "cpu"])
 def test_stages_need_more(

@@ -22,6 +22,7 @@ from engine.backends.cpu import CpuBackend
 from engine.backends.reference import ReferenceBackend
 from engine.config import BackendConfig, LoadConfig, RunConfig
 from engine.errors import (
+    ClosedError,
     ConfigError,
     EngineError,
     RecordError,
@@ -246,6 +247,22 @@ def test_simulate_load_is_felt_and_forgotten(build_config: BuildConfig) -> None:
         assert system.monitor.source is source
         # Time goes on from there.
         assert system.simulate_load(0.0, duration_s=0.05).steps == 600
+
+
+def test_closed_system_is_read_but_runs_no_more(build_config: BuildConfig) -> None:
+    with ScribbleSystem(build_config()) as system:
+        system.advance(0.01)
+        digest = system.state_digest()
+    for go_on in (
+        system.run,
+        lambda: system.advance(0.01),
+        lambda: system.simulate_load(0.5, 0.01),
+    ):
+        with pytest.raises(ClosedError, match="has been closed"):
+            go_on()
+    system.close()
+    assert system.step == 40
+    assert system.state_digest() == digest == system.summarise().state_digest
 
 
 @pytest.mark.parametrize("level", [-0.1, 1.1, float("nan")])

@@ -37,9 +37,9 @@
   }
 
   function listDots(plot, shown) {
-    return plot.series.flatMap((one, index) => !shown[index] || one.style !== "dots" ? [] :
+    return plot.series.flatMap((one, index) => !shown[index] || (one.style !== "dots" && !one.hover.length) ? [] :
       one.x.map((x, at) => ({
-        x, y: one.y[at], stroke: colour(index),
+        x, y: one.y[at], stroke: colour(index), isDrawn: one.style === "dots",
         title: one.hover.length ? one.hover[at] : `${one.name}\n${plot.x.label}  ${number(x)}\n${plot.y.label}  ${number(one.y[at])}`,
       })).filter((dot) => dot.y !== null && dot.x !== null));
   }
@@ -55,7 +55,7 @@
     }
     const rows = listRows(plot, shown), dots = listDots(plot, shown);
     const r = dots.length > 300 ? 2.5 : 4.5;
-    if (dots.length) marks.push(Plot.dot(dots, { x: "x", y: "y", stroke: "stroke", fill: "stroke", fillOpacity: 0.45, strokeOpacity: dots.length > 300 ? 0.5 : 1, r }));
+    if (dots.length) marks.push(Plot.dot(dots.filter((dot) => dot.isDrawn), { x: "x", y: "y", stroke: "stroke", fill: "stroke", fillOpacity: 0.45, strokeOpacity: dots.length > 300 ? 0.5 : 1, r }));
     plot.series.forEach((one, index) => {
       if (!shown[index] || one.style === "dots") return;
       const points = one.x.map((x, at) => ({ x, y: one.y[at] === null ? NaN : one.y[at] }));
@@ -77,12 +77,12 @@
 
   function drawSeries(plot, shown, width) {
     const { marks, targets } = markSeries(plot, shown);
-    const isCategory = plot.x.scale === "category", hasDots = plot.series.some((one) => one.style === "dots");
+    const isCategory = plot.x.scale === "category", hasDots = plot.series.some((one) => one.style === "dots" || one.hover.length);
     const svg = Plot.plot({
       width, height: HEIGHT, marginLeft: 52, marginRight: 12, marginBottom: 38, marginTop: 24,
       style: { background: "none", color: "var(--ink)", fontSize: "12px" },
       x: { label: plot.x.label, type: isCategory ? "point" : plot.x.scale, inset: hasDots && !isCategory ? 10 : 0, ...(isCategory ? {} : { nice: plot.x.scale === "log", ticks: width < NARROW ? 5 : 8, tickFormat: plot.x.scale === "log" ? "," : undefined }) },
-      y: { label: plot.y.label, type: plot.y.scale, ticks: plot.y.scale === "log" ? 4 : 6, tickFormat: plot.y.scale === "log" ? "," : undefined, nice: true },
+      y: { label: plot.y.label, type: plot.y.scale, inset: plot.rules.length ? 6 : 0, ticks: plot.y.scale === "log" ? 4 : 6, tickFormat: plot.y.scale === "log" ? "," : undefined, nice: true },
       color: { type: "identity" },
       marks: [...marks, Plot.frame({ stroke: "var(--line)" })],
     });

@@ -187,7 +187,7 @@ def test_command_writes_figures_and_pictures(
 ) -> None:
     few = [*ways.list_engines(1), ROLL, *ways.list_floors(1)]
     monkeypatch.setattr(peers, "list_contestants", lambda cores, has_gpu: few)
-    path = tmp_path / "new" / "peers.json"
+    path = tmp_path / "peers.json"
     words = ["--side", "8", "--repeats", "2", "--steps", "2", "--save", str(path)]
     assert peers.main(words) == 0
     result = json.loads(path.read_text(encoding="utf-8"))
@@ -219,6 +219,7 @@ def test_without_matplotlib_only_the_picture_is_missing(
         (["--side", "2"], "--side is 2; it must lie in [3, 16384]."),
         (["--repeats", "0"], "--repeats is 0; it must lie in [1, 100000]."),
         (["--save", "peers.txt"], "--save is peers.txt; it must end in .json."),
+        (["--save", "absent/peers.json"], "make its folder first."),
         (["--side", "large"], "argument --side: invalid int value: 'large'"),
         (["--sides", "8"], "unrecognized arguments: --sides 8"),
     ],

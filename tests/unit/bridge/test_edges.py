@@ -172,13 +172,13 @@ BAD_EDGES: dict[str, tuple[Any, Any, Any, str]] = {
     "duplicate": ([0, 2, 5], [2, 0, 6], [1] * 3, "rows 0 and 1 join the same nodes"),
     "too large": ([0], [16], [1], "target of row 0 is 16; ids must lie in 0..15"),
     "negative": ([3, -1], [4, 5], [1, 1], "source of row 1 is -1"),
-    "fraction": ([0.5], [1], [1], "whole numbers"),
-    "nan": ([np.nan], [1], [1], "whole numbers"),
+    "fraction": ([3, 0.5], [1, 2], [1, 1], "source of row 1 is 0.5; it must be a"),
+    "nan": ([np.nan], [1], [1], "source of row 0 is nan; it must be a whole"),
     "infinite": ([np.inf], [1], [1], "source"),
     "beyond 64 bits": (np.array([2**63 + 3], np.uint64), [1], [1], "source of row 0"),
-    "text": (["a"], ["b"], [1], "whole numbers"),
+    "text": ([1], ["b"], [1], "target of row 0 is 'b'; it must be a whole"),
     "pairs": ([(0, 0)], [(0, 1)], [1], "whole numbers"),
-    "boolean": (np.array([True]), [3], [1], "whole numbers"),
+    "boolean": (np.array([True]), [3], [1], "source of row 0 is True; it must be"),
     "lengths": ([0, 1], [2], [1], "2 sources, 1 targets and 1 strengths"),
     "strengths": ([0], [2], [1, 2], "1 sources, 1 targets and 2 strengths"),
     "negative strength": ([0], [2], [-2e12], "strength of row 0 is -2e+12 rad/s"),
@@ -202,9 +202,9 @@ def test_bad_edges(name: str) -> None:
 
 
 BAD_FLAGS: dict[str, tuple[Any, str]] = {
-    "numbers": ([0, 2], "column of 2 times true or false, or 1 or 0"),
-    "text": (["yes", "no"], "type <U3"),
-    "nan": ([0.0, np.nan], "type float64"),
+    "numbers": ([0, 2], "row 1 is 2; it must be true or false, or 1 or 0"),
+    "text": (["1", "no"], "row 1 is 'no'; it must be true or false"),
+    "nan": ([0.0, np.nan], "row 1 is nan; it must be true or false"),
     "one": ([True], r"shape (1,)"),
     "number": (1, "type int64"),
 }
@@ -217,7 +217,7 @@ def test_bad_flags(name: str) -> None:
         take_edges(
             [0, 1], [2, 3], np.ones(2), 16, "links.csv", directed=np.array(flags)
         )
-    assert str(caught.value).startswith("links.csv: the flags of directed bridges")
+    assert str(caught.value).startswith("links.csv: the flag")
     assert words in str(caught.value)
 
 
@@ -350,3 +350,14 @@ def test_colouring_is_valid_and_thrifty(graph: networkx.Graph) -> None:
     degree = max((d for _, d in graph.degree), default=0)
     assert len(set(layers)) <= max(2 * degree - 1, 0)
     assert set(layers) == set(range(len(set(layers))))
+
+
+def test_moved_bridges_stay_matchings() -> None:
+    edges = build_matchings(16, BridgesConfig(per_node=2), 0)
+    one, other = (int(edges.targets[row]) for row in (0, 1))
+    moved = edges.move(np.array([0, 1]), edges.sources[:2], np.array([other, one]))
+    assert moved.targets[:2].tolist() == [other, one]
+    assert (moved.targets[2:] == edges.targets[2:]).all()
+    assert edges.targets[0] == one  # the list itself is as it was
+    with pytest.raises(ShapeError, match=rf"node {other} .* layer 0 \(1 such nodes\)"):
+        edges.move(np.array([0]), edges.sources[:1], np.array([other]))

@@ -17,7 +17,7 @@ from engine.bridge import FOLLOW, BridgeNetwork, build_matchings
 from engine.bridge.base import locking_value
 from engine.bridge.network import order_slots
 from engine.config import BridgesConfig, RunConfig, TunnelConfig
-from engine.errors import ConfigError
+from engine.errors import ConfigError, ShapeError
 from engine.geometry import build_geometry
 from engine.system import Progress, ScribbleSystem
 from engine.tunnel import TunnelSchedule
@@ -314,3 +314,37 @@ def test_frequency_is_set_from_another_thread_while_a_run_goes_on(
         counted = system.network.columns_by_id()
         assert counted.attempts.sum() == summary.tunnels["attempted"]
         assert counted.successes.sum() == summary.tunnels["successful"]
+
+
+def test_rewired_network_is_laid_out_as_one_built_so(backend: Backend) -> None:
+    network = build_network(backend)
+    network.pin(3, 165.0)
+    network.scale_strengths(2.0)
+    rows = np.array([2, 3, 9])
+    sources, targets = network.edges.sources[rows], network.edges.targets[rows]
+    chances = np.array([0.5, 0.6, 0.7])
+    network.rewire(rows, np.roll(sources, 1), targets, chances, tick=11)
+    fresh = BridgeNetwork(network.edges, network.probabilities, backend)
+    fresh.pin(3, 165.0)
+    fresh.scale_strengths(2.0)
+    fresh.apply_requests()
+    assert network.groups == fresh.groups
+    for name in ("ids", "sources", "targets", "dose_rates", "thresholds"):
+        ours, theirs = (getattr(each.arrays, name) for each in (network, fresh))
+        assert (backend.to_host(ours) == backend.to_host(theirs)).all()
+    assert network[9].source == sources[1]
+    assert network[9].probability == 0.7
+    assert network.columns_by_id().last_ticks[rows].tolist() == [11, 11, 11]
+    assert network.columns_by_id().last_ticks.sum() == 33
+
+
+def test_rewiring_that_breaks_a_matching_changes_nothing(reference: Backend) -> None:
+    network = build_network(reference)
+    edges, before = network.edges, network.columns_by_id()
+    with pytest.raises(ShapeError, match="a layer must stay a matching"):
+        network.rewire(
+            np.array([0]), edges.sources[1:2], edges.targets[:1], np.ones(1), tick=5
+        )
+    assert network.edges is edges
+    for old, new in zip(before.columns, network.columns_by_id().columns, strict=True):
+        assert (old == new).all()

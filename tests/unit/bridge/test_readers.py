@@ -186,6 +186,45 @@ def test_damaged_csv(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("source,target\n3,4\na,b\n", "source of row 1 is 'a'; it must be a whole"),
+        ("source,target\n1,2\n2,4.5\n", "target of row 1 is 4.5; it must be a whole"),
+        ("source,target\n1,2\n,4\n", "source of row 1 is nan; it must be a whole"),
+        ("source,target\n1,2\n1,1e400\n", "target of row 1 is inf; it must be a whole"),
+        ("source,target\n1,2\n1,x\n2,3\n3,y\n", "target of row 1 is 'x'"),
+        ("source,target\n1,2\n1,99\n", "target of row 1 is 99; ids must lie in 0..15"),
+        (
+            "source,target,strength\n1,2,7\n3,4,strong\n",
+            "strength of row 1 is 'strong'",
+        ),
+        ("source,target,strength\n1,2,7\n3,4,\n", "strength of row 1 is nan"),
+        ("source,target,directed\n1,2,1\n3,4,2\n", "bridges of row 1 is 2; it must"),
+        ("source,target,directed\n1,2,1\n3,4,yes\n", "row 1 is 'yes'; it must be"),
+    ],
+)
+def test_wrong_row_is_named_with_its_value(
+    text: str, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "links.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ShapeError) as caught:
+        read(path)
+    assert words in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_file_without_a_bridge(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"links.{kind}"
+    WRITERS[kind](path, {"source": [], "target": []})
+    # Without a node, GraphML holds no graph either.
+    words = r"holds no (bridge.*bridges=none|graph with a node)"
+    with pytest.raises(EngineError, match=words):
+        read(path)
+
+
+@pytest.mark.parametrize(
     "columns",
     [
         {"source": 1, "target": 2},
@@ -277,7 +316,7 @@ def test_words_of_a_table_are_flags(tmp_path: Path) -> None:
     path.write_text("source,target,directed\n1,2,true\n3,4,false\n", encoding="utf-8")
     assert read(path).directed.tolist() == [True, False]
     path.write_text("source,target,directed\n1,2,both\n3,4,no\n", encoding="utf-8")
-    with pytest.raises(ShapeError, match=r"links\.csv: the flags of directed bridges"):
+    with pytest.raises(ShapeError, match=r"links\.csv: the flag of directed bridges"):
         read(path)
 
 

@@ -62,12 +62,13 @@ def test_smooth_sweep_has_no_jump() -> None:
     [
         ({"parameter": "lattice.shape"}, "it must be one of lattice.coupling_rad_s"),
         ({"low_rad_s": 5.0, "high_rad_s": 5.0}, "--to must be above --from"),
-        ({"low_rad_s": -1.0}, "--from not below 0"),
+        ({"low_rad_s": -1.0}, "lattice.coupling_rad_s must not be below 0"),
         ({"high_rad_s": math.inf}, "--to inf"),
         ({"point_count": 1}, "--points is 1; it must be at least 2"),
         ({"settle_s": 0.0}, "--settle is 0 s"),
         ({"measure_s": math.nan}, "--measure is nan s"),
-        ({"parameter": STRENGTH}, "must stay above 0"),
+        ({"parameter": STRENGTH}, "it cannot be 0 or change its sign"),
+        ({"high_rad_s": 2e12}, "both in "),
     ],
 )
 def test_bad_plans_are_refused(changes: dict[str, object], sentence: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.forecast.operator import CouplingOperator
+from engine.bridge.operator import CouplingOperator
 from engine.forecast.response import (
     ResponseSpectrum,
     find_response,

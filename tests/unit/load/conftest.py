@@ -110,9 +110,11 @@ class Rig:
     def __init__(self, world: PaperWorld) -> None:
         self.world = world
 
-    def build(self, config: Any) -> LoadGenerator:
+    def build(self, config: Any, **options: Any) -> LoadGenerator:
         meter: Any = PaperMeter(self.world)
-        self.generator = LoadGenerator(config, clock=self.world.clock, meter=meter)
+        self.generator = LoadGenerator(
+            config, clock=self.world.clock, meter=meter, **options
+        )
         self.generator.start()
         return self.generator
 

@@ -151,3 +151,11 @@ def test_what_does_not_fit_is_refused(
     with pytest.raises(ConfigError, match=words):
         LoadGenerator(config)
     assert rig.world.children == []
+
+
+def test_a_load_of_nothing_rests_where_that_is_allowed(rig: Any) -> None:
+    generator = rig.build(GeneratorConfig(cpu=(0.0,)), may_rest=True)
+    samples = rig.run(3.0)
+    assert len(rig.world.children) == 2
+    assert [(one.asked, one.achieved) for one in samples] == [(0.0, 0.0)] * len(samples)
+    assert generator.tally.to_dict()["cpu"]["mean_deviation"] == 0.0

@@ -46,6 +46,28 @@ def test_profiles(profile: str, points: list[tuple[float, float]]) -> None:
         assert evaluate_load(load, simulated_s) == pytest.approx(expected)
 
 
+def test_noise_holds_a_level_for_a_period_and_spreads_evenly() -> None:
+    load = build_load("noise", 1.0)
+    assert evaluate_load(load, 0.99) == 0.2
+    assert evaluate_load(load, 1.0) == evaluate_load(load, 4.99)
+    levels = [evaluate_load(load, 1.0 + 4.0 * period) for period in range(400)]
+    assert len(set(levels)) == 400
+    # Mean and deviation of a uniform share: 1/2 and 1/sqrt(12); five standard errors
+    # of 400 draws are 0.072 and, for a share's square, 0.075 at most.
+    shares = [(level - 0.2) / 0.8 for level in levels]
+    assert sum(shares) / 400 == pytest.approx(0.5, abs=0.072)
+    assert sum(share**2 for share in shares) / 400 == pytest.approx(1 / 3, abs=0.075)
+
+
+def test_noise_depends_on_its_seed_alone() -> None:
+    def draw(seed: int) -> list[float]:
+        load = LoadConfig(kind="synthetic", profile="noise", seed=seed)
+        return [evaluate_load(load, at) for at in (40.0, 0.0, 8.0)]
+
+    assert draw(1) == draw(1)
+    assert draw(1) != draw(2)
+
+
 @given(
     profile=st.sampled_from(PROFILES),
     level=st.floats(0.0, 1.0),

@@ -80,6 +80,14 @@ def test_strength_is_that_of_a_network_built_with_it(
         assert (own.thresholds == theirs.thresholds).all()
 
 
+def test_repelling_strengths_keep_their_sign(build_config: BuildConfig) -> None:
+    with ScribbleSystem(build_config(bridges={"strength_rad_s": -50.0})) as system:
+        system.adjust_strength(-20.0)
+        assert system.network[3].strength_rad_s == pytest.approx(-20.0)
+        with pytest.raises(ConfigError, match="keep its sign"):
+            system.adjust_strength(20.0)
+
+
 def test_summary_says_what_was_changed(build_config: BuildConfig) -> None:
     with ScribbleSystem(build_config()) as system:
         system.adjust_coupling(100.0)
@@ -117,7 +125,7 @@ def test_strength_out_of_range_is_refused(
 ) -> None:
     with (
         ScribbleSystem(build_config()) as system,
-        pytest.raises(ConfigError, match=r"bridges\.strength_rad_s is"),
+        pytest.raises(ConfigError, match=r"bridges\.strength_rad_s would become"),
     ):
         system.adjust_strength(strength_rad_s)
 

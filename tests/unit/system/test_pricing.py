@@ -120,8 +120,8 @@ def test_other_frequency_fits_the_time_step(settled_hz: float, other_hz: float) 
     ("changes", "reason"),
     [
         (None, "record.forecast is off"),
-        ({"coherence": None, "reason": "too large"}, "too large"),
-        ({"is_trusted": False, "reason": "slip"}, "not trusted: slip"),
+        ({"coherence": None, "reason": "too large"}, "no forecast was made;"),
+        ({"is_trusted": False, "reason": "slip"}, "the forecast is not trusted;"),
         ({"difference": 0.05}, "has not come to what was forecast"),
     ],
 )
@@ -260,6 +260,9 @@ def test_windows_replay_and_leave_the_run_as_it_was(
         second = system.run()
     for key in ("final", "mean", "minimum_after_settling"):
         assert first.coherence[key] == second.coherence[key]
+    assert first.average_frequency_hz == second.average_frequency_hz
+    assert first.events_saved_factor == second.events_saved_factor
+    assert first.tunnels["attempted"] > 2 * second.tunnels["attempted"]
     assert first.forecast == second.forecast
 
 

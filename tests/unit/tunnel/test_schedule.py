@@ -14,6 +14,7 @@ from engine.backends.reference import ReferenceBackend
 from engine.bridge import BridgeNetwork, build_matchings
 from engine.bridge.base import FOLLOW, Group
 from engine.config import BridgesConfig
+from engine.constants import MAX_NODES
 from engine.tunnel import TunnelSchedule
 
 DT_S = 0.001
@@ -201,8 +202,8 @@ def test_bridges_count_what_the_schedule_plans(backend: Backend) -> None:
 
 
 def test_windows_of_the_largest_network_stay_within_64_bits() -> None:
-    # 2^30 nodes: a layer of 2^29 bridges, in the longest control period there is.
-    count, steps = 2**29, 100_000
+    # MAX_NODES, so a layer of half as many, in the longest control period there is.
+    count, steps = MAX_NODES // 2, 100_000
     network = SimpleNamespace(
         groups=(Group(0, FOLLOW, 0, count),),
         find_frequency_hz=lambda rung: 618.03,

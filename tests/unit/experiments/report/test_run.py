@@ -158,11 +158,11 @@ def test_a_real_load_is_drawn_where_it_was_compared(copy: Path) -> None:
 
 def test_entries_of_later_versions_become_a_table(copy: Path) -> None:
     summary = json.loads((copy / "summary.json").read_text("utf-8"))
-    summary["rollout"] = {"stage": "beta", "share": 0.5}
+    summary["extra"] = {"stage": "beta", "share": 0.5}
     (copy / "summary.json").write_text(json.dumps(summary), "utf-8")
     tables = [t for s in build_run_document(read_run(copy)).sections for t in s.tables]
     (extra,) = [table for table in tables if table.title == "Besides"]
-    assert ("rollout.stage", "beta") in extra.rows
+    assert ("extra.stage", "beta") in extra.rows
 
 
 def test_gpus_of_the_trace_get_columns_and_absent_values_stay_absent() -> None:

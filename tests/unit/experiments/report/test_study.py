@@ -120,6 +120,8 @@ def test_a_study_stands_before_its_sweep(tmp_path: Path) -> None:
     document = build_document(make_study(make_grid(tmp_path / "grid")))
     assert document.kind == "study"
     assert document.findings[0] == "It does little."
-    assert any("9 of 10 jobs" in text for text in document.findings)
+    assert document.findings == ("It does little.",)
+    assert any("9 of 10" in verdict.text for verdict in document.verdicts)
+    assert "Floor held?" not in [verdict.question for verdict in document.verdicts[1:]]
     assert next(part.title for part in document.sections) == "The study"
     assert "Jobs" in [part.title for part in document.sections]

@@ -112,7 +112,7 @@ def test_one_job_alone_needs_no_plot(tmp_path: Path) -> None:
     make_job(tmp_path, 0, ["seed=1"])
     document = build_sweep_document(read_sweep(tmp_path))
     assert document.plots == ()
-    assert "1 of 1 jobs are done." in document.findings
+    assert "1 of 1 job is done." in document.findings
 
 
 def test_equal_jobs_are_not_told_apart(tmp_path: Path) -> None:

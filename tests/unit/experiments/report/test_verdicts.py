@@ -31,6 +31,23 @@ def judge(
     return found[question]
 
 
+def test_sensor_is_judged_by_what_was_believed() -> None:
+    question = "Sensor sound?"
+    assert judge(question).answer == OPEN
+    assert judge(question, {"sensor": None}).answer == YES
+    sensor = {"stale": 25, "decisions": 100, "disbelieved": 0, "longest_age_s": 2.5}
+    late = judge(question, {"sensor": sensor})
+    assert (late.answer, late.text) == (
+        NO,
+        "25 of 100 decisions rested on a stale sample, 2.5 s old at most.",
+    )
+    sensor |= {"disbelieved": 20, "flaws": ["cores.idle_cores is nan"]}
+    lying = judge(question, {"sensor": sensor})
+    assert lying.text.endswith(
+        "; 20 readings were not believed: cores.idle_cores is nan."
+    )
+
+
 def test_real_run_is_judged_by_its_own_figures(run_folder: Path) -> None:
     record = read_run(run_folder)
     verdicts = {

@@ -33,6 +33,14 @@ dgemm(1.0, square.T, square.T, c=product, overwrite_c=True)
         (JobEnd(None, -9, GIB), "it held 1 GiB at most"),
         (JobEnd(None, -11, GIB), "killed by signal 11 (SIGSEGV); it held"),
         (JobEnd(None, -40, GIB), "killed by signal 40 (real-time)"),
+        (
+            JobEnd(None, -6, GIB, limit_bytes=GIB // 2),
+            "(SIGABRT); it held 1 GiB at most and --job-memory lets it have 512 MiB",
+        ),
+        (
+            JobEnd(None, 1, GIB, limit_bytes=GIB),
+            "job.log: not good (--job-memory lets it have 1 GiB)",
+        ),
         (JobEnd(None, 3, GIB), "exit code 3 and no word; the last line of job.log: no"),
     ],
 )

@@ -1,0 +1,1 @@
+"""What a run has observed of single nodes, drawn as pictures or passed on as arrays."""
