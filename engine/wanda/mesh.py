@@ -10,12 +10,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from engine.bridge import BridgeNetwork, Network
+from engine.bridge import BareLattice, BridgeNetwork, Network
 from engine.config import MeshConfig
 from engine.crystal import CrystalLattice
 from engine.errors import ConfigError
 from engine.monitor import ResourceMetrics
 from engine.wanda.census import Census, Kinds, find_kinds, take_census
+from engine.wanda.paths import RETIRED_SHARE, Law, PathReport, optimize_paths
 from engine.wanda.rules import Rule, build_rule, rank_cells
 
 LEAST_MOVES: Final = 1.0 / 32.0
@@ -196,6 +197,31 @@ class AdvancedNeuralMesh:
             mean_gap=mean_gap,
             moved=moved,
         )
+
+    def optimize_paths(
+        self, law: Law, *, tick: int, share: float = RETIRED_SHARE
+    ) -> PathReport:
+        """Move bridges to where they gain most coherence, at the frequencies of now.
+
+        `ScribbleSystem.optimize_paths` does so in a run. To be called between two
+        control periods.
+
+        Args:
+            law: Gives the success probability of new bridges.
+            tick: Lattice steps so far [-].
+            share: Share of each layer that is retired at most [-], in (0, 1].
+
+        Returns:
+            What it has brought.
+
+        Raises:
+            ConfigError: The share is out of range, or a bridge repels or is directed.
+        """
+        lattice = self.lattice
+        bare = BareLattice(
+            lattice.geometry, lattice.detunings_hz, lattice.coupling_rad_s
+        )
+        return optimize_paths(self.network, bare, law, tick=tick, share=share)
 
     def to_trace(self) -> dict[str, Any]:
         """Return the columns that a mesh adds to a row of the trace."""

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from engine.bridge import FOLLOW
+from engine.bridge import FOLLOW, BridgeNetwork
 from engine.config import MESH_RULES, MeshConfig, RolloutConfig, RunConfig, TunnelConfig
 from engine.errors import ConfigError
 from engine.system import ScribbleSystem
@@ -314,3 +314,30 @@ def test_plastic_mesh_beats_equal_frequencies(build: Callable[..., RunConfig]) -
         coherences.append(np.mean(values))
     # 0.65 against 0.87; finite size moves either by some 1 / sqrt(1024) = 0.03.
     assert coherences[1] > coherences[0] + 0.1
+
+
+def test_bridges_that_were_rewired_are_judged_anew(
+    build: Callable[..., RunConfig],
+) -> None:
+    with ScribbleSystem(build(dynamics={"duration_s": 0.5})) as system:
+        system.advance(0.2)
+        network, mesh = system.network, system._parts.mesh
+        assert isinstance(network, BridgeNetwork)
+        assert mesh is not None
+        before = network.edges
+        report = mesh.optimize_paths(
+            lambda sources, targets: np.ones(len(sources)), tick=system.step
+        )
+        assert report.retired > 0
+        assert network.edges is not before
+        assert network.frequencies_hz.mean() == pytest.approx(20.0)
+        system.advance(0.2)
+        host, edges = network.columns_by_id(), network.edges
+        assert (host.sources == edges.sources).all()
+        assert (host.targets == edges.targets).all()
+        assert network.frequencies_hz.mean() == pytest.approx(20.0)
+        for layer in range(int(edges.layers.max()) + 1):
+            inside = network.backend.to_host(network.arrays.ids)
+            inside = inside[edges.layers[inside] == layer]
+            ends = np.concatenate([edges.sources[inside], edges.targets[inside]])
+            assert len(np.unique(ends)) == len(ends)
