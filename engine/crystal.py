@@ -309,6 +309,34 @@ class CrystalLattice:
         if self.state.turn_count is not None:
             self.state.turn_count.fastest_hz = self.fastest_rate_hz
 
+    def adjust_detunings(self, detunings_hz: npt.NDArray[np.floating]) -> None:
+        """Change the natural frequencies of the living lattice, as where they drift.
+
+        Args:
+            detunings_hz: Natural minus resonance frequency [Hz], shape (nodes,).
+
+        Raises:
+            ShapeError: They do not fit the lattice, or are not finite.
+            ConfigError: They are too large for the time step that the lattice was
+                built with.
+        """
+        detunings = np.array(detunings_hz, dtype=np.float32)
+        if detunings.shape != (self.node_count,) or not np.isfinite(detunings).all():
+            raise ShapeError(
+                f"detunings have shape {detunings.shape}; they must be finite and have "
+                f"shape ({self.node_count},)."
+            )
+        before, self.detunings_hz = self.detunings_hz, detunings
+        try:
+            if self._dt_s is not None:
+                self.check_time_step(self._dt_s)
+        except ConfigError:
+            self.detunings_hz = before
+            raise
+        self.backend.write_detunings(self.state, detunings)
+        if self.state.turn_count is not None:
+            self.state.turn_count.fastest_hz = self.fastest_rate_hz
+
     def update_tunnel_frequencies(self, controller: FrequencySource) -> None:
         """Pass the controller's frequency on to every bridge that is not pinned.
 

@@ -279,6 +279,11 @@ class Backend(Protocol):
     def build_bridges(self, bridges: BridgeArrays) -> BridgeArrays:
         """Take host columns into the back end's memory."""
 
+    def move_bridges(
+        self, bridges: BridgeArrays, came_from: npt.NDArray[np.integer]
+    ) -> BridgeArrays:
+        """Return the bridges in another order: slot i from slot came_from[i]."""
+
     def build_matchings(self, matching: Matching) -> MatchingArrays:
         """Allocate bridges that have attempted nothing; the host holds no column."""
 
@@ -311,6 +316,9 @@ class Backend(Protocol):
 
     def write_phases(self, lattice: LatticeState, phases: U32Array) -> None:
         """Replace the phases by binary angles from the host, shape (nodes,)."""
+
+    def write_detunings(self, lattice: LatticeState, detunings_hz: F32Array) -> None:
+        """Replace the detunings by others from the host [Hz], shape (nodes,)."""
 
     def to_host(self, array: Array) -> npt.NDArray[Any]:
         """Copy an array of this back end to the host."""

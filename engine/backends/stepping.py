@@ -81,6 +81,21 @@ class SteppingBackend(MovingBackend):
         self.vortex_count(lattice)
         self.winding_numbers(lattice)
 
+    def move_bridges(
+        self, bridges: BridgeArrays, came_from: npt.NDArray[np.integer]
+    ) -> BridgeArrays:
+        """Return the bridges in another order.
+
+        Args:
+            bridges: Columns in the back end's memory.
+            came_from: Present slot of what each slot will hold, shape (bridges,).
+
+        Returns:
+            New columns; the old ones are left as they are.
+        """
+        columns = [column.take(came_from) for column in bridges.columns]
+        return BridgeArrays(*columns)
+
     def _build_eight_bridges(self, computes_ends: bool) -> Bridges:
         """Build one layer over 16 nodes."""
         if computes_ends:

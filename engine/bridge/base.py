@@ -36,6 +36,8 @@ NETWORK_FIELDS = ("frequency_hz", "cohort_frequency_hz", "_strength_factor")
 """What a run changes of a network as a whole."""
 COLUMN_UNITS = {"last_ticks": "lattice step"}
 """Units of the columns that a run changes; the others have none."""
+SHARE = -3
+"""Rung of a bridge that holds the largest share of a budget; share m: SHARE - m."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,11 @@ class Network(ABC):
     @abstractmethod
     def groups(self) -> tuple[Group, ...]:
         """Runs of slots with one frequency, in slot order."""
+
+    @property
+    def is_in_turn(self) -> bool:
+        """Whether the first slots of every share of a budget are due next."""
+        return False
 
     def follow(self, frequency_hz: float) -> None:
         """Set the frequency of every bridge that is neither pinned nor in the cohort.
@@ -168,6 +175,11 @@ class Network(ABC):
         self._strength_factor = factor
         self._apply_strengths()
 
+    @property
+    def strength_factor(self) -> float:
+        """Present strengths over those that were built [-]."""
+        return self._strength_factor
+
     @abstractmethod
     def _apply_strengths(self) -> None:
         """Let every bridge act by `_strength_factor` times its own strength."""
@@ -206,6 +218,9 @@ class Network(ABC):
     @abstractmethod
     def _fill_column(self, name: str, values: npt.NDArray[Any]) -> None:
         """Replace a column that a run changes by values by bridge id."""
+
+    def notice_detunings(self) -> None:  # noqa: B027 - most networks need not
+        """Hear that the natural frequencies of the lattice have changed."""
 
     @abstractmethod
     def find_ends(self, bridge_id: int) -> tuple[int, int]:

@@ -191,11 +191,15 @@ class MatchingNetwork(Network):
         _, thresholds = self.matching.law.apply(target - source)
         return float((int(thresholds[0]) + 1) * 2.0**-32)
 
+    def notice_detunings(self) -> None:
+        """Forget the mean success probability, which follows from the detunings."""
+        self._mean_probability = None
+
     def mean_probability(self) -> float:
         """Return the mean success probability of all bridges [-]; 0 if empty.
 
-        Exact: the back end sums the thresholds of all bridges as integers, once, for
-        neither natural frequencies nor ends change in a run.
+        Exact: the back end sums the thresholds of all bridges as integers, once for
+        the same natural frequencies, for ends do not change.
         """
         if self._mean_probability is None:
             total = self.backend.sum_thresholds(self._lattice, self._arrays)

@@ -91,6 +91,10 @@ TRACE_COLUMNS = {
     "rollout_stage": "string",
     "rollout_share": "float64",
     "rollout_frequency_hz": "float64",
+    "mesh_looks": "int64",
+    "mesh_moved": "float64",
+    "mesh_gap": "float64",
+    "mesh_shares": "list",
 }
 """One row per decision; `metrics` is the whole resource sample as JSON.
 
@@ -100,6 +104,10 @@ where it was believed.
 The columns of a rollout are null in a run without one; rollout_frequency_hz is what
 the new policy decided, rollout_stage is null while no bridge follows it. The decision
 in the other columns is the old policy's until the new one has all bridges.
+
+The columns of a mesh are null in a run without one, and hold what its last look led to:
+the share of the bridges that moved, the mean of 1 - cos d that attempts found and
+that lasts, and the share of the bridges on each rung of the budget, the highest first.
 """
 
 

@@ -174,6 +174,11 @@ class RunSummary:
     """target, verdict (running, passed, rolled back, not started), reason, share of
     the bridges under the new policy, its changes, and the stages with their gates;
     None where no policy is rolled out."""
+    mesh: dict[str, Any] | None = None
+    """rule, looks, seconds and wall_share (of the loop) that they took, budget_hz, and
+    of each share of the budget frequencies_hz and shares of the bridges; mean_gap is
+    the mean of 1 - cos d at attempts, as far as it lasts; None where every bridge acts
+    alike."""
     paths: dict[str, Any] | None = None
     """rewirings, seconds that they took, bridges that they retired, and the report of
     the last; None where nothing was rewired."""

@@ -305,6 +305,7 @@ class Account:
             forecast=forecast,
             observation=parts.observer.to_dict(),
             rollout=parts.pilot.to_dict() if parts.pilot else None,
+            mesh=parts.mesh.to_dict(self.wall_s) if parts.mesh else None,
             sensor=self.sensor.to_dict(),
             notes=notes,
         )

@@ -153,6 +153,8 @@ class Journal:
         }
         if parts.pilot is not None:
             row |= parts.pilot.to_trace()
+        if parts.mesh is not None:
+            row |= parts.mesh.to_trace()
         self._recorder.trace.add(row)
 
     def write_period(

@@ -16,6 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
+
 from engine.backends.protocol import TABLEAUS, PeriodResult
 from engine.config import BackendConfig, LoadConfig, RunConfig
 from engine.config.checks import MAX_RATE
@@ -347,6 +350,23 @@ class ScribbleSystem:
         self.network.scale_strengths(strength_rad_s / configured)
         self._account_for("the bridges' strength was changed")
 
+    def adjust_detunings(self, detunings_hz: npt.NDArray[np.floating]) -> None:
+        """Change the natural frequencies of the living lattice.
+
+        Stored bridges keep the success law that they were built with; that of
+        procedural ones follows the detunings.
+
+        Args:
+            detunings_hz: Natural minus resonance frequency [Hz], shape (nodes,).
+
+        Raises:
+            ShapeError: They do not fit the lattice.
+            ConfigError: The time step is too long for them.
+        """
+        self.lattice.adjust_detunings(detunings_hz)
+        self.network.notice_detunings()
+        self._account_for("the natural frequencies were changed")
+
     def optimize_paths(
         self, *, share: float = RETIRED_SHARE, is_user_given_allowed: bool = False
     ) -> PathReport:
@@ -452,6 +472,9 @@ class ScribbleSystem:
             if report.retired and parts.outlook is not None:
                 parts.outlook.withdraw(REWIRED)
         decision = self._decide()
+        if parts.mesh is not None and not account.windows.is_open:
+            parts.mesh.pass_period(self.monitor.metrics, decision.frequency_hz)
+        self._journal.write_decision(decision)
         decided_s = time.perf_counter()
         steps = min(self.config.controller.period_steps, steps_left)
         check_counters(self.lattice, self.step, steps)
@@ -491,7 +514,6 @@ class ScribbleSystem:
         idle_cores = self.monitor.cores.idle_cores
         if idle_cores is not None and self.monitor.source.is_live:
             self.backend.share_cores(idle_cores)
-        self._journal.write_decision(decision)
         return decision
 
     def state_digest(self) -> str:

@@ -42,6 +42,7 @@ from engine.tunnel import (
     transmission_probability,
 )
 from engine.tunnel.statistics import NodeStatistics
+from engine.wanda import AdvancedNeuralMesh, build_mesh
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Parts:
     """What is seen of single nodes."""
     pilot: RolloutPilot | None
     """Steers the bridges of a new policy, if one is rolled out."""
+    mesh: AdvancedNeuralMesh | None
+    """Shares the budget out among the bridges, if they are not to act alike."""
 
 
 def build_parts(
@@ -124,17 +127,18 @@ def build_parts(
         network=network,
         cost=cost,
     )
+    schedule = TunnelSchedule(
+        network,
+        config.dynamics.dt_s,
+        config.seed,
+        slice_steps=config.tunnel.slice_steps,
+    )
     return Parts(
         backend=choice.backend,
         backend_reason=choice.reason,
         lattice=lattice,
         network=network,
-        schedule=TunnelSchedule(
-            network,
-            config.dynamics.dt_s,
-            config.seed,
-            slice_steps=config.tunnel.slice_steps,
-        ),
+        schedule=schedule,
         monitor=monitor,
         owns_monitor=owns_monitor,
         cost=cost,
@@ -144,6 +148,7 @@ def build_parts(
         outlook=build_outlook(config, network, lattice.detunings_hz),
         observer=Observer(config, lattice),
         pilot=_build_pilot(config, network, lattice, controller),
+        mesh=build_mesh(network, lattice, config.mesh, schedule.read_turns),
     )
 
 

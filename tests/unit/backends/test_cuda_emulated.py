@@ -22,14 +22,23 @@ from engine.backends.kernels import read_source
 from engine.backends.matching import Matching, SuccessLaw
 from engine.backends.protocol import TABLEAUS, Motion
 from engine.bridge import BridgeNetwork, MatchingNetwork, build_matchings
-from engine.config import BackendConfig, BridgesConfig, LatticeConfig, TunnelConfig
+from engine.config import (
+    BackendConfig,
+    BridgesConfig,
+    LatticeConfig,
+    LoadConfig,
+    MeshConfig,
+    TunnelConfig,
+)
 from engine.crystal import CrystalLattice
 from engine.errors import BackendUnavailableError, ConfigError, ResourceError
+from engine.monitor import ResourceMonitor, SyntheticSource
 from engine.recording import digest_state
 from engine.rollout import Cohort
 from engine.system import ScribbleSystem
 from engine.tunnel import TunnelSchedule
 from engine.tunnel.statistics import NodeStatistics
+from engine.wanda import AdvancedNeuralMesh
 from tests.host_cuda.emulated_cupy import (
     DEVICE_NAME,
     CompileException,
@@ -315,6 +324,31 @@ def test_cohort_moves_on_the_device_as_on_cpu(name, request):
             outcomes.append(cohort.count_outcomes())
         seen.append((digest_state([lattice.phases, *network.read_state()]), outcomes))
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("name", ["cuda_backend", "graph_backend"])
+def test_mesh_shares_on_the_device_as_on_cpu(name, request):
+    """Traces, shares and all that follows; natural frequencies change on the way."""
+    seen = []
+    monitor = ResourceMonitor(source=SyntheticSource(LoadConfig("synthetic")))
+    for backend in (request.getfixturevalue(name), CpuBackend()):
+        lattice = CrystalLattice(LatticeConfig(shape=(20, 28)), backend, 3)
+        bridges = BridgesConfig(per_node=2, repulsive_share=0.2)
+        edges = build_matchings(560, bridges, 3)
+        network = BridgeNetwork(edges, np.full(len(edges), 0.9), backend)
+        mesh = AdvancedNeuralMesh(network, lattice, MeshConfig("learned"))
+        schedule = TunnelSchedule(network, DT_S, seed=3, slice_steps=4)
+        metrics, ranks = monitor.update(), []
+        for turn in range(6):
+            mesh.adjust_tunnel_frequencies(metrics, 200.0 - 20.0 * turn)
+            if turn == 3:
+                lattice.adjust_detunings(np.roll(lattice.detunings_hz, 1))
+            period, _ = schedule.plan_period(40, TABLEAUS["euler"])
+            backend.advance(lattice.state, network.arrays, period)
+            ranks.append(network.ranks.tolist())
+        seen.append((digest_state([lattice.phases, *network.read_state()]), ranks))
+    assert seen[0] == seen[1]
+    assert seen[0][1][0] != seen[0][1][-1]
 
 
 @pytest.mark.parametrize("slice_steps", [1, 3])
