@@ -34,9 +34,10 @@ from engine.bridge.edges import EdgeList
 from engine.bridge.shares import Shares
 from engine.config import TunnelConfig
 from engine.config.checks import MAX_RATE
+from engine.config.mesh import MOST_SHARES
 from engine.constants import PHI_COEFFICIENT
 from engine.errors import CheckpointError, ConfigError, ShapeError
-from engine.state import State, check_inputs, digest_inputs, keep_array
+from engine.state import State, check_inputs, digest_inputs, keep_array, take_fields
 
 U16Array = npt.NDArray[np.uint16]
 
@@ -588,13 +589,19 @@ class BridgeNetwork(Network):
     def to_state(self) -> State:
         """Return what a run changes, pinned rungs and open requests included."""
         requests = [list(request) for request in self._requests.items()]
-        rungs = keep_array(self.rungs, ("bridge",), "1")
-        return {
+        state = {
             **super().to_state(),
             "inputs": self._inputs_digest,
-            "rungs": rungs,
+            "rungs": keep_array(self.rungs, ("bridge",), "1"),
             "requests": requests,
+            "share_count": self._share_count,
         }
+        if self._ranks is not None:
+            state["ranks"] = keep_array(self._ranks, ("bridge",), "1")
+        if self.is_in_turn:  # every other layout follows from the rungs
+            order = self.backend.to_host(self.arrays.ids)
+            state["order"] = keep_array(order, ("slot",), "1")
+        return state
 
     @cached_property
     def _inputs_digest(self) -> str:
@@ -613,13 +620,58 @@ class BridgeNetwork(Network):
         requests = {int(bridge_id): int(rung) for bridge_id, rung in state["requests"]}
         for bridge_id in requests:
             self._check_id(bridge_id)
+        self._take_shares(state)
         asked = np.concatenate([rungs, np.fromiter(requests.values(), np.int64)])
-        if len(asked) and not (COHORT <= asked.min() <= asked.max() <= LAST_RUNG):
+        lowest = SHARE - self._share_count + 1 if self._share_count else COHORT
+        if len(asked) and not (lowest <= asked.min() <= asked.max() <= LAST_RUNG):
             raise CheckpointError("A bridge sits on a rung that no ladder has.")
-        if not np.array_equal(rungs, self.rungs):
-            self._layout = self._arrange(rungs)
+        if "order" in state:
+            order = state["order"].load("The order of bridges", np.uint32, (len(self),))
+            self._layout = self._recount(self._lay_out(rungs, order.astype(np.int64)))
+        elif not np.array_equal(rungs, self.rungs):
+            self._layout = self._recount(self._arrange(rungs))
         self._requests = requests
         super().from_state(state)
+
+    def _take_shares(self, state: Mapping[str, Any]) -> None:
+        """Take over which bridge holds which share of the budget.
+
+        Raises:
+            CheckpointError: A share is none that a budget has.
+        """
+        take_fields(self, state, "_share_count")
+        self._ranks = None
+        if "ranks" not in state:
+            return
+        ranks = state["ranks"].load("Shares", np.int8, (len(self),))
+        if not 0 <= ranks.min() <= ranks.max() < self._share_count <= MOST_SHARES:
+            raise CheckpointError("A bridge holds a share that no budget has.")
+        self._ranks = ranks
+
+    def _lay_out(
+        self, rungs: npt.NDArray[np.int8], order: npt.NDArray[np.int64]
+    ) -> _Layout:
+        """Lay the bridges out in a given order, each share by its turns.
+
+        Raises:
+            CheckpointError: It does not hold each bridge once, by layer and rung.
+        """
+        is_whole = np.array_equal(np.sort(order), np.arange(len(order)))
+        if is_whole:
+            keys = self.edges.layers[order].astype(np.int64) * 256 + rungs[order]
+            is_whole = bool((keys[1:] >= keys[:-1]).all())
+        if not is_whole:
+            raise CheckpointError(
+                "The bridges are not in an order that a run lays out."
+            )
+        stops = _find_stops(keys)
+        groups = tuple(
+            Group(int(self.edges.layers[order[low]]), int(rungs[order[low]]), low, high)
+            for low, high in itertools.pairwise([0, *stops])
+        )
+        layout = self._layout
+        arrays = self.backend.move_bridges(layout.arrays, layout.slot_of[order])
+        return _Layout(rungs, _invert(order), groups, arrays, is_in_turn=True)
 
     def _fill_column(self, name: str, values: npt.NDArray[Any]) -> None:
         """Replace a column that a run changes by values by bridge id."""

@@ -97,6 +97,7 @@ def list_stateful(
         "network": parts.network,
         "lattice": parts.lattice,
         "schedule": parts.schedule,
+        "mesh": parts.mesh,
         "cost": parts.cost,
         "controller": parts.controller,
         "observer": parts.observer,

@@ -67,16 +67,20 @@ class TunnelSchedule:
         table = np.array(groups, dtype=np.int64).reshape(len(groups), 4)
         return {
             **keep_fields(self, "_next_tick", "_next_slice"),
+            "is_followed": self._groups is self.network.groups,
             "groups": keep_array(table, ("group", "layer, rung, start, stop"), "1"),
             "cursors": keep_array(self._cursors, ("group",), "2^-20 slot"),
+            "owed": keep_array(self._owed, ("group",), "slot"),
         }
 
     def from_state(self, state: Mapping[str, Any]) -> None:
         """Go on from a state; the next plan carries its cursors over to the network.
 
+        The network has taken its own state over before.
+
         Raises:
-            CheckpointError: It is not one of a schedule, or a cursor is out of its
-                group.
+            CheckpointError: It is not one of a schedule of this network, or a cursor is
+                out of its group.
         """
         take_fields(self, state, "_next_tick", "_next_slice")
         count = state["groups"].shape[0]
@@ -86,8 +90,15 @@ class TunnelSchedule:
         # Divided, for a product with the unit could leave 64 bits.
         if not ((cursors >= 0) & (cursors // CURSOR_UNIT < sizes)).all():
             raise CheckpointError("A cursor lies outside its group of bridges.")
-        self._groups = tuple(Group(*map(int, row)) for row in table)
-        self._cursors = cursors
+        owed = state["owed"].load("owed", np.int64, (count,))
+        if not ((owed >= 0) & (owed <= sizes)).all():
+            raise CheckpointError("A group of bridges owes more slots than it has.")
+        groups = tuple(Group(*map(int, row)) for row in table)
+        if state["is_followed"] is True:
+            if groups != self.network.groups:
+                raise CheckpointError("The cursors are not those of these bridges.")
+            groups = self.network.groups
+        self._groups, self._cursors, self._owed = groups, cursors, owed
 
     def plan_period(self, step_count: int, tableau: Tableau) -> tuple[Period, int]:
         """Plan the next control period and advance the cursors past it.

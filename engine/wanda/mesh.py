@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from engine.config import MeshConfig
 from engine.crystal import CrystalLattice
 from engine.errors import ConfigError
 from engine.monitor import ResourceMetrics
+from engine.state import State, keep_fields, take_fields
 from engine.wanda.census import Census, Kinds, find_kinds, take_census
 from engine.wanda.paths import RETIRED_SHARE, Law, PathReport, optimize_paths
 from engine.wanda.rules import Rule, build_rule, rank_cells
@@ -222,6 +223,28 @@ class AdvancedNeuralMesh:
             lattice.geometry, lattice.detunings_hz, lattice.coupling_rad_s
         )
         return optimize_paths(self.network, bare, law, tick=tick, share=share)
+
+    def to_state(self) -> State:
+        """Return when the next look is due, and what the last one led to."""
+        found = self.allotment
+        return {
+            **keep_fields(self, "looks", "seconds", "_wait", "_left"),
+            "allotment": None if found is None else asdict(found),
+        }
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state; the network keeps the shares themselves.
+
+        Raises:
+            CheckpointError: It is not one of a mesh.
+        """
+        take_fields(self, state, "looks", "seconds", "_wait", "_left")
+        self.allotment = None
+        if state["allotment"] is not None:
+            found = dict(state["allotment"])
+            for name in ("frequencies_hz", "shares"):
+                found[name] = tuple(map(float, found[name]))
+            self.allotment = Allotment(**found)
 
     def to_trace(self) -> dict[str, Any]:
         """Return the columns that a mesh adds to a row of the trace."""

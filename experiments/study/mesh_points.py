@@ -109,7 +109,7 @@ class MeshCell:
 
     @cached_property
     def coherence(self) -> Estimate | None:
-        """r that was held [-]."""
+        """Mean r that was held [-]."""
         return estimate_mean([need.late.coherence for need in self.counted])
 
     @cached_property

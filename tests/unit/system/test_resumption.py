@@ -96,6 +96,16 @@ CASES: dict[str, dict[str, Any]] = {
         "lattice": ALIGNED | {"drift_period_s": 0.5},
         "controller": {"objective": "floor", "period_steps": 10},
         "tunnel": {"linewidth_hz": 30.0},
+    "plastic, rewired": {
+        "mesh": {"rule": "plastic", "period": 3, "longest_period": 7},
+        "bridges": {"rewire_every_s": 0.05},
+        "lattice": ALIGNED,
+        "controller": {"objective": "floor", "period_steps": 8},
+    },
+    "learned": {
+        "mesh": {"rule": "learned", "period": 4, "longest_period": 4},
+        "controller": {"objective": "floor", "period_steps": 8},
+        "tunnel": {"linewidth_hz": 30.0, "slice_steps": 4},
     },
 }
 CUTS = {"error windows": (210, 440, 520)}
@@ -136,6 +146,10 @@ def read_figures(folder: Path) -> dict[str, Any]:
     if summary["paths"] is not None:
         assert summary["paths"]["retired"] > 0
         del summary["paths"]["seconds"]
+    if summary["mesh"] is not None:
+        assert summary["mesh"]["looks"] > 3
+        assert len(set(summary["mesh"]["shares"])) > 2
+        del summary["mesh"]["seconds"], summary["mesh"]["wall_share"]
     return {key: value for key, value in summary.items() if key not in WALL_FIGURES}
 
 
