@@ -23,9 +23,9 @@ from experiments.study.mesh_points import (
     Need,
     build_networks,
     compare,
-    name_combination,
     pool_ratios,
     read_needs,
+    tell_combination,
 )
 from experiments.study.networks import describe_progress
 from experiments.study.statistics import Estimate, estimate_mean
@@ -38,6 +38,8 @@ MESH_BUDGET: Final = 0.05
 """Share of the wall time that a mesh may take [-]."""
 RIVALS: Final = ("learned", "plastic")
 """Rules that learn from what bridges do."""
+UNFINISHED: Final = ("still descending", "far above the floor")
+"""Flaws that time would cure."""
 NETWORKS_TOLD: Final = 6
 """Networks with a sentence of their own at most."""
 TITLE: Final = "Mesh study"
@@ -84,11 +86,13 @@ def _describe_flaws(needs: Sequence[Need]) -> str:
     if not reasons:
         return ""
     told = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
-    names = Counter(name_combination(need.combination) for need in needs if need.flaw)
+    names = Counter(tell_combination(need.combination) for need in needs if need.flaw)
+    is_short = any(reason in UNFINISHED for reason in reasons)
+    cure = " A longer dynamics.duration_s lets a descent end." if is_short else ""
     where = "; ".join(f"{name}: {count}" for name, count in names.items())
     return (
-        f"{sum(reasons.values())} of {len(needs)} jobs do not count as evidence: {told} "
-        f"({where}). A longer dynamics.duration_s lets a descent end."
+        f"{sum(reasons.values())} of {len(needs)} jobs do not count as evidence: "
+        f"{told} ({where}).{cure}"
     )
 
 
@@ -101,13 +105,13 @@ def _describe_best(network: MeshNetwork) -> str:
         if lowest is None or lowest.hz is None:
             return f"{where}no job settled at a frequency that holds the floor."
         return (
-            f"{where}{name_combination(lowest.combination)} works at "
+            f"{where}{tell_combination(lowest.combination)} works at "
             f"{lowest.hz.format('Hz')}; there is no job of "
-            f"{name_combination(UNIFORM)} of the same seed to compare it with."
+            f"{tell_combination(UNIFORM)} of the same seed to compare it with."
         )
     text = (
-        f"{where}{name_combination(best.combination)} needs least: "
-        f"{best.ratio.format()} times the events of {name_combination(UNIFORM)}"
+        f"{where}{tell_combination(best.combination)} needs least: "
+        f"{best.ratio.format()} times the events of {tell_combination(UNIFORM)}"
     )
     if base is not None and base.hz is not None:
         text += f", {best.hz.format('Hz')} instead of {base.hz.format('Hz')}"
@@ -132,8 +136,8 @@ def _describe_pool(networks: Sequence[MeshNetwork]) -> str:
         return ""
     best = min(pooled, key=lambda key: pooled[key].mean)
     return (
-        f"Over all {len(networks)} networks {name_combination(best)} needs least, "
-        f"{pooled[best].format()} times the events of {name_combination(UNIFORM)} "
+        f"Over all {len(networks)} networks {tell_combination(best)} needs least, "
+        f"{pooled[best].format()} times the events of {tell_combination(UNIFORM)} "
         f"({pooled[best].count} pairs of jobs)."
     )
 
@@ -145,9 +149,12 @@ def _describe_dearer(networks: Sequence[MeshNetwork]) -> str:
         return ""
     dearer = _list_dearer(networks)
     if not dearer:
-        count = len(compared)
-        cells = "combination" if count == 1 else "combinations"
-        return f"None of the {count} {cells} compared needs more than uniform bridges."
+        if len(compared) == 1:
+            return "The one combination compared needs no more than uniform bridges."
+        return (
+            f"None of the {len(compared)} combinations compared needs more than "
+            "uniform bridges."
+        )
     told = ", ".join(
         f"{_label(network, cell)} ({cell.ratio.format()} times)"
         for network, cell in dearer
@@ -169,7 +176,7 @@ def _list_dearer(
 
 
 def _label(network: MeshNetwork, cell: MeshCell) -> str:
-    name = name_combination(cell.combination)
+    name = tell_combination(cell.combination)
     return f"{name} on {network.name}" if network.name else name
 
 
@@ -224,10 +231,10 @@ def _judge(networks: Sequence[MeshNetwork], needs: Sequence[Need]) -> list[Verdi
 def _judge_target(networks: Sequence[MeshNetwork]) -> Verdict:
     """Judge the best combination of each network by the worst of them."""
     question = f"Floor held with {TARGET:g} of the events?"
-    best = [(n, n.best) for n in networks if n.best is not None]
-    known = [(n, cell, cell.ratio) for n, cell in best if cell and cell.ratio]
+    best = [(n, n.best) for n in networks]
+    known = [(n, c, c.ratio) for n, c in best if c is not None and c.ratio is not None]
     if not known:
-        text = f"It takes jobs of {name_combination(UNIFORM)} and of a mesh."
+        text = f"It takes jobs of {tell_combination(UNIFORM)} and of a mesh."
         return Verdict(question, OPEN, text)
     network, cell, ratio = max(known, key=lambda entry: entry[2].mean)
     text = f"{_label(network, cell)} needs {ratio.format()} of them"

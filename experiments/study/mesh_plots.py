@@ -49,10 +49,10 @@ def tabulate(networks: Sequence[MeshNetwork]) -> Table:
     caption = (
         "Needed: events per bridge and second of the later half, once settled. Ratio: "
         "to the job of the same network and seed with every bridge alike, placed at "
-        "random; own ratio: to that of the same placement. Means over seeds, ± half the "
-        "95% interval (Student's t). Mesh: its share of the wall time. A job counts if "
-        "its frequency in the last quarter is that of the third and r lies below the "
-        "floor for at most 5% of the later half."
+        "random; own ratio: to that of the same placement. Means over seeds, ± half "
+        "the 95% interval (Student's t). Mesh: its share of the wall time. A job "
+        "counts if its frequency in the last quarter is that of the third and r lies "
+        "below the floor for at most 5% of the later half."
     )
     return Table("What holds the floor", columns, rows, caption)
 

@@ -34,6 +34,9 @@ SETTLED: Final = 0.02
 """Largest change of the frequency from the third to the last quarter of a run [-]."""
 SETTLED_DRIFT: Final = 0.10
 """The same where natural frequencies drift, which are never quite alike [-]."""
+MOST_ABOVE: Final = 0.05
+"""How far above its floor a settled network can stand [-]: the largest margin of the
+control law, and the band in which it counts as bound by the floor."""
 MOST_BELOW: Final = 0.05
 """Share of the later half that may lie below a floor that counts as held [-]."""
 
@@ -236,10 +239,13 @@ def find_flaw(job: Job, series: Columns, late: LateFigures) -> str:
         below = float(np.mean(r[len(r) // 2 :] < floor))
         if late.coherence < floor or below > MOST_BELOW:
             return "below the floor"
+        if late.coherence > floor + MOST_ABOVE:
+            return "far above the floor"
     change = measure_change(series)
     if change is None:
         return "without a time series"
-    allowed = SETTLED if job.value(DRIFT) is None else SETTLED_DRIFT
+    is_standing = job.record.setting(*DRIFT.split(".")) is None
+    allowed = SETTLED if is_standing else SETTLED_DRIFT
     if abs(change) <= allowed:
         return ""
     return "still descending" if change < 0.0 else "still climbing"
@@ -324,6 +330,16 @@ def name_combination(combination: Combination) -> str:
         combination: Both.
     """
     return ", ".join(combination)
+
+
+def tell_combination(combination: Combination) -> str:
+    """Name rule and placement in a sentence, such as ``plastic on random bridges``.
+
+    Args:
+        combination: Both.
+    """
+    rule, placement = combination
+    return f"{'no mesh' if rule == 'none' else rule} on {placement} bridges"
 
 
 def pool_ratios(networks: Sequence[MeshNetwork]) -> Mapping[Combination, Estimate]:
