@@ -94,7 +94,7 @@ TRACE_COLUMNS = {
     "mesh_looks": "int64",
     "mesh_moved": "float64",
     "mesh_gap": "float64",
-    "mesh_shares": "list",
+    "mesh_shares": "string",
 }
 """One row per decision; `metrics` is the whole resource sample as JSON.
 

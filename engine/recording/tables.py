@@ -43,7 +43,6 @@ class TableWriter:
         import pyarrow as pa
 
         types = {"string": pa.string(), "bool": pa.bool_(), "int64": pa.int64()}
-        types["list"] = pa.list_(pa.float64())
         fields = [
             (name, types.get(kind, pa.float64())) for name, kind in columns.items()
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -251,7 +252,7 @@ class AdvancedNeuralMesh:
         found = self.allotment
         return {
             "mesh_looks": self.looks,
-            "mesh_shares": list(found.shares) if found else None,
+            "mesh_shares": json.dumps(found.shares) if found else None,
             "mesh_gap": found.mean_gap if found else None,
             "mesh_moved": found.moved if found else None,
         }

@@ -126,7 +126,7 @@ def test_trace_and_summary_tell_what_the_mesh_did(
     assert rows[0]["mesh_shares"] is None
     last = rows[-1]
     assert last["mesh_looks"] > 3
-    assert sum(last["mesh_shares"]) == pytest.approx(1.0)
+    assert sum(json.loads(last["mesh_shares"])) == pytest.approx(1.0)
     assert 0.0 < last["mesh_gap"] < 2.0
     assert max(row["mesh_moved"] or 0.0 for row in rows) > 0.1
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
