@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -163,11 +164,11 @@ def _draw_course(record: RunRecord, mesh: Mapping[str, Any]) -> Iterator[Plot]:
     times, shares = trace.get("simulated_s"), trace.get("mesh_shares")
     if times is None or shares is None or not len(times):
         return
-    rows = [row for row in range(len(times)) if _is_list(shares[row])]
+    known = [_read_shares(text) for text in shares]
+    rows = [row for row, found in enumerate(known) if found]
     ratio = to_number(record.setting("tunnel", "phi_coefficient"))
-    lengths = {len(shares[row]) for row in rows}
-    if ratio is not None and len(lengths) == 1:
-        table = np.array([list(shares[row]) for row in rows], dtype=np.float64)
+    if ratio is not None and len({len(known[row]) for row in rows}) == 1:
+        table = np.array([known[row] for row in rows], dtype=np.float64)
         yield _draw_busiest(times[rows], table, ratio)
     drawn = {
         name: np.asarray(trace[key], dtype=np.float64)
@@ -187,8 +188,14 @@ def _draw_course(record: RunRecord, mesh: Mapping[str, Any]) -> Iterator[Plot]:
         )
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple | np.ndarray) and len(value) > 0
+def _read_shares(text: Any) -> tuple[float, ...]:
+    """Read a cell of the column of shares; empty where there are none."""
+    try:
+        values = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        return ()
+    numbers = map(to_number, values) if isinstance(values, list) else ()
+    return tuple(number for number in numbers if number is not None)
 
 
 def _draw_busiest(times: F64Array, table: F64Array, ratio: float) -> Plot:
