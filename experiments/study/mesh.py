@@ -177,7 +177,7 @@ def _list_dearer(
 
 def _label(network: MeshNetwork, cell: MeshCell) -> str:
     name = tell_combination(cell.combination)
-    return f"{name} on {network.name}" if network.name else name
+    return f"{name}, {network.name}" if network.name else name
 
 
 def _describe_rivals(needs: Sequence[Need]) -> list[str]:
