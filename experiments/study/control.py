@@ -8,10 +8,10 @@ from typing import Final
 from experiments.report.document import NO, OPEN, YES, Verdict
 from experiments.report.jobs import SweepRecord
 from experiments.study.base import Study
-from experiments.study.calibration import Tell, calibrate
+from experiments.study.control_calibration import Tell, calibrate
 from experiments.study.control_readings import Reading, read_jobs
+from experiments.study.control_response import TOLERANCE_RUNGS
 from experiments.study.control_views import build_plots, build_table
-from experiments.study.response import TOLERANCE_RUNGS
 from experiments.study.statistics import estimate_mean
 
 MOST_VIOLATIONS: Final = 0.001

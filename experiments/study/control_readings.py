@@ -12,14 +12,14 @@ from engine.config import RunConfig
 from experiments.report.document import to_number
 from experiments.report.jobs import Job, SweepRecord
 from experiments.report.records import Columns, dig, read_run
-from experiments.study.calibration import (
+from experiments.study.control_calibration import (
     NETWORKS,
     WALLS,
     name_network,
     read_job_config,
     read_yardsticks,
 )
-from experiments.study.response import (
+from experiments.study.control_response import (
     LATE_SHARE,
     TOLERANCE_RUNGS,
     Activity,

@@ -2,7 +2,7 @@
 
 The frontier is r, once settled, over the fixed tunnel frequency, which is also the cost
 in events per bridge and simulated second. Two frequencies stand out on it: the knee and
-the cheapest that holds the floor (`curve.py` defines both).
+the cheapest that holds the floor (`frequency_curve.py` defines both).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from experiments.report.document import (
 from experiments.report.jobs import Job, SweepRecord
 from experiments.report.verdicts import FORECAST_TOLERANCE
 from experiments.study.base import Study
-from experiments.study.curve import POINTS_OF_KNEE, find_crossing
+from experiments.study.frequency_curve import POINTS_OF_KNEE, find_crossing
+from experiments.study.frequency_frontier import Frontier, Rung, build_frontiers
 from experiments.study.frequency_plots import draw, list_forecast, tabulate
-from experiments.study.frontier import Frontier, Rung, build_frontiers
-from experiments.study.networks import describe_progress
+from experiments.study.job_groups import describe_progress
 from experiments.study.statistics import Estimate
 
 NETWORKS_TOLD: Final = 4

@@ -23,7 +23,7 @@ from experiments.report.run import format_setting
 from experiments.report.sweep_plots import REPEATING_KEY
 from experiments.report.thinning import F64Array
 from experiments.report.verdicts import read_asked_load
-from experiments.study.late import measure_late
+from experiments.study.later_half import measure_late
 from experiments.study.statistics import Estimate, estimate_mean
 
 LEVEL_KEY: Final = "load.level"

@@ -28,8 +28,8 @@ from experiments.report.jobs import Job, SweepRecord
 from experiments.report.records import read_run
 from experiments.report.run import format_setting
 from experiments.study.base import Study
-from experiments.study.networks import describe_progress
-from experiments.study.policy import (
+from experiments.study.job_groups import describe_progress
+from experiments.study.policy_measures import (
     COHERENCE,
     ENERGY,
     EVENTS,

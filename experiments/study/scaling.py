@@ -25,8 +25,8 @@ from experiments.report.document import (
 )
 from experiments.report.jobs import SweepRecord
 from experiments.study.base import Study
-from experiments.study.networks import describe_progress, list_other_keys, split_jobs
-from experiments.study.size import (
+from experiments.study.job_groups import describe_progress, list_other_keys, split_jobs
+from experiments.study.scaling_sizes import (
     VARIABLES,
     Read,
     Size,

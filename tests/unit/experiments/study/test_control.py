@@ -24,9 +24,9 @@ from engine.config import (
 from engine.recording import to_yaml
 from experiments.report.document import NO, OPEN, YES
 from experiments.report.jobs import read_sweep
-from experiments.study import calibration, control
+from experiments.study import control, control_calibration
 from experiments.study.base import Study
-from experiments.study.calibration import (
+from experiments.study.control_calibration import (
     YARDSTICKS_FILE,
     measure_network,
     name_network,
@@ -311,7 +311,7 @@ def test_real_load_is_run_again_at_the_best_fixed_frequency(
         asked.append((config.controller.objective, frequency_hz))
         return {"wall_s": 4.0}
 
-    monkeypatch.setattr(calibration, "measure_wall", measure)
+    monkeypatch.setattr(control_calibration, "measure_wall", measure)
     control.complete(read_sweep(tmp_path), lambda sentence: None)
     assert asked == [("floor", 40.0)]
     findings = examine(tmp_path).findings

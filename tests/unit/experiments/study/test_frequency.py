@@ -12,7 +12,7 @@ from experiments.report.document import HeatMap, Plot
 from experiments.report.jobs import read_sweep
 from experiments.study.base import Study
 from experiments.study.frequency import examine
-from experiments.study.frontier import build_frontiers
+from experiments.study.frequency_frontier import build_frontiers
 from tests.study_folders import SweepFolder
 
 LADDER = (10.0, 20.0, 40.0, 80.0, 160.0, 320.0)

@@ -11,7 +11,12 @@ from engine.config import TunnelConfig
 from experiments.report.jobs import read_sweep
 from experiments.study.base import Study
 from experiments.study.policies import examine
-from experiments.study.policy import COHERENCE, EVENTS, compare_policies, group_policies
+from experiments.study.policy_measures import (
+    COHERENCE,
+    EVENTS,
+    compare_policies,
+    group_policies,
+)
 from tests.study_folders import SweepFolder
 
 SEED_R = (0.90, 0.93, 0.96)

@@ -21,7 +21,7 @@ from engine.errors import ConfigError, EngineError, RecordError
 from experiments.report.jobs import Job, SweepRecord
 from experiments.report.records import dig, read_json
 from experiments.schema import run_config_from_dict
-from experiments.study.yardsticks import Oracle, find_best_fixed
+from experiments.study.control_yardsticks import Oracle, find_best_fixed
 
 YARDSTICKS_FILE: Final = "yardsticks.json"
 """In the folder of the sweep."""
