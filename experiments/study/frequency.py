@@ -47,11 +47,12 @@ def examine(record: SweepRecord) -> Study:
     frontiers = build_frontiers(record)
     progress = describe_progress(record)
     if not frontiers:
-        return Study(TITLE, QUESTION, ("No job has left a frequency and an r yet.",))
+        text = progress or "No job has left a frequency and an r."
+        return Study(TITLE, QUESTION, (text,))
     if len(frontiers) == 1:
         told = _describe_frontier(frontiers[0])
     else:
-        told = [_summarise_frontier(f) for f in frontiers[:NETWORKS_TOLD]]
+        told = _summarise_frontiers(frontiers)
     return Study(
         TITLE,
         QUESTION,
@@ -181,8 +182,8 @@ def _describe_controller(frontier: Frontier, rung: Rung) -> str:
     if hz is None or r is None:
         return ""
     text = (
-        f"Once settled, controller={rung.objective} works at {hz.format('Hz')} with an "
-        f"r of {r.format()}"
+        f"In the later half, controller={rung.objective} worked at {hz.format('Hz')} "
+        f"with an r of {r.format()}"
     )
     ratio = frontier.compare(rung)
     if ratio is None:
@@ -199,6 +200,12 @@ def _compare_wall(frontier: Frontier, rung: Rung) -> float | None:
     return rung.pace.mean / pace if pace and rung.pace else None
 
 
+def _summarise_frontiers(frontiers: Sequence[Frontier]) -> list[str]:
+    told = [_summarise_frontier(frontier) for frontier in frontiers[:NETWORKS_TOLD]]
+    more = len(frontiers) - NETWORKS_TOLD
+    return [*told, f"{more} more are in the table."] if more > 0 else told
+
+
 def _summarise_frontier(frontier: Frontier) -> str:
     """Describe one of several networks in a sentence."""
     hz, knee = frontier.find_floor_hz(), frontier.knee
@@ -208,9 +215,10 @@ def _summarise_frontier(frontier: Frontier) -> str:
         facts.append(f"floor of {frontier.floor:g} {held}")
     for rung in frontier.adaptive:
         ratio = frontier.compare(rung)
-        more = f", {ratio.format()} times that" if ratio else ""
+        more = f", {ratio.format()} times that of the floor" if ratio else ""
         facts.append(
-            f"controller={rung.objective} at {_tell(rung.frequency_hz)} Hz{more}"
+            f"controller={rung.objective} at {_tell(rung.frequency_hz)} Hz"
+            f" (r {_tell(rung.coherence)}){more}"
         )
     return f"{frontier.name}: {'; '.join(facts) or 'nothing to tell yet'}."
 

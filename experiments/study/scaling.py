@@ -123,9 +123,12 @@ def examine(record: SweepRecord) -> Study:
     """
     curves = build_curves(record)
     if not curves:
-        return Study(TITLE, QUESTION, ("No job has left a wall time yet.",))
+        text = describe_progress(record) or "No job has left a wall time."
+        return Study(TITLE, QUESTION, (text,))
     grown = [curve for curve in curves if len(curve.sizes) > 1]
     told = [text for c in grown[:CURVES_TOLD] for text in _describe_curve(c)]
+    if len(grown) > CURVES_TOLD:
+        told.append(f"{len(grown) - CURVES_TOLD} more are in the table.")
     if not grown:
         told = ["There is one size only, and no curve to fit; sweep lattice.shape."]
     return Study(

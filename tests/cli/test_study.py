@@ -82,9 +82,9 @@ def test_answer_is_made_anew_from_the_jobs(sweep: Path, capsys: Capture) -> None
     assert "Did it give way to the load? yes" in capsys.readouterr().out
     shutil.rmtree(sweep / "1")
     assert main(["sweep", str(sweep)]) == 0
-    assert "1 of 2 jobs have no result" in capsys.readouterr().out
+    assert "Only 1 of 2 jobs is done" in capsys.readouterr().out
     study = json.loads((sweep / "study.json").read_text("utf-8"))
-    assert study["findings"][0].startswith("1 of 2 jobs have no result")
+    assert study["findings"][0].startswith("Only 1 of 2 jobs is done")
 
 
 def test_a_report_on_an_older_one_does_not_make_it_the_newest(

@@ -116,7 +116,7 @@ def test_threads_are_a_size(sweep: SweepFolder) -> None:
 
 def test_few_jobs(sweep: SweepFolder) -> None:
     sweep.add(["lattice.shape=[64,64]"], status="failed")
-    assert study(sweep).findings == ("No job has left a wall time yet.",)
+    assert study(sweep).findings == ("Nothing can be told: of 1 job none is done.",)
     add(sweep, 64)
     found = study(sweep)
     assert found.findings[0].startswith("Only 1 of 2 jobs")
