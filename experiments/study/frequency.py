@@ -12,12 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from experiments.report.document import (
-    NO,
-    OPEN,
-    YES,
-    Verdict,
-)
+from experiments.report.document import NO, OPEN, YES, Verdict
 from experiments.report.jobs import Job, SweepRecord
 from experiments.report.verdicts import FORECAST_TOLERANCE
 from experiments.study.base import Study

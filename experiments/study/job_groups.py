@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from experiments.report.jobs import Job, SweepRecord
 from experiments.report.run import format_setting
 from experiments.report.sweep_plots import REPEATING_KEY
+from experiments.wording import format_jobs
 
 
 def list_other_keys(record: SweepRecord, own: Collection[str]) -> tuple[str, ...]:
@@ -56,12 +57,3 @@ def describe_progress(record: SweepRecord) -> str:
         f"Only {done} of {all_jobs} jobs {verb} done; the rest is missing from what "
         "follows."
     )
-
-
-def format_jobs(count: int) -> str:
-    """Write a number of jobs.
-
-    Args:
-        count: Jobs [-].
-    """
-    return f"{count} job" if count == 1 else f"{count} jobs"

@@ -8,7 +8,7 @@ from typing import Final
 from experiments.report.document import Cell, Table
 from experiments.report.jobs import SweepRecord
 from experiments.study.base import Study
-from experiments.study.job_groups import describe_progress, format_jobs
+from experiments.study.job_groups import describe_progress
 from experiments.study.load_plots import draw_load_plots
 from experiments.study.load_points import (
     REAL,
@@ -28,7 +28,7 @@ from experiments.study.load_verdicts import (
     split_lines,
 )
 from experiments.study.statistics import Estimate
-from experiments.wording import format_count, format_frequency
+from experiments.wording import format_count, format_frequency, format_jobs
 
 TITLE: Final = "Load study"
 QUESTION: Final = (

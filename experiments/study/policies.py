@@ -28,7 +28,7 @@ from experiments.report.jobs import Job, SweepRecord
 from experiments.report.records import read_run
 from experiments.report.run import format_setting
 from experiments.study.base import Study
-from experiments.study.job_groups import describe_progress, format_jobs
+from experiments.study.job_groups import describe_progress
 from experiments.study.policy_measures import (
     COHERENCE,
     ENERGY,
@@ -47,6 +47,7 @@ from experiments.study.policy_measures import (
     read_frequency,
     read_pace,
 )
+from experiments.wording import format_jobs
 
 BASELINE: Final = "default"
 """The policy that others are compared with."""
