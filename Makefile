@@ -35,9 +35,10 @@ BROWSERS := "$$SCRIBBLE_BROWSER" chromium chromium-browser google-chrome \
 RESULTS := benchmarks/results
 PICTURES := runs/pictures
 INPUTS := pyproject.toml constraints.txt
-QUICK := not validation and not slow and not sweeps and not browser
+QUICK := not validation and not slow and not sweeps and not browser and not faults
 
-.PHONY: help run test test-gpu test-browser test-mlflow test-sweeps test-validation \
+.PHONY: help run test test-gpu test-browser test-faults test-mlflow test-sweeps \
+	test-validation \
 	bench bench-check bench-compare bench-html bench-peers bench-adaptive bench-scaling \
 	notebooks pictures lint format clean
 
@@ -67,6 +68,9 @@ test-sweeps: $(VENV)/.sweeps ## sweeps over joblib, Ray, submitit and Optuna
 
 test-validation: $(VENV)/.test ## exact results and fitted orders (slow)
 	$(BIN)/python -m pytest -m "validation or slow" $(ARGS)
+
+test-faults: $(VENV)/.test ## kills, faults and 10^5 bad inputs, with their counts
+	$(BIN)/python -m pytest -m faults $(ARGS)
 
 # In .venv itself (--python=same): there the installed code is the working tree, so a
 # dirty tree is what is measured, and nothing is built first. A range of commits would

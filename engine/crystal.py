@@ -6,8 +6,10 @@ whose tunnel frequency can be set.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +27,24 @@ from engine.backends.protocol import Backend, Motion
 from engine.config import DynamicsConfig, LatticeConfig
 from engine.config.checks import MAX_RATE, check_between
 from engine.constants import FARTHEST_NORMAL, MAX_INCREMENT_TURNS
-from engine.errors import ConfigError, RecordError, ShapeError
+from engine.errors import CheckpointError, ConfigError, RecordError, ShapeError
 from engine.geometry import build_geometry
+from engine.intake import describe, read_array
+from engine.state import (
+    State,
+    StateArray,
+    check_inputs,
+    digest_inputs,
+    keep_fields,
+    take_fields,
+)
 
 MAX_FREQUENCY_HZ = 1e30
 """Largest natural frequency that is read; float32 holds it [Hz]."""
+
+
+TURN_FIELDS = ("fastest_hz", "event_turns", "moved_turns", "pushed_hz")
+"""What a count of turns knows beside its arrays."""
 
 
 class FrequencySource(Protocol):
@@ -113,17 +128,13 @@ def _spread_shares(
 def _read_frequencies(config: LatticeConfig, count: int) -> npt.NDArray[np.float64]:
     path = Path(str(config.frequencies_path))
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        values = read_array(path)
+    except Exception as error:  # NumPy's parser of headers has many
         raise RecordError(
-            f"lattice.frequencies_path {path} cannot be read as .npy ({error}); save "
-            "one natural frequency [Hz] per node with numpy.save."
+            f"lattice.frequencies_path {path} cannot be read as .npy "
+            f"({describe(error)}); save one natural frequency [Hz] per node with "
+            "numpy.save."
         ) from error
-    if not isinstance(values, np.ndarray):
-        raise RecordError(
-            f"lattice.frequencies_path {path} is an archive of arrays; save one array "
-            "of natural frequencies [Hz] with numpy.save."
-        )
     if values.size != count or values.dtype.kind not in "fiu":
         raise ShapeError(
             f"lattice.frequencies_path {path} holds {values.size} values of type "
@@ -207,6 +218,8 @@ class CrystalLattice:
         """Natural frequency minus resonance frequency [Hz], float32, (nodes,)."""
         self.bridges: TunnelledLinks | None = None
         """The bridges that hang on this lattice, if any."""
+        self.is_as_drawn = True
+        """Whether nobody has set the phases by hand."""
         self.state = backend.build_lattice(
             self.geometry,
             draw_phases(config, seed),
@@ -241,6 +254,7 @@ class CrystalLattice:
                 f"have shape ({self.node_count},) and type uint32."
             )
         self.backend.write_phases(self.state, phases)
+        self.is_as_drawn = False
 
     @property
     def velocities_hz(self) -> npt.NDArray[np.floating] | None:
@@ -295,6 +309,34 @@ class CrystalLattice:
         if self.state.turn_count is not None:
             self.state.turn_count.fastest_hz = self.fastest_rate_hz
 
+    def adjust_detunings(self, detunings_hz: npt.NDArray[np.floating]) -> None:
+        """Change the natural frequencies of the living lattice, as where they drift.
+
+        Args:
+            detunings_hz: Natural minus resonance frequency [Hz], shape (nodes,).
+
+        Raises:
+            ShapeError: They do not fit the lattice, or are not finite.
+            ConfigError: They are too large for the time step that the lattice was
+                built with.
+        """
+        detunings = np.array(detunings_hz, dtype=np.float32)
+        if detunings.shape != (self.node_count,) or not np.isfinite(detunings).all():
+            raise ShapeError(
+                f"detunings have shape {detunings.shape}; they must be finite and have "
+                f"shape ({self.node_count},)."
+            )
+        before, self.detunings_hz = self.detunings_hz, detunings
+        try:
+            if self._dt_s is not None:
+                self.check_time_step(self._dt_s)
+        except ConfigError:
+            self.detunings_hz = before
+            raise
+        self.backend.write_detunings(self.state, detunings)
+        if self.state.turn_count is not None:
+            self.state.turn_count.fastest_hz = self.fastest_rate_hz
+
     def update_tunnel_frequencies(self, controller: FrequencySource) -> None:
         """Pass the controller's frequency on to every bridge that is not pinned.
 
@@ -330,7 +372,7 @@ class CrystalLattice:
         coupling = self._coupling_rad_s if coupling_rad_s is None else coupling_rad_s
         pull = self._largest_pull_hz(coupling)
         fastest = detuning + pull
-        if fastest * dt_s > MAX_INCREMENT_TURNS:
+        if not fastest * dt_s <= MAX_INCREMENT_TURNS:
             raise ConfigError(
                 f"dynamics.dt_s is {dt_s:g} s, too long for the largest detuning "
                 f"({detuning:.4g} Hz, and {pull:.4g} Hz of coupling): a phase would "
@@ -338,7 +380,7 @@ class CrystalLattice:
                 f"{MAX_INCREMENT_TURNS / fastest:.3g}, or set lattice.cutoff_hz."
             )
         noise = FARTHEST_NORMAL * find_kick_turns(self.state.motion, dt_s)
-        if noise > MAX_INCREMENT_TURNS:
+        if not noise <= MAX_INCREMENT_TURNS:
             longest = dt_s * (MAX_INCREMENT_TURNS / noise) ** 2
             diffusion = self.state.motion.diffusion_rad2_s
             raise ConfigError(
@@ -347,6 +389,88 @@ class CrystalLattice:
                 f"more than {MAX_INCREMENT_TURNS:g}. Use dt_s <= {longest:.3g}, or "
                 "less noise."
             )
+
+    def to_state(self) -> State:
+        """Return phases, velocities, kicks and turns as the back end has them.
+
+        Arrays are read when they are asked for; no step may be run before.
+        """
+        state, turns = self.state, self.state.turn_count
+        arrays = {"phases": state.phases, "velocities": state.velocities}
+        counted = {"sums": turns.sums, "marks": turns.marks} if turns else {}
+        return {
+            **keep_fields(self, "_resonance_frequency_hz", "_coupling_rad_s"),
+            **keep_fields(state, "kicks"),
+            "inputs": self._inputs_digest,
+            **{name: self._keep(name, array) for name, array in arrays.items()},
+            "turns": turns
+            and {
+                **keep_fields(turns, *TURN_FIELDS),
+                **{name: self._keep(name, array) for name, array in counted.items()},
+            },
+        }
+
+    @cached_property
+    def _inputs_digest(self) -> str:
+        return digest_inputs(self.detunings_hz)
+
+    def _keep(self, name: str, array: Any) -> StateArray | None:
+        if array is None:
+            return None
+        is_binary = array.dtype.kind == "u"
+        units = {
+            "phases": "2^-32 turn" if is_binary else "rad",
+            "marks": "2^-32 turn" if is_binary else "rad",
+            "sums": "2^-32 turn",
+            "velocities": "Hz",
+        }
+        shape, read = (self.node_count,), partial(self._read, array)
+        return StateArray(np.dtype(array.dtype), shape, ("node",), units[name], read)
+
+    def _read(self, array: Any) -> Iterator[npt.NDArray[Any]]:
+        yield self.backend.to_host(array)
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of the same oscillators.
+
+        Args:
+            state: Of a back end with the same arithmetic.
+
+        Raises:
+            CheckpointError: It is not one of such a lattice.
+        """
+        own = self.state
+        stored = state["phases"].dtype
+        if stored != own.phases.dtype:
+            is_binary = own.phases.dtype.kind == "u"
+            raise CheckpointError(
+                f"The checkpoint holds phases as {stored}, but the back end "
+                f"{self.backend.name} computes them as {own.phases.dtype}, so it would "
+                "not be the same run; go on with the back end "
+                f"{'reference' if is_binary else 'cpu or cuda'}."
+            )
+        check_inputs("natural frequencies", self._inputs_digest, state["inputs"])
+        take_fields(self, state, "_resonance_frequency_hz", "_coupling_rad_s")
+        take_fields(own, state, "kicks")
+        own.coupling_turns = self._coupling_rad_s / (2.0 * np.pi)
+        self._fill(state, "phases", own.phases)
+        if own.velocities is not None:
+            self._fill(state, "velocities", own.velocities)
+        if state["turns"] is not None:
+            self._count_on(state["turns"])
+
+    def _count_on(self, state: Mapping[str, Any]) -> None:
+        """Go on counting turns."""
+        self.backend.start_counting(self.state, 0.0, 0.0)
+        turns = self.state.turn_count
+        assert turns is not None
+        take_fields(turns, state, *TURN_FIELDS)
+        self._fill(state, "sums", turns.sums)
+        self._fill(state, "marks", turns.marks)
+
+    def _fill(self, state: Mapping[str, Any], name: str, array: Any) -> None:
+        values = state[name].load(f"Array {name}", array.dtype, (self.node_count,))
+        self.backend.fill(array, values)
 
     def order_parameter(self) -> complex:
         """Return the Kuramoto order parameter, mean exp(i theta) [-]."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+from typing import Final
 
 
 class EngineError(Exception):
@@ -34,12 +36,63 @@ class RecordError(EngineError, OSError):
     """A run folder, a trace or an input file cannot be used."""
 
 
+class CheckpointError(EngineError, OSError):
+    """A checkpoint cannot be gone on from: newer, or of another run."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint is cut off or altered; an earlier one may be whole."""
+
+
 class ClosedError(EngineError, RuntimeError):
     """Something is asked of a system that has been closed."""
 
 
 class ForecastError(EngineError, ValueError):
     """A run is beyond what can be forecast, though it can be run."""
+
+
+_FOREIGN: Final = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)
+"""Characters that YAML does not hold, half of a surrogate pair among them."""
+MAX_QUOTE: Final = 120
+"""Longest piece of bad input that a sentence repeats [characters]."""
+
+
+def quote(value: object) -> str:
+    """Show a value in a sentence, cut short where it is long.
+
+    Args:
+        value: Anything, perhaps a text of megabytes or a number of a million digits.
+
+    Returns:
+        Its `repr` in one line, at most `MAX_QUOTE` characters and a few more.
+    """
+    if isinstance(value, str) and len(value) > MAX_QUOTE:
+        return f"{value[:MAX_QUOTE]!r}... ({len(value)} characters)"
+    if isinstance(value, int) and value.bit_length() > 3 * MAX_QUOTE:
+        return f"a number of {value.bit_length()} bits"
+    shown = " ".join(repr(value).split())
+    return shown if len(shown) <= MAX_QUOTE else f"{shown[:MAX_QUOTE]}..."
+
+
+def cut(text: str) -> str:
+    """Show a key or a name as it is, or quoted where it can be none.
+
+    Args:
+        text: As it was given.
+    """
+    return text if text.isprintable() and len(text) <= MAX_QUOTE else quote(text)
+
+
+def is_writable(text: str) -> bool:
+    """Tell whether a text can be stored as YAML in UTF-8 and be part of a path.
+
+    Args:
+        text: Any text, perhaps with bytes that the shell could not decode.
+    """
+    return _FOREIGN.search(text) is None
 
 
 def unknown_choice(key: str, got: object, allowed: Iterable[str]) -> ConfigError:
@@ -54,6 +107,7 @@ def unknown_choice(key: str, got: object, allowed: Iterable[str]) -> ConfigError
         The error, not raised.
     """
     names = list(allowed)
-    nearest = difflib.get_close_matches(str(got), names, n=len(names), cutoff=0.0)
+    given = str(got)[:MAX_QUOTE]
+    nearest = difflib.get_close_matches(given, names, n=len(names), cutoff=0.0)
     ordered = nearest + [name for name in names if name not in nearest]
-    return ConfigError(f"{key} is {got!r}; choose one of: {', '.join(ordered)}.")
+    return ConfigError(f"{key} is {quote(got)}; choose one of: {', '.join(ordered)}.")

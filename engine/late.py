@@ -1,19 +1,21 @@
 """Statistics of the later part of a run, where phases have settled.
 
-Imports nothing. How long settling takes is not known beforehand, nor is the length of a
-run that may be interrupted, so between a quarter and half of whatever has been run is
-left out.
+Imports states alone. How long settling takes is not known beforehand, nor is the length
+of a run that may be interrupted, so between a quarter and half of whatever has been run
+is left out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from engine.state import State, Stateful, keep_fields, take_fields
 
-class Sums(Protocol):
+
+class Sums(Stateful, Protocol):
     """Anything that takes in one sample after the other."""
 
     def add(self, *sample: Any) -> None:
@@ -58,6 +60,24 @@ class LatePart(Generic[SumsType]):
         if self._count & (self._count - 1) == 0:
             self.sums, self._newer = self._newer, self._build_sums()
 
+    def to_state(self) -> State:
+        """Return the number of samples and both sums."""
+        return {
+            "count": self._count,
+            "newer": self._newer.to_state(),
+            "sums": self.sums.to_state(),
+        }
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: It is not of such sums.
+        """
+        take_fields(self, state, "_count")
+        self._newer.from_state(state["newer"])
+        self.sums.from_state(state["sums"])
+
 
 @dataclass
 class Spread:
@@ -80,3 +100,15 @@ class Spread:
     def deviation(self) -> float | None:
         """Standard deviation of the values themselves; None for fewer than two."""
         return math.sqrt(self._squares / self.count) if self.count > 1 else None
+
+    def to_state(self) -> State:
+        """Return count, mean and squares."""
+        return keep_fields(self, *vars(self))
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: It is not one of a spread.
+        """
+        take_fields(self, state, *vars(self))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.intake import read_json, read_table, take_mapping
 from engine.recording.folder import SUMMARY_FILE
 from engine.recording.trace import TRACE_FILE
 from experiments.wording import format_count, format_frequency
@@ -57,13 +58,11 @@ def read_state_shares(folder: Path) -> dict[str, float] | None:
     Returns:
         Share of decisions by state [-], most frequent first; None without a trace.
     """
-    from pyarrow import parquet
-
     try:
-        table = parquet.read_table(folder / TRACE_FILE, columns=["state"])
-    except (OSError, ValueError, KeyError):
+        states = read_table(folder / TRACE_FILE, ["state"])["state"]
+    except Exception:  # noqa: BLE001 - PyArrow has many
         return None
-    counts = Counter(table.column("state").to_pylist())
+    counts = Counter(states.tolist())
     total = max(1, counts.total())
     return {str(state): count / total for state, count in counts.most_common()}
 
@@ -80,7 +79,7 @@ def add_to_summary(folder: Path, name: str, entry: Mapping[str, Any]) -> None:
         OSError: The folder cannot be written.
     """
     path = folder / SUMMARY_FILE
-    summary = {**json.loads(path.read_text("utf-8")), name: entry}
+    summary = {**take_mapping(read_json(path)), name: entry}
     draft = path.with_suffix(".json.part")
     text = json.dumps(summary, indent=2, ensure_ascii=False)
     draft.write_text(f"{text}\n", encoding="utf-8")

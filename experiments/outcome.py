@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -22,10 +23,18 @@ FAILED: Final = 1
 BAD_INPUT: Final = 2
 """What was asked for is not possible; nothing was written."""
 INTERRUPTED: Final = 130
-"""Ctrl-C or SIGTERM; what was done so far is in the run folder."""
+"""Ctrl-C, SIGTERM or SIGUSR1; what was done so far is in the run folder."""
+
+MAX_SENTENCE: Final = 1200
+"""Longest sentence; of a longer one the middle is left out [characters]."""
 
 TRACEBACK_VARIABLE: Final = "SCRIBBLE_TRACEBACK"
 """Environment variable that turns tracebacks on."""
+
+_NO_PATHS: Final = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
+"""Errors of paths that no file can have."""
+_STOPPING: Final = (signal.SIGTERM, signal.SIGUSR1)
+"""Signals that stop a command as Ctrl-C does."""
 
 EXIT_CODES: Final = (
     ("done", DONE),
@@ -78,20 +87,20 @@ def close_command(command: Callable[[], int]) -> int:
 
 @contextmanager
 def interrupt_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise `KeyboardInterrupt`, as Ctrl-C does.
+    """Let SIGTERM, and SIGUSR1 by which Slurm warns, raise `KeyboardInterrupt`.
 
     A run brings its own handlers and gives these back. Does nothing outside the main
-    thread, or where a program has chosen what SIGTERM does.
+    thread, or where a program has chosen what these signals do.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    kinds = [kind for kind in _STOPPING if signal.getsignal(kind) is signal.SIG_DFL]
+    for kind in kinds if is_main else ():
+        signal.signal(kind, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for kind in kinds if is_main else ():
+            signal.signal(kind, signal.SIG_DFL)
 
 
 def make_folder(folder: Path, option: str) -> None:
@@ -134,7 +143,16 @@ def code_of_error(error: BaseException) -> int:
         return INTERRUPTED
     if isinstance(error, (NumericalError, ForecastError, MissingPackageError)):
         return FAILED
-    return BAD_INPUT if isinstance(error, EngineError) else FAILED
+    return BAD_INPUT if isinstance(error, EngineError) or is_path(error) else FAILED
+
+
+def is_path(error: BaseException) -> bool:
+    """Tell whether an error says that a name can be that of no file at all.
+
+    Args:
+        error: What a command raised.
+    """
+    return isinstance(error, OSError) and error.errno in _NO_PATHS
 
 
 def describe_error(error: BaseException) -> str:
@@ -148,13 +166,26 @@ def describe_error(error: BaseException) -> str:
     """
     if isinstance(error, KeyboardInterrupt):
         return "interrupted."
-    text = " ".join(str(error).split())
+    text = shorten(" ".join(str(error).split()))
     if isinstance(error, EngineError):
         return text
+    if is_path(error):
+        return f"{text.rstrip('.')}; name another file or folder."
     return (
         f"unexpected {type(error).__name__}: {text or 'no message'}; set "
         f"{TRACEBACK_VARIABLE}=1 to see the traceback."
     )
+
+
+def shorten(text: str) -> str:
+    """Leave out the middle of a sentence that is too long to be read.
+
+    Args:
+        text: The sentence.
+    """
+    if len(text) <= MAX_SENTENCE:
+        return text
+    return f"{text[: MAX_SENTENCE // 2]} ... {text[-MAX_SENTENCE // 2 :]}"
 
 
 def report_error(error: BaseException) -> int:

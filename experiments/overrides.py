@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.config import RunConfig
-from engine.errors import ConfigError, unknown_choice
+from engine.config.hints import wrong_type
+from engine.errors import ConfigError, cut, quote, unknown_choice
 from experiments.outcome import MissingPackageError
 from experiments.schema import (
     find_hint,
     register_schema,
     to_run_config,
     unknown_key,
-    wrong_type,
 )
 
 if TYPE_CHECKING:
@@ -126,12 +126,12 @@ def _tidy_override(word: str, groups: dict[str, list[str]], *, own_paths: bool) 
     key, equals, value = word.partition("=")
     if key.startswith("~"):
         raise ConfigError(
-            f"{word!r} would remove {key[1:]}; every key is needed, so set it to "
-            "another value or, where it may be empty, to null."
+            f"{quote(word)} would remove {cut(key[1:])}; every key is needed, so "
+            "set it to another value or, where it may be empty, to null."
         )
     if not equals or not key.strip("+ "):
         raise ConfigError(
-            f"{word!r} is not a setting; write key=value, such as "
+            f"{quote(word)} is not a setting; write key=value, such as "
             "dynamics.duration_s=5."
         )
     if key.lstrip("+").startswith("hydra"):
@@ -189,6 +189,11 @@ def compose_node(overrides: Sequence[str], *, with_hydra: bool = False) -> DictC
         return compose(CONFIG_NAME, list(overrides), return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise translate_error(error, overrides) from error
+    except (OSError, RecursionError) as error:  # a name too long, brackets too deep
+        raise ConfigError(
+            f"{cut(' '.join(overrides))} cannot be looked up ({error}); name a key of "
+            "the configuration."
+        ) from error
 
 
 def compose_run_config(overrides: Sequence[str]) -> RunConfig:
@@ -308,15 +313,15 @@ def _recognise_grammar(link: BaseException) -> ConfigError | None:
 
     if isinstance(link, OverrideParseException):
         return ConfigError(
-            f"{link.override!r} cannot be read; quote lists and text for the shell, "
-            "as in 'lattice.shape=[64,64]'."
+            f"{quote(link.override)} cannot be read; quote lists and text for the "
+            "shell, as in 'lattice.shape=[64,64]'."
         )
     several = _SEVERAL_VALUES.match(str(link).split("\n", 1)[0])
     if several is None:
         return None
     return ConfigError(
-        f"{several[1]!r} names several values; write [a,b] for a list, or add -m to "
-        "run once for each."
+        f"{quote(several[1])} names several values; write [a,b] for a list, or add "
+        "-m to run once for each."
     )
 
 

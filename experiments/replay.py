@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.config import LoadConfig, RunConfig
-from engine.errors import ConfigError, RecordError
+from engine.errors import ConfigError, RecordError, quote
+from engine.intake import read_json
 from engine.recording.folder import CONFIG_FILE, SUMMARY_FILE
 from engine.recording.trace import TRACE_FILE
 from experiments import outcome
@@ -33,6 +33,7 @@ from experiments.overrides import (
 )
 from experiments.run import execute_run, set_folder
 from experiments.schema import run_config_from_dict
+from experiments.stored_yaml import read_checked
 from experiments.views.terminal import is_redrawable, open_console
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ def _read_duration_s(folder: Path, recorded: Mapping[str, Any]) -> float:
 
 def _read_summary(folder: Path) -> dict[str, Any]:
     try:
-        summary: Any = json.loads((folder / SUMMARY_FILE).read_text("utf-8"))
+        summary: Any = read_json(folder / SUMMARY_FILE)
     except (OSError, ValueError) as error:
         raise _incomplete(folder, SUMMARY_FILE) from error
     if not isinstance(summary, dict) or "state_digest" not in summary:
@@ -227,7 +228,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
     from yaml import YAMLError  # type: ignore[import-untyped]
 
     try:
-        loaded = OmegaConf.to_container(OmegaConf.load(folder / CONFIG_FILE))
+        text = read_checked(folder / CONFIG_FILE)
+        loaded = OmegaConf.to_container(OmegaConf.create(text))
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise _incomplete(folder, CONFIG_FILE) from error
     if not isinstance(loaded, dict):
@@ -251,12 +253,12 @@ def _refuse_contradictions(words: Sequence[str]) -> None:
         name = word.lstrip("+").partition("=")[0].partition(".")[0]
         if name == EXPERIMENT_GROUP:
             raise ConfigError(
-                f"{word!r} would replace what was recorded; name the keys to change "
-                "instead."
+                f"{quote(word)} would replace what was recorded; name the keys to "
+                "change instead."
             )
         if name == "load":
             raise ConfigError(
-                f"{word!r} contradicts a replay, which takes its load from the "
+                f"{quote(word)} contradicts a replay, which takes its load from the "
                 "recorded trace; use scribble run for another load."
             )
 

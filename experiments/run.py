@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -136,17 +137,44 @@ def execute_run(config: RunConfig, *, is_quiet: bool = False) -> RunSummary:
     Raises:
         EngineError: The machine or the folder does not allow the run.
     """
+    return show_run(lambda: build_system(config), is_quiet=is_quiet)
+
+
+def show_run(build: Callable[[], ScribbleSystem], *, is_quiet: bool) -> RunSummary:
+    """Build a system, run it in view and print the closing table.
+
+    Args:
+        build: Builds the system, new or resumed.
+        is_quiet: Show nothing but the closing line.
+
+    Returns:
+        What the run came to.
+
+    Raises:
+        EngineError: The machine or the folder does not allow the run.
+    """
     from experiments.views.terminal import open_console
 
     console = open_console()
     with _show_log(console, is_quiet=is_quiet):
         with _announce(console, is_quiet=is_quiet):
-            system = build_system(config)
+            system = build()
+        folder = system.config.record.folder
         view = build_view(console, system.description, is_quiet=is_quiet)
         with system, view:
             summary = system.run(view.show)
-    print_summary(console, summary.to_dict(), config.record.folder, is_quiet=is_quiet)
+    print_summary(console, summary.to_dict(), folder, is_quiet=is_quiet)
+    if summary.status == "interrupted" and folder is not None and not is_quiet:
+        _say_how_to_go_on(Path(folder))
     return summary
+
+
+def _say_how_to_go_on(folder: Path) -> None:
+    """Name the command that resumes a run, if it can be resumed."""
+    from engine.recording.checkpoint import list_checkpoints
+
+    if list_checkpoints(folder):
+        sys.stdout.write(f"go on: scribble resume {shlex.quote(str(folder))}\n")
 
 
 def build_system(config: RunConfig) -> ScribbleSystem:

@@ -1,50 +1,44 @@
 """The strict schema of the configuration, and the way back to frozen dataclasses.
 
 Both directions derive from the dataclasses of `engine.config`, so a new field there
-is a new key here. OmegaConf is imported only where a composed configuration is read.
+is a new key here; `engine.config.plain` has the way back. OmegaConf is imported only
+where a composed configuration is read.
 """
 
 from __future__ import annotations
 
-import difflib
 import types
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields, is_dataclass, make_dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, get_origin
-from typing import get_type_hints as _get_type_hints
+from typing import TYPE_CHECKING, Any, Final, cast, get_args, get_origin
 
 from engine.config import RunConfig
-from engine.errors import ConfigError
+from engine.config.hints import describe_hint, list_hints, wrong_type
+from engine.config.plain import (
+    convert_value,
+    list_keys,
+    run_config_from_dict,
+    unknown_key,
+)
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-Config = TypeVar("Config")
+__all__ = [
+    "build_schema",
+    "convert_value",
+    "describe_hint",
+    "find_hint",
+    "list_hints",
+    "list_keys",
+    "register_schema",
+    "run_config_from_dict",
+    "to_run_config",
+    "unknown_key",
+    "wrong_type",
+]
 
 SCHEMA_NAME: Final = "schema"
 """Name of the root schema in Hydra's ConfigStore."""
-
-_KIND_WORDS: Final[Mapping[object, str]] = types.MappingProxyType(
-    {
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-        str: "text",
-    }
-)
-
-
-def list_hints(config_class: type[Any]) -> Mapping[str, Any]:
-    """Resolve the annotations of a configuration dataclass.
-
-    Args:
-        config_class: One of the dataclasses of `engine.config`.
-
-    Returns:
-        Field names and their types, in the order of declaration.
-    """
-    hints = _get_type_hints(config_class)
-    return types.MappingProxyType({f.name: hints[f.name] for f in fields(config_class)})
 
 
 def build_schema(config_class: type[Any]) -> type[Any]:
@@ -87,20 +81,6 @@ def register_schema() -> None:
     )
 
 
-def list_keys(config_class: type[Any] = RunConfig, prefix: str = "") -> Iterator[str]:
-    """List every full key, such as ``lattice.kind``.
-
-    Args:
-        config_class: Where to begin.
-        prefix: Key of that place, with its dot.
-    """
-    for name, hint in list_hints(config_class).items():
-        if is_dataclass(hint):
-            yield from list_keys(hint, f"{prefix}{name}.")  # type: ignore[arg-type]
-        else:
-            yield f"{prefix}{name}"
-
-
 def find_hint(key: str) -> Any | None:
     """Look up the type of a full key.
 
@@ -121,53 +101,6 @@ def find_hint(key: str) -> Any | None:
     return hint
 
 
-def describe_hint(hint: Any) -> str:
-    """Say in words what a type accepts, such as ``a list of whole numbers``.
-
-    Args:
-        hint: Annotation of a field.
-    """
-    if is_dataclass(hint):
-        return "a group of keys"
-    if get_origin(hint) is tuple:
-        item = get_args(hint)[0]
-        example = "[true,false]" if item is bool else "[64,64]"
-        return f"a list such as {example}, each entry {_KIND_WORDS[item]}"
-    if _is_optional(hint):
-        return f"{_KIND_WORDS[_strip_none(hint)]} or null"
-    return _KIND_WORDS[hint]
-
-
-def unknown_key(key: str) -> ConfigError:
-    """Build the error for an unknown key, the nearest keys first.
-
-    Args:
-        key: Full key that was given.
-
-    Returns:
-        The error, not raised.
-    """
-    nearest = difflib.get_close_matches(key, list(list_keys()), n=4, cutoff=0.0)
-    names = ", ".join(nearest)
-    return ConfigError(f"{key} is not a configuration key; the nearest are: {names}.")
-
-
-def wrong_type(key: str, got: object, hint: Any) -> ConfigError:
-    """Build the error for a value of the wrong type.
-
-    Args:
-        key: Full key.
-        got: The value that was given.
-        hint: Annotation of the field.
-
-    Returns:
-        The error, not raised.
-    """
-    words = {"None": "null", "True": "true", "False": "false"}
-    shown = words.get(repr(got), repr(got))
-    return ConfigError(f"{key} is {shown}; it must be {describe_hint(hint)}.")
-
-
 def to_run_config(composed: DictConfig) -> RunConfig:
     """Convert a composed Hydra configuration; `validate()` is left to the caller.
 
@@ -186,78 +119,3 @@ def to_run_config(composed: DictConfig) -> RunConfig:
     plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     return run_config_from_dict({str(key): value for key, value in plain.items()})
-
-
-def run_config_from_dict(values: Mapping[str, Any]) -> RunConfig:
-    """Build a run configuration from nested plain values; absent keys keep defaults.
-
-    Args:
-        values: Such as the content of a run folder's ``config.yaml``.
-
-    Returns:
-        The frozen run configuration, not validated.
-
-    Raises:
-        ConfigError: A key is unknown or a value has the wrong type.
-    """
-    return _convert_group(RunConfig, values, "")
-
-
-def _convert_group(
-    kind: type[Config], values: Mapping[str, Any], prefix: str
-) -> Config:
-    hints = list_hints(kind)
-    for name in values:
-        if name not in hints:
-            raise unknown_key(f"{prefix}{name}")
-    converted = {
-        name: convert_value(f"{prefix}{name}", value, hints[name])
-        for name, value in values.items()
-    }
-    return kind(**converted)
-
-
-def convert_value(key: str, value: Any, hint: Any) -> Any:
-    """Convert one value to its annotated type.
-
-    Args:
-        key: Full key, for the sentence.
-        value: Plain value, as YAML or JSON gives it.
-        hint: Annotation of the field.
-
-    Returns:
-        The value in that type.
-
-    Raises:
-        ConfigError: It has another type.
-    """
-    if is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise wrong_type(key, value, hint)
-        return _convert_group(hint, value, f"{key}.")  # type: ignore[arg-type]
-    if get_origin(hint) is tuple:
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise wrong_type(key, value, hint)
-        item = get_args(hint)[0]
-        return tuple(
-            convert_value(f"{key}[{i}]", entry, item) for i, entry in enumerate(value)
-        )
-    if value is None and _is_optional(hint):
-        return None
-    bare = _strip_none(hint)
-    if bare is float and type(value) is int:
-        return float(value)
-    if type(value) is not bare:
-        raise wrong_type(key, value, hint)
-    return value
-
-
-def _is_optional(hint: Any) -> bool:
-    return type(None) in get_args(hint)
-
-
-def _strip_none(hint: Any) -> Any:
-    """Reduce ``float | None`` to ``float``."""
-    if not _is_optional(hint):
-        return hint
-    return next(part for part in get_args(hint) if part is not type(None))

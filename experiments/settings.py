@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, TypeVar, cast, get_origin
 
-from engine.errors import ConfigError
-from experiments.schema import convert_value, list_hints
+from engine.config.hints import list_hints
+from engine.errors import ConfigError, cut, quote
+from experiments.schema import convert_value
 
 Config = TypeVar("Config")
 
@@ -26,7 +27,7 @@ _UNITS: Final[Mapping[str, int]] = {
     "MiB": 2**20,
     "GiB": 2**30,
 }
-_AMOUNT: Final = re.compile(r"([0-9.]+) ?([kKMG]?i?B)")
+_AMOUNT: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{0,18})?) ?([kKMG]?i?B)")
 
 
 def parse_settings(config_class: type[Config], words: Sequence[str]) -> Config:
@@ -49,10 +50,11 @@ def parse_settings(config_class: type[Config], words: Sequence[str]) -> Config:
         key, equals, text = word.partition("=")
         if not equals or not key:
             raise ConfigError(
-                f"{word!r} is not a setting; write key=value, such as "
+                f"{quote(word)} is not a setting; write key=value, such as "
                 f"{next(iter(hints))}=0.6."
             )
         if key not in hints:
+            key = cut(key)
             near = difflib.get_close_matches(key, hints, n=4, cutoff=0.0)
             raise ConfigError(
                 f"{key} is not a setting of this command; the nearest are: "

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.config import BackendConfig
-from engine.errors import ConfigError
+from engine.errors import ConfigError, quote
 from experiments import outcome
 from experiments.overrides import compose_run_config
 from experiments.wording import format_span
@@ -77,7 +77,7 @@ def read_backend(overrides: Sequence[str]) -> BackendConfig:
         key = word.partition("=")[0]
         if key != "backend" and not key.startswith("backend."):
             raise ConfigError(
-                f"{word!r} has no meaning here, for every check brings its own "
+                f"{quote(word)} has no meaning here, for every check brings its own "
                 "network; give backend=cpu, backend=reference, backend=cuda or "
                 "backend.threads=N."
             )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, quote
 
 _SUFFIXES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+MAX_BYTES: Final = 2.0**63
+"""No machine has as much memory [byte]."""
 _BYTE_UNITS: Final = {
     "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
     "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
@@ -66,11 +68,13 @@ def parse_bytes(text: str, name: str) -> int:
     """
     match = re.fullmatch(r"\s*(\d+\.?\d*)\s*([a-z]*)\s*", text.lower())
     factor = _BYTE_UNITS.get(match[2]) if match else None
-    if match is None or factor is None or float(match[1]) * factor < 1:
+    amount = 0.0 if match is None or factor is None else float(match[1]) * factor
+    if not 1.0 <= amount < MAX_BYTES:
         raise ConfigError(
-            f"{name} is {text!r}; write a number and a unit, such as 8GiB or 500MB."
+            f"{name} is {quote(text)}; write a number and a unit, such as 8GiB or "
+            "500MB."
         )
-    return int(float(match[1]) * factor)
+    return int(amount)
 
 
 def format_span(span_s: float) -> str:

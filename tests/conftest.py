@@ -25,6 +25,9 @@ from engine.config import (
     LoadConfig,
     RunConfig,
 )
+from tests.tally import pytest_configure, pytest_terminal_summary, tally
+
+__all__ = ["pytest_configure", "pytest_terminal_summary", "tally"]
 
 SMALL_RUN = RunConfig(
     lattice=LatticeConfig(shape=(16, 16)),

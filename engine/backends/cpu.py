@@ -379,6 +379,10 @@ class CpuBackend(BinaryBackend):
         """Replace the phases by binary angles, shape (nodes,)."""
         lattice.phases[:] = phases
 
+    def write_detunings(self, lattice: LatticeState, detunings_hz: F32Array) -> None:
+        """Replace the detunings by others [Hz], shape (nodes,)."""
+        lattice.detunings = detunings_hz.astype(lattice.detunings.dtype)
+
     def to_host(self, array: Any) -> npt.NDArray[Any]:
         """Copy an array."""
         return np.array(array)

@@ -114,6 +114,28 @@ class CudaBackend(CudaStepping):
             columns = (np.ascontiguousarray(column) for column in bridges.columns)
             return BridgeArrays(*(self._cupy.asarray(column) for column in columns))
 
+    def move_bridges(
+        self, bridges: BridgeArrays, came_from: npt.NDArray[np.integer]
+    ) -> BridgeArrays:
+        """Return the bridges in another order, without a way over the host.
+
+        Args:
+            bridges: Columns in device memory.
+            came_from: Present slot of what each slot will hold, on the host.
+
+        Returns:
+            New columns in device memory.
+
+        Raises:
+            ResourceError: The device has too little free memory for both.
+        """
+        size = sum(column.nbytes for column in bridges.columns)
+        with self._device.allocating(
+            "Moving bridges", size, "Use mesh=none, lower bridges.per_node,"
+        ):
+            places = self._cupy.asarray(came_from)
+            return super().move_bridges(bridges, places)
+
     def build_matchings(self, matching: Matching) -> MatchingArrays:
         """Allocate bridges that have attempted nothing on the device.
 
@@ -190,11 +212,22 @@ class CudaBackend(CudaStepping):
             words = np.ascontiguousarray(phases, dtype=np.uint32)
             lattice.phases.set(words, stream=self._device.stream)
 
+    def write_detunings(self, lattice: LatticeState, detunings_hz: F32Array) -> None:
+        """Replace the detunings by others from the host [Hz], shape (nodes,)."""
+        with self._device.working():
+            values = np.ascontiguousarray(detunings_hz, dtype=np.float32)
+            lattice.detunings.set(values, stream=self._device.stream)
+
     def to_host(self, array: Any) -> npt.NDArray[Any]:
         """Copy an array to the host."""
         with self._device.working():
             host: npt.NDArray[Any] = array.get()
         return host
+
+    def fill(self, array: Any, values: npt.NDArray[Any]) -> None:
+        """Replace the values of an array by those of a host array of its shape."""
+        with self._device.working():
+            array.set(np.ascontiguousarray(values), stream=self._device.stream)
 
     def _sum_on_device(
         self, kernel: str, nodes: int, arguments: tuple[Any, ...], sums: int = 1

@@ -193,6 +193,8 @@ class MatchingArrays:
 
 Bridges = BridgeArrays | MatchingArrays
 """Bridges of either kind: ends stored, or ends computed."""
+STATE_COLUMNS = ("last_ticks", "attempts", "successes", "locking_cos", "locking_sin")
+"""Names of the columns that a run changes."""
 STATE_TYPES = (np.uint32, np.uint32, np.uint32, np.float32, np.float32)
 """Number types of the columns that a run changes, in order."""
 
@@ -277,6 +279,11 @@ class Backend(Protocol):
     def build_bridges(self, bridges: BridgeArrays) -> BridgeArrays:
         """Take host columns into the back end's memory."""
 
+    def move_bridges(
+        self, bridges: BridgeArrays, came_from: npt.NDArray[np.integer]
+    ) -> BridgeArrays:
+        """Return the bridges in another order: slot i from slot came_from[i]."""
+
     def build_matchings(self, matching: Matching) -> MatchingArrays:
         """Allocate bridges that have attempted nothing; the host holds no column."""
 
@@ -310,8 +317,14 @@ class Backend(Protocol):
     def write_phases(self, lattice: LatticeState, phases: U32Array) -> None:
         """Replace the phases by binary angles from the host, shape (nodes,)."""
 
+    def write_detunings(self, lattice: LatticeState, detunings_hz: F32Array) -> None:
+        """Replace the detunings by others from the host [Hz], shape (nodes,)."""
+
     def to_host(self, array: Array) -> npt.NDArray[Any]:
         """Copy an array of this back end to the host."""
+
+    def fill(self, array: Array, values: npt.NDArray[Any]) -> None:
+        """Replace the values of an array of this back end by those of the host."""
 
     def order_parameter(self, lattice: LatticeState) -> complex:
         """Return mean exp(i theta) [-]."""

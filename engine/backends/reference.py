@@ -243,6 +243,10 @@ class ReferenceBackend(SteppingBackend):
         """Replace the phases by binary angles, shape (nodes,)."""
         lattice.phases = phases.astype(np.float64) * (TWO_PI / TURN)
 
+    def write_detunings(self, lattice: LatticeState, detunings_hz: F32Array) -> None:
+        """Replace the detunings by others [Hz], shape (nodes,)."""
+        lattice.detunings = detunings_hz.astype(lattice.detunings.dtype)
+
     def to_host(self, array: Any) -> npt.NDArray[Any]:
         """Copy an array."""
         return np.array(array)

@@ -81,6 +81,21 @@ class SteppingBackend(MovingBackend):
         self.vortex_count(lattice)
         self.winding_numbers(lattice)
 
+    def move_bridges(
+        self, bridges: BridgeArrays, came_from: npt.NDArray[np.integer]
+    ) -> BridgeArrays:
+        """Return the bridges in another order.
+
+        Args:
+            bridges: Columns in the back end's memory.
+            came_from: Present slot of what each slot will hold, shape (bridges,).
+
+        Returns:
+            New columns; the old ones are left as they are.
+        """
+        columns = [column.take(came_from) for column in bridges.columns]
+        return BridgeArrays(*columns)
+
     def _build_eight_bridges(self, computes_ends: bool) -> Bridges:
         """Build one layer over 16 nodes."""
         if computes_ends:
@@ -159,6 +174,15 @@ class SteppingBackend(MovingBackend):
             Their phases, shape (m,).
         """
         return self.read_phases(lattice)[nodes]
+
+    def fill(self, array: Any, values: npt.NDArray[Any]) -> None:
+        """Replace the values of an array, which host memory holds here.
+
+        Args:
+            array: An array of this back end.
+            values: Of the same shape and type.
+        """
+        np.copyto(array, values, casting="no")
 
     def share_cores(self, idle_cores: float) -> None:
         """Hear how many cores others leave; a back end may use fewer threads.

@@ -12,7 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.bridge.alignment import Alignment, BareLattice
-from engine.bridge.base import COHORT, FOLLOW, Group, Network, QuantumBridge
+from engine.bridge.base import (
+    COHORT,
+    FOLLOW,
+    SHARE,
+    Group,
+    Network,
+    QuantumBridge,
+)
 from engine.bridge.drawing import build_matchings, build_small_world
 from engine.bridge.edges import EdgeList, build_empty, colour_edges, take_edges
 from engine.bridge.matching import MatchingNetwork
@@ -26,6 +33,7 @@ from engine.geometry import Geometry
 __all__ = [
     "COHORT",
     "FOLLOW",
+    "SHARE",
     "Alignment",
     "BareLattice",
     "BridgeNetwork",

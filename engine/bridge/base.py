@@ -8,22 +8,36 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.backends.protocol import Backend, BridgeArrays, Bridges
+from engine.backends.protocol import (
+    STATE_COLUMNS,
+    STATE_TYPES,
+    Backend,
+    BridgeArrays,
+    Bridges,
+)
 from engine.config import TunnelConfig
 from engine.constants import LOCKING_MEMORY
 from engine.errors import ConfigError
+from engine.state import State, StateArray, keep_fields, take_fields
 
 FOLLOW = -1
 """Rung of a bridge that follows the network's frequency."""
 COHORT = -2
 """Rung of a bridge that follows the frequency of the cohort."""
+NETWORK_FIELDS = ("frequency_hz", "cohort_frequency_hz", "_strength_factor")
+"""What a run changes of a network as a whole."""
+COLUMN_UNITS = {"last_ticks": "lattice step"}
+"""Units of the columns that a run changes; the others have none."""
+SHARE = -3
+"""Rung of a bridge that holds the largest share of a budget; share m: SHARE - m."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,11 @@ class Network(ABC):
     def groups(self) -> tuple[Group, ...]:
         """Runs of slots with one frequency, in slot order."""
 
+    @property
+    def is_in_turn(self) -> bool:
+        """Whether the first slots of every share of a budget are due next."""
+        return False
+
     def follow(self, frequency_hz: float) -> None:
         """Set the frequency of every bridge that is neither pinned nor in the cohort.
 
@@ -153,12 +172,55 @@ class Network(ABC):
                 f"The bridges' strengths would be multiplied by {factor:g}; the factor "
                 "must be finite and above 0."
             )
-        self._multiply_strengths(factor / self._strength_factor)
         self._strength_factor = factor
+        self._apply_strengths()
+
+    @property
+    def strength_factor(self) -> float:
+        """Present strengths over those that were built [-]."""
+        return self._strength_factor
 
     @abstractmethod
-    def _multiply_strengths(self, ratio: float) -> None:
-        """Multiply the strength of every bridge."""
+    def _apply_strengths(self) -> None:
+        """Let every bridge act by `_strength_factor` times its own strength."""
+
+    @property
+    def has_requests(self) -> bool:
+        """Whether a bridge was asked to another rung since the last control period."""
+        return False
+
+    def to_state(self) -> State:
+        """Return frequencies, and by bridge id what a run changes of every bridge."""
+        columns = {
+            name: StateArray(
+                np.dtype(kind),
+                (len(self),),
+                ("bridge",),
+                COLUMN_UNITS.get(name, "1"),
+                partial(self.read_column, name),
+            )
+            for name, kind in zip(STATE_COLUMNS, STATE_TYPES, strict=True)
+        }
+        return {**keep_fields(self, *NETWORK_FIELDS), **columns}
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of a network of the same bridges.
+
+        Raises:
+            CheckpointError: It is not one of such a network.
+        """
+        take_fields(self, state, *NETWORK_FIELDS)
+        self._apply_strengths()
+        for name, kind in zip(STATE_COLUMNS, STATE_TYPES, strict=True):
+            values = state[name].load(f"Column {name}", kind, (len(self),))
+            self._fill_column(name, values)
+
+    @abstractmethod
+    def _fill_column(self, name: str, values: npt.NDArray[Any]) -> None:
+        """Replace a column that a run changes by values by bridge id."""
+
+    def notice_detunings(self) -> None:  # noqa: B027 - most networks need not
+        """Hear that the natural frequencies of the lattice have changed."""
 
     @abstractmethod
     def find_ends(self, bridge_id: int) -> tuple[int, int]:
@@ -185,8 +247,13 @@ class Network(ABC):
         """Read one entry of a column that a run changes, for one bridge."""
 
     @abstractmethod
+    def read_column(self, name: str) -> Iterator[npt.NDArray[Any]]:
+        """Copy a column that a run changes to the host, by id, in pieces."""
+
     def read_state(self) -> Iterator[npt.NDArray[Any]]:
         """Copy what a run changes to the host: column by column, by id, in pieces."""
+        for name in STATE_COLUMNS:
+            yield from self.read_column(name)
 
     @abstractmethod
     def columns_by_id(self) -> BridgeArrays:

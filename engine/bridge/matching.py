@@ -103,6 +103,7 @@ class MatchingNetwork(Network):
         super().__init__(backend, tunnel)
         nodes = lattice.geometry.node_count
         self.matching = build_matching(nodes, config, self.tunnel, seed)
+        self._own_rate_rad_s = self.matching.law.full_rate_rad_s
         self._lattice = lattice
         self._strength_rad_s = config.strength_rad_s
         size = self.matching.layer_size
@@ -170,10 +171,10 @@ class MatchingNetwork(Network):
         """Return kappa [rad/s], equal for all bridges."""
         return self._strength_factor * self._strength_rad_s
 
-    def _multiply_strengths(self, ratio: float) -> None:
+    def _apply_strengths(self) -> None:
         """Write another rate into the success law, which all bridges share."""
-        law = self.matching.law
-        law = replace(law, full_rate_rad_s=ratio * law.full_rate_rad_s)
+        rate_rad_s = self._strength_factor * self._own_rate_rad_s
+        law = replace(self.matching.law, full_rate_rad_s=rate_rad_s)
         self.matching = self._arrays.matching = replace(self.matching, law=law)
 
     def is_directed(self, bridge_id: int) -> bool:
@@ -190,11 +191,15 @@ class MatchingNetwork(Network):
         _, thresholds = self.matching.law.apply(target - source)
         return float((int(thresholds[0]) + 1) * 2.0**-32)
 
+    def notice_detunings(self) -> None:
+        """Forget the mean success probability, which follows from the detunings."""
+        self._mean_probability = None
+
     def mean_probability(self) -> float:
         """Return the mean success probability of all bridges [-]; 0 if empty.
 
-        Exact: the back end sums the thresholds of all bridges as integers, once, for
-        neither natural frequencies nor ends change in a run.
+        Exact: the back end sums the thresholds of all bridges as integers, once for
+        the same natural frequencies, for ends do not change.
         """
         if self._mean_probability is None:
             total = self.backend.sum_thresholds(self._lattice, self._arrays)
@@ -207,11 +212,15 @@ class MatchingNetwork(Network):
         array = getattr(self._arrays, column)
         return float(self.backend.to_host(array[bridge_id : bridge_id + 1])[0])
 
-    def read_state(self) -> Iterator[npt.NDArray[Any]]:
-        """Copy what a run changes to the host: column by column, in pieces."""
-        for column in self._arrays.state_columns:
-            for lo in range(0, len(self), CHUNK):
-                yield self.backend.to_host(column[lo : lo + CHUNK])
+    def read_column(self, name: str) -> Iterator[npt.NDArray[Any]]:
+        """Copy a column that a run changes to the host, in pieces."""
+        column = getattr(self._arrays, name)
+        for lo in range(0, len(self), CHUNK):
+            yield self.backend.to_host(column[lo : lo + CHUNK])
+
+    def _fill_column(self, name: str, values: npt.NDArray[Any]) -> None:
+        """Replace a column that a run changes."""
+        self.backend.fill(getattr(self._arrays, name), values)
 
     def read_columns(self, lo: int, hi: int) -> BridgeArrays:
         """Copy bridges lo .. hi - 1 to the host, with all that their formula says.

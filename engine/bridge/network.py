@@ -11,8 +11,9 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,31 @@ import numpy.typing as npt
 from engine.backends.matching import DIRECTED_FLAG
 from engine.backends.philox import PART
 from engine.backends.protocol import Backend, BridgeArrays, U32Array
-from engine.bridge.base import COHORT, FOLLOW, Group, Network, locking_value
+from engine.bridge.base import (
+    COHORT,
+    FOLLOW,
+    SHARE,
+    Group,
+    Network,
+    locking_value,
+)
 from engine.bridge.edges import EdgeList
+from engine.bridge.shares import Shares
 from engine.config import TunnelConfig
+from engine.config.checks import MAX_RATE
+from engine.config.mesh import MOST_SHARES
 from engine.constants import PHI_COEFFICIENT
-from engine.errors import ConfigError
+from engine.errors import CheckpointError, ConfigError, ShapeError
+from engine.state import State, check_inputs, digest_inputs, keep_array, take_fields
 
+U16Array = npt.NDArray[np.uint16]
+
+LAST_RUNG = 40
+"""Most rungs that a ladder can have [-]."""
 STRIDE_REACH = 48
 """Strides tried on either side of count / golden ratio."""
+EVEN_ENOUGH = 4
+"""Largest partial quotient at which a share of a budget, laid out often, is content."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +54,17 @@ class _Layout:
     """Which bridge sits in which slot; replaced as a whole, never changed."""
 
     rungs: npt.NDArray[np.int8]
-    """Pinned rung, `FOLLOW` or `COHORT`, by bridge id."""
+    """Pinned rung, `FOLLOW`, `COHORT` or `SHARE` and below, by bridge id."""
     slot_of: U32Array
     """Slot of each bridge id."""
     groups: tuple[Group, ...]
     """Runs of slots with one frequency, in slot order."""
     arrays: BridgeArrays
     """The columns in the back end's memory, in slot order."""
+    shares: Shares | None = None
+    """How the budget is shared; None while every bridge follows alike."""
+    is_in_turn: bool = False
+    """Whether the first slots of every share are those that are due next."""
 
 
 def order_slots(
@@ -63,21 +85,56 @@ def order_slots(
     Returns:
         Bridge id in each slot, shape (bridges,), and the groups in slot order.
     """
-    order = np.lexsort((sources, rungs, layers))
-    changes = np.union1d(*(_find_changes(keys[order]) for keys in (layers, rungs)))
-    bounds = [0, *changes.tolist(), len(order)] if len(order) else [0]
-    groups = []
-    for start, stop in itertools.pairwise(bounds):
-        order[start:stop] = order[start:stop][_golden_stride(stop - start)]
-        first = order[start]
-        layer, rung = int(layers[first]), int(rungs[first])
-        groups.append(Group(layer, rung, start, stop))
+    order = np.lexsort((sources, layers))
+    return split_rungs(order, layers, rungs)
+
+
+def split_rungs(
+    by_source: npt.NDArray[np.int64],
+    layers: npt.NDArray[np.int32],
+    rungs: npt.NDArray[np.int8],
+    turns: U16Array | None = None,
+) -> tuple[npt.NDArray[np.int64], tuple[Group, ...]]:
+    """Sort bridges into slots as `order_slots`, given them by layer and source.
+
+    Args:
+        by_source: Bridge ids sorted by layer, then source, shape (bridges,).
+        layers: Layer of each bridge, shape (bridges,).
+        rungs: Rung of each bridge, shape (bridges,).
+        turns: When each bridge was to act next, shape (bridges,): bridges of a shared
+            budget are then taken in that order, so that none waits for two turns.
+
+    Returns:
+        Bridge id in each slot, shape (bridges,), and the groups in slot order.
+    """
+    order, groups = np.empty_like(by_source), []
+    sorted_rungs = rungs[by_source]
+    layer_stops = _find_stops(layers[by_source])
+    for low, high in itertools.pairwise([0, *layer_stops]):
+        layer = int(layers[by_source[low]])
+        # Of 8-bit and 16-bit keys a stable sort is a radix sort: a pass or two.
+        within = np.arange(low, high)
+        if turns is not None:
+            within = np.argsort(turns[by_source[low:high]], kind="stable") + low
+        within = within[np.argsort(sorted_rungs[within], kind="stable")]
+        stops = _find_stops(sorted_rungs[within])
+        for first, last in itertools.pairwise([0, *stops]):
+            rung = int(sorted_rungs[within[first]])
+            group = within[first:last]
+            if turns is None or rung > SHARE:
+                enough = EVEN_ENOUGH if rung <= SHARE else 2
+                group = group[_golden_stride(last - first, enough)]
+            order[low + first : low + last] = by_source[group]
+            groups.append(Group(layer, rung, low + first, low + last))
     return order, tuple(groups)
 
 
-def _find_changes(sorted_keys: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """Return where a key differs from the one before."""
-    return np.flatnonzero(sorted_keys[1:] != sorted_keys[:-1]) + 1
+def _find_stops(sorted_keys: npt.NDArray[np.integer]) -> list[int]:
+    """Return one past the last place of every run of equal keys."""
+    if not len(sorted_keys):
+        return []
+    changes = np.flatnonzero(sorted_keys[1:] != sorted_keys[:-1]) + 1
+    return [*changes.tolist(), len(sorted_keys)]
 
 
 def _invert(order: npt.NDArray[np.int64]) -> U32Array:
@@ -87,31 +144,59 @@ def _invert(order: npt.NDArray[np.int64]) -> U32Array:
     return slot_of
 
 
-def _golden_stride(count: int) -> npt.NDArray[np.int64]:
+def _golden_stride(count: int, enough: int) -> npt.NDArray[np.int64]:
     """Permute range(count) by the most even of the strides near count / golden ratio.
 
     A stride must be coprime to the count, which its nearest integer may not be; then
-    the neighbour whose ratio has the smallest partial quotients spreads best.
+    the neighbour whose ratio has the smallest partial quotients spreads best. The first
+    whose quotients are no larger than `enough` ends the search; none are below 2.
     """
+    return np.arange(count, dtype=np.int64) * _choose_stride(count, enough) % count
+
+
+def _choose_stride(count: int, enough: int) -> int:
+    """Return the nearest of the strides whose largest partial quotient is least."""
     centre = round(count * PHI_COEFFICIENT)
-    low = max(1, centre - STRIDE_REACH)
-    strides = range(low, min(centre + STRIDE_REACH, count) + 1)
-    coprime = [stride for stride in strides if math.gcd(stride, count) == 1]
-    best = min(
-        coprime or [1],
-        key=lambda stride: (_largest_quotient(count, stride), abs(stride - centre)),
-    )
-    return np.arange(count, dtype=np.int64) * best % count
+    low, high = max(1, centre - STRIDE_REACH), min(centre + STRIDE_REACH, count)
+    best, least = 1, count + 1
+    for stride in sorted(range(low, high + 1), key=lambda k: abs(k - centre)):
+        largest = _largest_quotient(count, stride, least)
+        if largest < least and math.gcd(stride, count) == 1:
+            best, least = stride, largest
+            if least <= enough:
+                break
+    return best
 
 
-def _largest_quotient(count: int, stride: int) -> int:
-    """Return the largest partial quotient of count / stride; 1 or 2 is even."""
+def _largest_quotient(count: int, stride: int, enough: int) -> int:
+    """Return the largest partial quotient of count / stride; 1 or 2 is even.
+
+    Whatever reaches `enough` is returned as soon as it is seen.
+    """
     largest = 1
-    while stride:
+    while stride and largest < enough:
         quotient, rest = divmod(count, stride)
         largest = max(largest, quotient)
         count, stride = stride, rest
     return largest
+
+
+def _check_doses(
+    edges: EdgeList, probabilities: npt.NDArray[np.floating]
+) -> npt.NDArray[np.float64]:
+    """Return the probabilities, once every dose is known to be finite."""
+    values = np.asarray(probabilities, dtype=np.float64)
+    if values.shape != (len(edges),) or not ((values > 0.0) & (values <= 1.0)).all():
+        raise ShapeError(
+            f"The probabilities of {len(edges)} bridges have shape {values.shape}, or "
+            "not all of them lie in (0, 1]; give one for each bridge."
+        )
+    if not (np.abs(edges.strengths_rad_s) <= MAX_RATE).all():
+        raise ShapeError(
+            "The strengths of the bridges are not all finite and within "
+            f"[-{MAX_RATE:g}, {MAX_RATE:g}] rad/s; take them in by take_edges."
+        )
+    return values
 
 
 class BridgeNetwork(Network):
@@ -141,13 +226,21 @@ class BridgeNetwork(Network):
             probabilities: Success probability of each bridge [-], in (0, 1].
             backend: Where the arrays live.
             tunnel: The frequency ladder on which pinned bridges sit.
+
+        Raises:
+            ShapeError: A strength is not finite or too large, or a probability is not
+                in (0, 1].
         """
         super().__init__(backend, tunnel)
         self.edges = edges
-        self.probabilities = np.asarray(probabilities, dtype=np.float64)
+        self.probabilities = _check_doses(edges, probabilities)
         """Success probability by bridge id [-], shape (bridges,)."""
         self.members: npt.NDArray[np.bool_] = np.zeros(len(edges), dtype=np.bool_)
         """Whether a bridge belongs to the cohort, by bridge id, shape (bridges,)."""
+        self._ranks: npt.NDArray[np.int8] | None = None
+        self._share_count = 0
+        self._spread: tuple[Shares, float, npt.NDArray[np.float64]] | None = None
+        self._by_source: npt.NDArray[np.int64] | None = None
         self._requests: dict[int, int] = {}
         self._lock = threading.Lock()
         rungs = np.full(len(edges), FOLLOW, dtype=np.int8)
@@ -219,16 +312,18 @@ class BridgeNetwork(Network):
         """Kappa by bridge id [rad/s], shape (bridges,)."""
         return self._strength_factor * self.edges.strengths_rad_s.astype(np.float64)
 
-    def _multiply_strengths(self, ratio: float) -> None:
-        """Multiply the dose rates, in a new layout that readers see as a whole."""
+    def _apply_strengths(self) -> None:
+        """Compute the dose rates anew, in a new layout that readers see as a whole."""
         layout = self._layout
         columns = {
             name: self.backend.to_host(column)
             for name, column in vars(layout.arrays).items()
         }
-        columns["dose_rates"] = columns["dose_rates"] * np.float32(ratio)
-        arrays = self.backend.build_bridges(BridgeArrays(**columns))
-        self._layout = replace(layout, arrays=arrays)
+        rates = self._fill_arrays(columns["ids"].astype(np.int64)).dose_rates
+        if np.array_equal(rates, columns["dose_rates"]):
+            return
+        arrays = BridgeArrays(**columns | {"dose_rates": rates})
+        self._layout = replace(layout, arrays=self.backend.build_bridges(arrays))
 
     def is_directed(self, bridge_id: int) -> bool:
         """Return whether only the target of one bridge moves."""
@@ -250,9 +345,30 @@ class BridgeNetwork(Network):
     def frequencies_hz(self) -> npt.NDArray[np.float64]:
         """Attempt frequency by bridge id [Hz], shape (bridges,)."""
         rungs = self.rungs
-        pinned = self.tunnel.maximum_frequency_hz * self.tunnel.phi_coefficient**rungs
-        shared = np.where(rungs == COHORT, self.cohort_frequency_hz, self.frequency_hz)
-        return np.where(rungs < 0, shared, pinned)
+        low = int(rungs.min(initial=FOLLOW))
+        kinds = range(low, int(rungs.max(initial=FOLLOW)) + 1)
+        return np.array([self.find_frequency_hz(rung) for rung in kinds])[rungs - low]
+
+    def find_frequency_hz(self, rung: int) -> float:
+        """Return the frequency of the bridges on a rung [Hz].
+
+        Args:
+            rung: Pinned rung, `FOLLOW`, `COHORT`, or `SHARE` and below.
+        """
+        if rung > SHARE:
+            return super().find_frequency_hz(rung)
+        return float(self.spread_budget()[SHARE - rung])
+
+    def spread_budget(self) -> npt.NDArray[np.float64]:
+        """Return the frequency of every share [Hz], shape (shares,); none if none."""
+        shares, mean_hz = self._layout.shares, self.frequency_hz
+        if shares is None:
+            return np.zeros(0)
+        known = self._spread
+        if known is None or known[0] is not shares or known[1] != mean_hz:
+            frequencies = shares.spread(mean_hz, self.tunnel.maximum_frequency_hz)
+            self._spread = known = (shares, mean_hz, frequencies)
+        return known[2]
 
     def pin(self, bridge_id: int, frequency_hz: float) -> None:
         """Ask for a frequency of its own for one bridge; the nearest rung is taken.
@@ -284,7 +400,13 @@ class BridgeNetwork(Network):
             IndexError: There is no such bridge.
         """
         self._check_id(bridge_id)
-        self._request(bridge_id, COHORT if self.members[bridge_id] else FOLLOW)
+        self._request(bridge_id, self._find_free_rung(bridge_id))
+
+    def _find_free_rung(self, bridge_id: int) -> int:
+        """Return the rung of a bridge that is not pinned."""
+        if self._ranks is not None:
+            return SHARE - int(self._ranks[bridge_id])
+        return COHORT if self.members[bridge_id] else FOLLOW
 
     def _request(self, bridge_id: int, rung: int) -> None:
         with self._lock:
@@ -309,24 +431,34 @@ class BridgeNetwork(Network):
                 rungs[bridge_id] = rung
             # Readers look at the requests first, so these go last: no reader sees the
             # old frequency after the new one.
-            self._layout = self._arrange(rungs)
+            self._layout = self._recount(self._arrange(rungs))
             self._requests.clear()
         return True
 
     def _arrange(
-        self, rungs: npt.NDArray[np.int8], *, has_new_law: bool = False
+        self,
+        rungs: npt.NDArray[np.int8],
+        *,
+        has_new_law: bool = False,
+        turns: U16Array | None = None,
     ) -> _Layout:
         """Lay the bridges out on other rungs; their state moves along."""
-        order, groups = order_slots(self.edges.layers, rungs, self.edges.sources)
-        came_from = self._layout.slot_of[order]
-        columns = [
-            self.backend.to_host(column)[came_from]
-            for column in self._layout.arrays.columns
-        ]
+        layers, layout = self.edges.layers, self._layout
+        order, groups = split_rungs(self._sort_by_source(), layers, rungs, turns)
+        arrays = self.backend.move_bridges(layout.arrays, layout.slot_of[order])
         if has_new_law:
+            columns = [self.backend.to_host(column) for column in arrays.columns]
             columns[:5] = self._fill_arrays(order).columns[:5]
-        arrays = self.backend.build_bridges(BridgeArrays(*columns))
-        return _Layout(rungs, _invert(order), groups, arrays)
+            arrays = self.backend.build_bridges(BridgeArrays(*columns))
+        slot_of, is_in_turn = _invert(order), turns is not None
+        return _Layout(rungs, slot_of, groups, arrays, layout.shares, is_in_turn)
+
+    def _sort_by_source(self) -> npt.NDArray[np.int64]:
+        """Return the bridge ids by layer, then source; kept until ends move."""
+        if self._by_source is None:
+            edges = self.edges
+            self._by_source = np.lexsort((edges.sources, edges.layers))
+        return self._by_source
 
     def assign_cohort(
         self, members: npt.NDArray[np.bool_], probabilities: npt.NDArray[np.float64]
@@ -338,7 +470,11 @@ class BridgeNetwork(Network):
         Args:
             members: Whether a bridge belongs to the cohort, shape (bridges,).
             probabilities: Success probability of every bridge [-], shape (bridges,).
+
+        Raises:
+            ShapeError: A probability is not in (0, 1].
         """
+        probabilities = _check_doses(self.edges, probabilities)
         self.apply_requests()
         with self._lock:
             self.members = members
@@ -347,6 +483,59 @@ class BridgeNetwork(Network):
             shared = np.where(members, COHORT, FOLLOW).astype(np.int8)
             rungs[rungs < 0] = shared[rungs < 0]
             self._layout = self._arrange(rungs, has_new_law=True)
+
+    def share_budget(
+        self,
+        ranks: npt.NDArray[np.integer],
+        share_count: int,
+        turns: U16Array | None = None,
+    ) -> None:
+        """Choose which bridge acts how often, under the network's mean frequency.
+
+        Pinned bridges keep their rung and stay outside the budget. To be called
+        between two control periods, and not together with a cohort.
+
+        Args:
+            ranks: Share of every bridge by id, 0 the largest, shape (bridges,).
+            share_count: Number of shares, in 1..`MOST_SHARES`.
+            turns: When each bridge was to act next, the next one least, by id, shape
+                (bridges,); without it some wait for up to two turns once.
+        """
+        self.apply_requests()
+        with self._lock:
+            self._ranks, self._share_count = ranks.astype(np.int8), share_count
+            rungs = np.where(self.rungs < 0, SHARE - self._ranks, self.rungs)
+            self._layout = self._recount(
+                self._arrange(rungs.astype(np.int8), turns=turns)
+            )
+
+    def _recount(self, layout: _Layout) -> _Layout:
+        """Count the bridges of every share in a layout, if there are any."""
+        if self._ranks is None:
+            return layout
+        counts = [0] * self._share_count
+        for group in layout.groups:
+            if group.rung <= SHARE:
+                counts[SHARE - group.rung] += group.stop - group.start
+        return replace(
+            layout, shares=Shares(tuple(counts), self.tunnel.phi_coefficient)
+        )
+
+    @property
+    def is_in_turn(self) -> bool:
+        """Whether the first slots of every share are those that are due next."""
+        return self._layout.is_in_turn
+
+    @property
+    def share_counts(self) -> tuple[int, ...]:
+        """Bridges of each share, the largest share first; empty without a budget."""
+        shares = self._layout.shares
+        return shares.counts if shares else ()
+
+    @property
+    def ranks(self) -> npt.NDArray[np.int8] | None:
+        """Share of every bridge by id, pinned ones included; None without a budget."""
+        return self._ranks
 
     def rewire(
         self,
@@ -372,6 +561,7 @@ class BridgeNetwork(Network):
         Raises:
             ShapeError: A layer would no longer be a matching; nothing is changed.
         """
+        _ = self._inputs_digest  # of the bridges that the run was built from
         edges = self.edges.move(bridge_ids, sources, targets)
         self.apply_requests()
         with self._lock:
@@ -386,18 +576,116 @@ class BridgeNetwork(Network):
                 columns[name][slots] = 0.0
             arrays = self.backend.build_bridges(BridgeArrays(**columns))
             self._layout = replace(layout, arrays=arrays)
-            self.edges = edges
+            self.edges, self._by_source = edges, None
             self.probabilities = self.probabilities.copy()
             self.probabilities[bridge_ids] = probabilities
             self._layout = self._arrange(self.rungs, has_new_law=True)
 
-    def read_state(self) -> Iterator[npt.NDArray[Any]]:
-        """Copy what a run changes to the host: column by column, by id, in pieces."""
+    @property
+    def has_requests(self) -> bool:
+        """Whether a bridge was asked to another rung since the last control period."""
+        return bool(self._requests)
+
+    def to_state(self) -> State:
+        """Return what a run changes, pinned rungs and open requests included."""
+        requests = [list(request) for request in self._requests.items()]
+        state = {
+            **super().to_state(),
+            "inputs": self._inputs_digest,
+            "rungs": keep_array(self.rungs, ("bridge",), "1"),
+            "requests": requests,
+            "share_count": self._share_count,
+        }
+        if self._ranks is not None:
+            state["ranks"] = keep_array(self._ranks, ("bridge",), "1")
+        if self.is_in_turn:  # every other layout follows from the rungs
+            order = self.backend.to_host(self.arrays.ids)
+            state["order"] = keep_array(order, ("slot",), "1")
+        return state
+
+    @cached_property
+    def _inputs_digest(self) -> str:
+        edges = self.edges
+        ends, kinds = (edges.sources, edges.targets), (edges.layers, edges.directed)
+        return digest_inputs(*ends, *kinds, edges.strengths_rad_s)
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of a network of the same bridges and success laws.
+
+        Raises:
+            CheckpointError: It is not one of such a network.
+        """
+        check_inputs("bridges", self._inputs_digest, state["inputs"])
+        rungs = state["rungs"].load("Rungs", np.int8, (len(self),))
+        requests = {int(bridge_id): int(rung) for bridge_id, rung in state["requests"]}
+        for bridge_id in requests:
+            self._check_id(bridge_id)
+        self._take_shares(state)
+        asked = np.concatenate([rungs, np.fromiter(requests.values(), np.int64)])
+        lowest = SHARE - self._share_count + 1 if self._share_count else COHORT
+        if len(asked) and not (lowest <= asked.min() <= asked.max() <= LAST_RUNG):
+            raise CheckpointError("A bridge sits on a rung that no ladder has.")
+        if "order" in state:
+            order = state["order"].load("The order of bridges", np.uint32, (len(self),))
+            self._layout = self._recount(self._lay_out(rungs, order.astype(np.int64)))
+        elif not np.array_equal(rungs, self.rungs):
+            self._layout = self._recount(self._arrange(rungs))
+        self._requests = requests
+        super().from_state(state)
+
+    def _take_shares(self, state: Mapping[str, Any]) -> None:
+        """Take over which bridge holds which share of the budget.
+
+        Raises:
+            CheckpointError: A share is none that a budget has.
+        """
+        take_fields(self, state, "_share_count")
+        self._ranks = None
+        if "ranks" not in state:
+            return
+        ranks = state["ranks"].load("Shares", np.int8, (len(self),))
+        if not 0 <= ranks.min() <= ranks.max() < self._share_count <= MOST_SHARES:
+            raise CheckpointError("A bridge holds a share that no budget has.")
+        self._ranks = ranks
+
+    def _lay_out(
+        self, rungs: npt.NDArray[np.int8], order: npt.NDArray[np.int64]
+    ) -> _Layout:
+        """Lay the bridges out in a given order, each share by its turns.
+
+        Raises:
+            CheckpointError: It does not hold each bridge once, by layer and rung.
+        """
+        is_whole = np.array_equal(np.sort(order), np.arange(len(order)))
+        if is_whole:
+            keys = self.edges.layers[order].astype(np.int64) * 256 + rungs[order]
+            is_whole = bool((keys[1:] >= keys[:-1]).all())
+        if not is_whole:
+            raise CheckpointError(
+                "The bridges are not in an order that a run lays out."
+            )
+        stops = _find_stops(keys)
+        groups = tuple(
+            Group(int(self.edges.layers[order[low]]), int(rungs[order[low]]), low, high)
+            for low, high in itertools.pairwise([0, *stops])
+        )
         layout = self._layout
-        for column in layout.arrays.state_columns:
-            host = self.backend.to_host(column)
-            for low in range(0, len(host), PART):
-                yield host[layout.slot_of[low : low + PART]]
+        arrays = self.backend.move_bridges(layout.arrays, layout.slot_of[order])
+        return _Layout(rungs, _invert(order), groups, arrays, is_in_turn=True)
+
+    def _fill_column(self, name: str, values: npt.NDArray[Any]) -> None:
+        """Replace a column that a run changes by values by bridge id."""
+        layout = self._layout
+        by_slot = np.empty_like(values)
+        by_slot[layout.slot_of] = values
+        self.backend.fill(getattr(layout.arrays, name), by_slot)
+
+    def read_column(self, name: str) -> Iterator[npt.NDArray[Any]]:
+        """Copy a column that a run changes to the host, by id, in pieces."""
+        layout = self._layout
+        host = self.backend.to_host(getattr(layout.arrays, name))
+        for low in range(0, len(host), PART):
+            yield host[layout.slot_of[low : low + PART]]
 
     def columns_by_id(self) -> BridgeArrays:
         """Copy all columns to the host in the order of bridge ids."""

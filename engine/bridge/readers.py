@@ -17,6 +17,7 @@ import numpy.typing as npt
 from engine.bridge.edges import EdgeList, take_edges
 from engine.config import BridgesConfig
 from engine.errors import EngineError, RecordError, ShapeError, unknown_choice
+from engine.intake import describe, read_arrays, read_head, read_table
 
 Columns = Mapping[str, npt.NDArray[Any]]
 
@@ -24,25 +25,20 @@ Columns = Mapping[str, npt.NDArray[Any]]
 def _read_csv(path: Path, config: BridgesConfig) -> Columns:
     from pyarrow import csv
 
-    return _from_table(csv.read_csv(path))
-
-
-def _read_parquet(path: Path, config: BridgesConfig) -> Columns:
-    from pyarrow import parquet
-
-    return _from_table(parquet.read_table(path))
-
-
-def _from_table(table: Any) -> Columns:
+    read_head(path)
+    table = csv.read_csv(path)
     return {
         name: table.column(name).to_numpy(zero_copy_only=False)
         for name in table.column_names
     }
 
 
+def _read_parquet(path: Path, config: BridgesConfig) -> Columns:
+    return read_table(path)
+
+
 def _read_npz(path: Path, config: BridgesConfig) -> Columns:
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    return read_arrays(path)
 
 
 def _read_graphml(path: Path, config: BridgesConfig) -> Columns:
@@ -121,7 +117,7 @@ def read_edges(config: BridgesConfig, node_count: int) -> EdgeList:
         raise
     except Exception as error:  # readers of four libraries, each with its own errors
         raise RecordError(
-            f"bridges.path {path} cannot be read as {ending[1:]}: {error}."
+            f"bridges.path {path} cannot be read as {ending[1:]}: {describe(error)}."
         ) from error
     _check_names(columns, config)
     sources, targets = columns[config.source_column], columns[config.target_column]

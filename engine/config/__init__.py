@@ -30,6 +30,7 @@ from engine.config.load import (
     to_generator,
 )
 from engine.config.machine import BackendConfig, ResourcesConfig
+from engine.config.mesh import MESH_RULES, MOST_SHARES, MeshConfig
 from engine.config.output import (
     TRACKERS,
     MetricsConfig,
@@ -58,6 +59,8 @@ __all__ = [
     "LATTICE_KINDS",
     "LIES",
     "LOAD_KINDS",
+    "MESH_RULES",
+    "MOST_SHARES",
     "OBJECTIVES",
     "PLACEMENTS",
     "PROFILES",
@@ -74,6 +77,7 @@ __all__ = [
     "GeneratorConfig",
     "LatticeConfig",
     "LoadConfig",
+    "MeshConfig",
     "MetricsConfig",
     "ObserveConfig",
     "RecordConfig",

@@ -6,6 +6,7 @@ import types
 from dataclasses import dataclass
 
 from engine.config.checks import MAX_RATE, check_between, check_choice, check_positive
+from engine.config.hints import check_types
 from engine.errors import ConfigError
 
 BRIDGE_KINDS = ("matchings", "procedural", "small_world", "file", "none")
@@ -65,6 +66,7 @@ class BridgesConfig:
         Raises:
             ConfigError: A value is unknown, missing or out of range.
         """
+        check_types("bridges.", self)
         check_choice("bridges.kind", self.kind, BRIDGE_KINDS)
         check_between("bridges.per_node", self.per_node, 1, 64)
         strength, spread = self.strength_rad_s, self.strength_spread_rad_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from engine.errors import ConfigError, unknown_choice
+from engine.errors import ConfigError, quote, unknown_choice
 
 MAX_RATE = 1e12
 """Largest coupling, strength [rad/s] or spread [Hz]: float32 holds its products."""
@@ -56,8 +56,8 @@ def check_between(
 
 
 def _show(value: float) -> str:
-    """Write whole numbers in full and others in short."""
-    return str(value) if isinstance(value, int) else f"{value:g}"
+    """Write whole numbers in full, unless they fill lines, and others in short."""
+    return quote(value) if isinstance(value, int) else f"{value:g}"
 
 
 def check_positive(key: str, value: float, high: float = math.inf) -> None:

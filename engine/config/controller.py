@@ -16,6 +16,7 @@ from engine.config.checks import (
     check_choice,
     check_positive,
 )
+from engine.config.hints import check_types
 from engine.constants import BASE_FREQUENCY_HZ
 
 OBJECTIVES = ("headroom", "pace", "floor", "fixed")
@@ -75,6 +76,7 @@ class ControllerConfig:
         Raises:
             ConfigError: A value is unknown or out of range.
         """
+        check_types("controller.", self)
         check_choice("controller.objective", self.objective, OBJECTIVES)
         check_between("controller.period_steps", self.period_steps, 1, 100_000)
         for key, (low, high) in NUMBER_RANGES.items():

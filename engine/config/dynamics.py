@@ -12,12 +12,14 @@ from engine.config.checks import (
     check_choice,
     check_positive,
 )
+from engine.config.hints import check_types
 from engine.errors import ConfigError
 
 INTEGRATORS = ("euler", "rk2", "rk4", "leapfrog")
 """leapfrog is for phases with inertia, the others for those without."""
-MAX_STEPS = 2**32
-"""Lattice steps of a run are counted in 32 bits."""
+MAX_STEPS = 2**31
+"""Lattice steps of a run are counted in 32 bits, one of them the sign: a bridge may
+wait for its first event all the time."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class DynamicsConfig:
         Raises:
             ConfigError: A value is unknown or out of range.
         """
+        check_types("dynamics.", self)
         check_choice("dynamics.integrator", self.integrator, INTEGRATORS)
         check_between("dynamics.dt_s", self.dt_s, MIN_TIME_STEP_S, MAX_TIME_S)
         check_positive("dynamics.duration_s", self.duration_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.config.checks import MAX_TIME_S, check_between, check_choice
+from engine.config.hints import check_types
 
 FAULT_KINDS = ("none", "freeze", "lag", "lie", "vanish", "flap")
 LIES = ("nan", "negative", "excess")
@@ -45,6 +46,7 @@ class FaultConfig:
         Raises:
             ConfigError: A value is unknown or out of range.
         """
+        check_types("fault.", self)
         check_choice("fault.kind", self.kind, FAULT_KINDS)
         check_choice("fault.value", self.value, LIES)
         check_between("fault.start_s", self.start_s, 0.0, MAX_TIME_S)

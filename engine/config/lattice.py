@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from engine.config.checks import MAX_RATE, check_between, check_choice, check_positive
+from engine.config.hints import check_types
 from engine.constants import MAX_NODES
 from engine.errors import ConfigError
 
@@ -62,6 +63,7 @@ class LatticeConfig:
         Raises:
             ConfigError: A value is unknown or out of range.
         """
+        check_types("lattice.", self)
         check_choice("lattice.kind", self.kind, LATTICE_KINDS)
         check_choice("lattice.distribution", self.distribution, DISTRIBUTIONS)
         check_choice("lattice.sampling", self.sampling, SAMPLINGS)

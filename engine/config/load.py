@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.config.checks import MAX_TIME_S, check_between, check_choice
+from engine.config.hints import check_types
 from engine.errors import ConfigError
 
 LOAD_KINDS = ("none", "synthetic", "real", "replay")
@@ -65,6 +66,7 @@ class LoadConfig:
         Raises:
             ConfigError: A value is unknown, missing or out of range.
         """
+        check_types("load.", self)
         check_choice("load.kind", self.kind, LOAD_KINDS)
         is_real = self.kind == "real"
         known = REAL_PROFILES if is_real else PROFILES
@@ -146,6 +148,7 @@ class GeneratorConfig:
             ConfigError: A value is unknown, missing, out of range or contradicts
                 another.
         """
+        check_types("", self)
         if not self.cpu:
             raise ConfigError("cpu is empty; give one figure, or one per core.")
         for index, share in enumerate(self.cpu):

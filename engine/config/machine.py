@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.config.checks import check_between
+from engine.config.hints import check_types
 
 MIN_AVAILABILITY = 1e-6
 """Smallest bound of the availability; it scales a frequency, which is above 0 [-]."""
@@ -37,6 +38,7 @@ class ResourcesConfig:
         Raises:
             ConfigError: A value is out of range.
         """
+        check_types("resources.", self)
         threshold = self.min_memory_threshold
         check_between(
             "resources.min_memory_threshold", threshold, 0.0, 1.0, open_high=True
@@ -73,6 +75,7 @@ class BackendConfig:
         Raises:
             ConfigError: A value is out of range; `select_backend` judges the name.
         """
+        check_types("backend.", self)
         if self.threads is not None:
             check_between("backend.threads", self.threads, 1, 4096)
         check_between("backend.device", self.device, 0, 1023)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.config.checks import check_between, check_choice, check_positive
+from engine.config.checks import MAX_TIME_S, check_between, check_choice, check_positive
+from engine.config.hints import check_types
 
 TRACKERS = ("mlflow",)
 
@@ -23,6 +24,14 @@ class RecordConfig:
     """Whether coherence is forecast before a run and compared after it."""
     tracker: str | None = None
     """Who else is told of the run: one of `TRACKERS`, or None."""
+    checkpoint_wall_s: float | None = 60.0
+    """Wall time between two checkpoints [s], > 0; where one takes more than a hundredth
+    of that, a hundred times as long as it takes. None: none by the clock."""
+    checkpoint_every_s: float | None = None
+    """Simulated time between two checkpoints [s], > 0; None: none by simulated time."""
+    checkpoints_kept: int = 2
+    """Newest checkpoints that are kept until the run is done, in 0..1000; 0: none is
+    written, not even when the run is interrupted."""
 
     def validate(self) -> None:
         """Check ranges.
@@ -30,9 +39,15 @@ class RecordConfig:
         Raises:
             ConfigError: A value is out of range.
         """
+        check_types("record.", self)
         check_between("record.every_periods", self.every_periods, 1)
         if self.tracker is not None:
             check_choice("record.tracker", self.tracker, TRACKERS)
+        for key in ("checkpoint_wall_s", "checkpoint_every_s"):
+            value = getattr(self, key)
+            if value is not None:
+                check_between(f"record.{key}", value, 0.0, MAX_TIME_S, open_low=True)
+        check_between("record.checkpoints_kept", self.checkpoints_kept, 0, 1000)
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,7 @@ class MetricsConfig:
         Raises:
             ConfigError: A value is out of range.
         """
+        check_types("metrics.", self)
         check_between("metrics.port", self.port, 0, 65535)
 
 
@@ -79,6 +95,7 @@ class ObserveConfig:
         Raises:
             ConfigError: A value is out of range.
         """
+        check_types("observe.", self)
         for key in ("snapshot_every_s", "frequency_window_s"):
             value = getattr(self, key)
             if value is not None:

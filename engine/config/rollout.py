@@ -13,6 +13,7 @@ from engine.config.checks import (
     check_positive,
 )
 from engine.config.controller import OBJECTIVES
+from engine.config.hints import check_types
 from engine.config.tunnel import TunnelConfig
 from engine.errors import ConfigError
 
@@ -70,6 +71,7 @@ class RolloutConfig:
         Raises:
             ConfigError: A value is unknown or out of range.
         """
+        check_types("rollout.", self)
         check_choice("rollout.target", self.target, ROLLOUT_TARGETS)
         if self.objective is not None:
             check_choice("rollout.objective", self.objective, OBJECTIVES)

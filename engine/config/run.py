@@ -9,9 +9,11 @@ from engine.config.checks import check_between
 from engine.config.controller import ControllerConfig
 from engine.config.dynamics import MAX_STEPS, DynamicsConfig
 from engine.config.fault import FaultConfig
+from engine.config.hints import check_types
 from engine.config.lattice import LatticeConfig
 from engine.config.load import LoadConfig
 from engine.config.machine import BackendConfig, ResourcesConfig
+from engine.config.mesh import MeshConfig
 from engine.config.output import MetricsConfig, ObserveConfig, RecordConfig
 from engine.config.rollout import RolloutConfig
 from engine.config.tunnel import TunnelConfig
@@ -36,6 +38,7 @@ class RunConfig:
     tunnel: TunnelConfig = field(default_factory=TunnelConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
     controller: ControllerConfig = field(default_factory=ControllerConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     backend: BackendConfig = field(default_factory=BackendConfig)
     load: LoadConfig = field(default_factory=LoadConfig)
@@ -50,6 +53,7 @@ class RunConfig:
         Raises:
             ConfigError: A value is unknown, out of range or contradicts another.
         """
+        check_types("", self)
         check_between("seed", self.seed, 0, 2**32, open_high=True)
         for group in fields(self):
             if group.name != "seed":
@@ -58,6 +62,8 @@ class RunConfig:
         self._validate_matchings()
         self._validate_placement()
         self._validate_observation()
+        if not self.mesh.is_idle:
+            self._validate_mesh()
         self._validate_windows()
         if not self.rollout.is_idle:
             self._validate_rollout()
@@ -138,6 +144,22 @@ class RunConfig:
                 f"observe.snapshot_every_s is set, but a snapshot holds at most "
                 f"{MAX_SNAPSHOT_NODES} phases and lattice.shape has {nodes}; set it to "
                 "null, or shrink lattice.shape."
+            )
+
+    def _validate_mesh(self) -> None:
+        """Hold a mesh to bridges that can have frequencies of their own."""
+        rule = self.mesh.rule
+        if self.bridges.kind == "procedural":
+            raise ConfigError(
+                f"mesh.rule is {rule!r}, but the ends of bridges=procedural follow "
+                "from their slots, so all act alike; use bridges=matchings, or "
+                "mesh=none."
+            )
+        if not self.rollout.is_idle:
+            raise ConfigError(
+                f"mesh.rule is {rule!r} and rollout.target {self.rollout.target!r}, "
+                "but a mesh and a rollout each choose which bridges act how often; "
+                "use mesh=none or rollout=none."
             )
 
     def _validate_windows(self) -> None:

@@ -11,6 +11,7 @@ from engine.config.checks import (
     check_between,
     check_positive,
 )
+from engine.config.hints import check_types
 from engine.constants import BASE_FREQUENCY_HZ, COHERENCE_FLOOR, PHI_COEFFICIENT
 from engine.errors import ConfigError
 
@@ -61,6 +62,7 @@ class TunnelConfig:
         Raises:
             ConfigError: A value is out of range.
         """
+        check_types("tunnel.", self)
         check_positive("tunnel.base_frequency", self.base_frequency, MAX_RATE)
         for key in ("phi_coefficient", "min_coherence"):
             value = getattr(self, key)

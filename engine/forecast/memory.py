@@ -49,6 +49,8 @@ _ALIGN_BYTES_PER_EDGE = 60
 """Gaps, weights and vectors of the solves by which bridges are aligned or rewired."""
 _MOVE_BYTES_PER_BRIDGE = 110
 """Order, law and membership of a rollout, and host columns while it moves bridges."""
+_LOOK_BYTES_PER_BRIDGE = 70
+"""Order by source and share of a mesh, and its traces, cells and orders at a look."""
 _COUNT_BYTES_PER_NODE = {"reference": 16, "cpu": 12, "cuda": 12}
 """Turns so far and phases at the last look, where frequencies are measured."""
 _LARGEST_COUNT_BYTES = 16
@@ -108,6 +110,9 @@ def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
     if not config.rollout.is_idle:
         state += bridges * _COLUMN_BYTES_PER_BRIDGE  # old columns beside the new
         build += bridges * _MOVE_BYTES_PER_BRIDGE
+    if not config.mesh.is_idle:
+        state += bridges * _COLUMN_BYTES_PER_BRIDGE
+        build += bridges * _LOOK_BYTES_PER_BRIDGE
     if config.bridges.kind == "small_world":
         closed = build_geometry(*_lattice_words(config)).periodic
         steps = nodes * 2 ** closed.count(False)  # open axes reach both ways in full

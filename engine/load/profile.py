@@ -6,15 +6,18 @@ Imports `engine.config`, `engine.errors` and `engine.monitor`.
 from __future__ import annotations
 
 import bisect
-import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from engine.config import GeneratorConfig, LoadConfig
 from engine.errors import RecordError
+from engine.intake import IntakeError, describe, parse_json, read_table
 from engine.monitor.sources import evaluate_load
 
+READ_COLUMNS: Final = ("metrics", "time_s", "utilisation")
+"""Columns of which a table may hold the first, or the other two."""
 Weight = Callable[[float], float]
 """Time since the load began [s] -> weight of the peak [-], in [0, 1]."""
 
@@ -90,19 +93,17 @@ def read_utilisation(path: Path) -> tuple[list[float], list[float]]:
     Raises:
         RecordError: The file is absent, damaged, or holds no utilisation.
     """
-    from pyarrow import parquet
-
     file = path
     if path.is_dir():
         names = [path / name for name in ("trace.parquet", "load.parquet")]
         file = next((name for name in names if name.is_file()), names[0])
     try:
-        columns = parquet.read_table(file).to_pydict()
-        points = list(_list_points(columns))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        points = list(_list_points(read_table(file, READ_COLUMNS)))
+    except Exception as error:  # PyArrow has many
         raise RecordError(
-            f"trace {file} cannot be read as utilisation over time ({error}); name a "
-            "run folder, or a Parquet table with the columns time_s and utilisation."
+            f"trace {file} cannot be read as utilisation over time "
+            f"({describe(error)}); name a run folder, or a Parquet table with the "
+            "columns time_s and utilisation."
         ) from error
     if not points:
         raise RecordError(f"trace {file} holds no utilisation; name another.")
@@ -112,15 +113,28 @@ def read_utilisation(path: Path) -> tuple[list[float], list[float]]:
     return times_s, [min(1.0, max(0.0, share)) for _, share in points]
 
 
-def _list_points(columns: dict[str, list[Any]]) -> list[tuple[float, float]]:
-    if "metrics" not in columns:
-        pairs = zip(columns["time_s"], columns["utilisation"], strict=True)
-        return [(float(at), float(use)) for at, use in pairs if use is not None]
-    points: list[tuple[float, float]] = []
-    for text in columns["metrics"]:
-        row = json.loads(text)
+def _list_points(columns: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
+    """List times and shares, without rows that hold no share."""
+    pairs = (
+        zip(columns["time_s"].tolist(), columns["utilisation"].tolist(), strict=True)
+        if "metrics" not in columns
+        else _list_samples(columns["metrics"].tolist())
+    )
+    for time_s, share in pairs:
+        if share is None or math.isnan(share):
+            continue
+        if not math.isfinite(time_s):
+            raise IntakeError(f"a time in it is {time_s:g} s")
+        yield float(time_s), float(share)
+
+
+def _list_samples(texts: Iterable[str]) -> Iterator[tuple[float, float | None]]:
+    """List times and shares of the samples in a run's trace, each sample once."""
+    before_s = None
+    for text in texts:
+        row = parse_json(text)
         cores, time_s = row["cores"], float(row["timestamp_s"])
-        is_new = not points or points[-1][0] != time_s
-        if cores["others_cores"] is not None and is_new:
-            points.append((time_s, cores["others_cores"] / cores["allowed_cores"]))
-    return points
+        if cores["others_cores"] is None or time_s == before_s:
+            continue
+        before_s = time_s
+        yield time_s, cores["others_cores"] / cores["allowed_cores"]

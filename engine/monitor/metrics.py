@@ -1,16 +1,25 @@
 """What the monitor knows: immutable states, and their form in a recorded trace.
 
-An absent value is `None`, never 0. Imports only `engine.errors`; reads nothing.
+An absent value is `None`, never 0. Imports only the error family and the
+checks of types; reads nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from engine.errors import RecordError
+from engine.config.hints import (
+    check_type,
+    is_optional,
+    list_hints,
+    strip_none,
+    wrong_type,
+)
+from engine.errors import RecordError, quote
 
 State = TypeVar("State")
 
@@ -247,7 +256,7 @@ class ResourceMetrics:
             Metrics equal to the recorded ones.
 
         Raises:
-            RecordError: A field is missing.
+            RecordError: A field is missing, or holds what no monitor tells.
         """
         values = _take(cls, {"flaw": "", **row})
         values["cores"] = _rebuild(CoreState, row["cores"])
@@ -255,11 +264,10 @@ class ResourceMetrics:
         values["process"] = _rebuild(ProcessState, row["process"])
         if row["cgroup"] is not None:
             values["cgroup"] = _rebuild(CgroupState, row["cgroup"])
-        values["gpus"] = tuple(_rebuild(GpuState, gpu) for gpu in row["gpus"] or ())
-        pairs: Iterable[Mapping[str, Any]] = row["availability_by_resource"] or ()
-        values["availability_by_resource"] = {
-            pair["resource"]: pair["availability"] for pair in pairs
-        }
+        values["gpus"] = tuple(_rebuild(GpuState, g) for g in _take_list(row, "gpus"))
+        pairs = _take_list(row, "availability_by_resource")
+        values["availability_by_resource"] = dict(map(_take_pair, pairs))
+        _check_verdict(values)
         return cls(**values)
 
 
@@ -298,8 +306,13 @@ def _plain(value: object) -> Any:
     return value
 
 
-def _take(kind: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
+def _take(kind: type[Any], row: Any) -> dict[str, Any]:
     names = _names(kind)
+    if not isinstance(row, Mapping):
+        raise RecordError(
+            f"A recorded {kind.__name__} is {quote(row)}, no table of names and "
+            "values; record the run again."
+        )
     missing = [name for name in names if name not in row]
     if missing:
         raise RecordError(
@@ -311,7 +324,51 @@ def _take(kind: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rebuild(kind: type[State], row: Mapping[str, Any]) -> State:
     values = _take(kind, row)
-    for name, value in values.items():
+    for name, hint in list_hints(kind).items():
+        value = values[name]
         if isinstance(value, list):
-            values[name] = tuple(value)
+            values[name] = value = tuple(value)
+        if value is not None:
+            check_type(f"{kind.__name__}.{name}", value, strip_none(hint))
+        elif not is_optional(hint):
+            raise wrong_type(f"{kind.__name__}.{name}", value, hint)
     return kind(**values)
+
+
+def _take_list(row: Mapping[str, Any], name: str) -> list[Any]:
+    """Take a list, also where a file has none for an empty one."""
+    values = row[name]
+    if values is None:
+        return []
+    if not isinstance(values, list | tuple):
+        raise RecordError(
+            f"A recorded {name} is {quote(values)}, no list; record the run again."
+        )
+    return list(values)
+
+
+def _take_pair(pair: Any) -> tuple[str, float]:
+    """Take the availability of one resource."""
+    is_pair = isinstance(pair, Mapping) and {"resource", "availability"} <= set(pair)
+    if not is_pair or not isinstance(pair["resource"], str):
+        raise RecordError(
+            f"A recorded availability is {quote(pair)}, not that of a resource; record "
+            "the run again."
+        )
+    check_type(pair["resource"], pair["availability"], float)
+    return pair["resource"], pair["availability"]
+
+
+def _check_verdict(values: Mapping[str, Any]) -> None:
+    """Refuse a recorded verdict that no controller could act upon."""
+    for name in ("timestamp_s", "availability", "tunnel_frequency", "age_s"):
+        check_type(f"ResourceMetrics.{name}", values[name], float)
+    shares = (values["availability"], *values["availability_by_resource"].values())
+    is_sane = all(0.0 <= share <= 1.0 for share in shares)
+    is_sane &= 0.0 < values["tunnel_frequency"] < math.inf
+    is_sane &= values["age_s"] >= 0.0 and math.isfinite(values["timestamp_s"])
+    if not is_sane or not isinstance(values["limiting_resource"], str):
+        raise RecordError(
+            "A recorded sample has an availability outside [0, 1], or a frequency or a "
+            "time that is no positive number; record the run again."
+        )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.constants import LOCKING_FILE, PHI_COEFFICIENT, TURN
 from engine.errors import RecordError
+from engine.intake import IntakeError, describe, read_arrays
+from engine.state import State, keep_array, keep_fields, take_fields
 
 
 def choose_probe(node_count: int, probe_count: int) -> npt.NDArray[np.int64]:
@@ -50,6 +54,23 @@ class LockingSums:
         points = np.exp(phases * (2j * np.pi / TURN))
         self._sums += np.multiply.outer(points, points.conj())
         self.count += 1
+
+    def to_state(self) -> State:
+        """Return the sums and their number."""
+        parts = self._sums.view(np.float64).reshape(*self._sums.shape, 2)
+        dims = ("probe", "probe", "real, imaginary")
+        return {**keep_fields(self, "count"), "sums": keep_array(parts, dims, "1")}
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: It is not one of such a probe set.
+        """
+        take_fields(self, state, "count")
+        shape = (*self._sums.shape, 2)
+        parts = state["sums"].load("Sums of the probe set", np.float64, shape)
+        self._sums = parts.view(np.complex128)[..., 0]
 
     @property
     def matrix(self) -> npt.NDArray[np.float64]:
@@ -116,10 +137,17 @@ def open_locking(folder: str | Path) -> Locking | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as found:
-            count = int(found["sample_count"])
-            return Locking(found["nodes"], found["matrix"], count)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        found = read_arrays(path)
+        count = int(found["sample_count"])
+        locking = Locking(found["nodes"], found["matrix"], count)
+        size = locking.nodes.size
+        if locking.matrix.shape != (size, size) or locking.nodes.ndim != 1:
+            raise IntakeError("its matrix does not fit its nodes")
+        if locking.matrix.dtype.kind != "f" or locking.nodes.dtype.kind not in "iu":
+            raise IntakeError("its matrix or its nodes are no such numbers")
+    except Exception as error:  # NumPy's parser of headers has many
         raise RecordError(
-            f"{path} cannot be read ({error}); name the folder of a finished run."
+            f"{path} cannot be read ({describe(error)}); name the folder of a "
+            "finished run."
         ) from error
+    return locking

@@ -13,6 +13,7 @@ from engine.backends.philox import PART
 from engine.constants import NODES_FILE
 from engine.crystal import CrystalLattice
 from engine.errors import RecordError
+from engine.intake import IntakeError, describe, read_metadata, read_table
 
 AXIS_NAMES = ("x", "y", "z")
 """Names of the lattice axes, along the primitive vectors in order."""
@@ -142,20 +143,21 @@ def open_nodes(folder: str | Path) -> NodeTable | None:
     Raises:
         RecordError: The file is damaged.
     """
-    from pyarrow import parquet
-
     path = Path(folder) / NODES_FILE
     if not path.is_file():
         return None
     names = ["natural_frequency_hz", "effective_frequency_hz", "phase"]
     try:
-        table = parquet.read_table(path, columns=names)
-        window = (table.schema.metadata or {}).get(WINDOW_KEY.encode())
+        columns = read_table(path, names)
+        natural, effective, phases = (columns[name] for name in names)
+        window = read_metadata(path).get(WINDOW_KEY.encode())
         window_s = None if window is None else float(window)
-    except (OSError, ValueError, KeyError) as error:
+        if natural.dtype != np.float64 or phases.dtype != np.uint32:
+            raise IntakeError("its columns have other types than a run writes")
+    except Exception as error:  # PyArrow has many
         raise RecordError(
-            f"{path} cannot be read ({error}); name the folder of a finished run."
+            f"{path} cannot be read ({describe(error)}); name the folder of a "
+            "finished run."
         ) from error
-    natural, effective, phases = table.columns
-    effective_hz = None if window_s is None else effective.to_numpy()
-    return NodeTable(natural.to_numpy(), effective_hz, phases.to_numpy(), window_s)
+    effective_hz = None if window_s is None else effective.astype(np.float64)
+    return NodeTable(natural, effective_hz, phases, window_s)

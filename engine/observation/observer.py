@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,13 @@ from engine.observation.frequencies import F64Array, build_histogram, find_clust
 from engine.observation.locking import Locking, LockingSums, choose_probe
 from engine.observation.nodes import write_nodes
 from engine.observation.snapshots import SnapshotWriter
+from engine.state import State, keep_array, keep_fields, take_fields
 
+OBSERVER_FIELDS = (
+    *("_step", "_last_step", "_next_snapshot", "_snapshot_count"),
+    *("_counted_from", "window_s"),
+)
+"""What an observer counts."""
 EVENT_TURNS = 0.25
 """Longest way that a tunnel event moves an end, both of which meet halfway [turn]."""
 DIRECTED_EVENT_TURNS = 0.5
@@ -44,7 +51,7 @@ class Observer:
         self._probe = choose_probe(lattice.node_count, observe.probe_count)
         self._locking = LatePart(partial(LockingSums, observe.probe_count))
         self._snapshots: SnapshotWriter | None = None
-        self._next_snapshot = 0
+        self._next_snapshot = self._snapshot_count = 0
         self._step = self._last_step = 0
         self._counted_from: int | None = None
         self.effective_frequencies_hz: F64Array | None = None
@@ -75,14 +82,54 @@ class Observer:
         Raises:
             RecordError: A file cannot be written.
         """
-        folder = self._config.record.folder
         self._step, self._last_step = step, last_step
-        self._next_snapshot = step
+        self._next_snapshot, self._snapshot_count = step, 0
         self._counted_from = self.effective_frequencies_hz = self.window_s = None
-        if folder is not None and self._snapshot_steps is not None:
-            path = Path(folder) / SNAPSHOTS_FILE
-            self._snapshots = SnapshotWriter(path, self._lattice)
+        self.reopen()
         self._look(coherence)
+
+    def reopen(self) -> None:
+        """Open the files where a run begins, or goes on after `from_state`.
+
+        Raises:
+            RecordError: A file cannot be written, or has lost what it held.
+        """
+        folder = self._config.record.folder
+        if folder is not None and self._snapshot_steps is not None:
+            path, kept = Path(folder) / SNAPSHOTS_FILE, self._snapshot_count
+            self._snapshots = SnapshotWriter(path, self._lattice, kept)
+
+    def to_state(self) -> State:
+        """Return what was seen so far; snapshots are safe on the disk by then.
+
+        Raises:
+            RecordError: The disk takes no more.
+        """
+        if self._snapshots is not None:
+            self._snapshots.sync()
+        found = self.effective_frequencies_hz
+        return {
+            **keep_fields(self, *OBSERVER_FIELDS),
+            "locking": self._locking.to_state() if self._probe.size else None,
+            "frequencies": None
+            if found is None
+            else keep_array(found, ("node",), "Hz"),
+        }
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state; `reopen` opens the files.
+
+        Raises:
+            CheckpointError: It is not one of such an observer.
+        """
+        take_fields(self, state, *OBSERVER_FIELDS)
+        if self._probe.size:
+            self._locking.from_state(state["locking"])
+        found = state["frequencies"]
+        if found is not None:
+            shape = (self._lattice.node_count,)
+            found = found.load("Frequencies", np.float64, shape)
+        self.effective_frequencies_hz = found
 
     def observe(self, step: int, coherence: float) -> None:
         """Look at the end of a control period.
@@ -108,6 +155,7 @@ class Observer:
         if self._snapshots is not None and step >= self._next_snapshot:
             phases = self._lattice.phases
             self._snapshots.add(step, step * self._dt_s, coherence, phases)
+            self._snapshot_count = self._snapshots.count
             every = self._snapshot_steps or 1
             self._next_snapshot += every * ((step - self._next_snapshot) // every + 1)
         if self._window_steps is None or self._counted_from is not None:
@@ -131,7 +179,7 @@ class Observer:
         Raises:
             RecordError: The disk takes no more.
         """
-        if self._is_idle:
+        if self._is_idle or not self._last_step:
             return
         self._measure_frequencies()
         self._rest()
@@ -176,7 +224,7 @@ class Observer:
             return None
         locking = self.locking
         return {
-            "snapshots": self._snapshots.count if self._snapshots else 0,
+            "snapshots": self._snapshot_count,
             "frequency": self._describe_frequencies(),
             "locking": locking
             and {

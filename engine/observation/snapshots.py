@@ -7,6 +7,8 @@ that lacks only its index; it is then read from the front, up to the last whole 
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from engine.constants import SNAPSHOTS_FILE, TURN
 from engine.crystal import CrystalLattice
 from engine.errors import RecordError
 from engine.geometry import Geometry
+from engine.intake import IntakeError, describe, parse_json
 from engine.observation.nodes import AXIS_NAMES
 
 MAGIC_BYTES = 8
@@ -29,15 +32,16 @@ PHASE_UNITS = f"turn / {TURN}"
 class SnapshotWriter:
     """Appends phase fields to a file; holds none of them."""
 
-    def __init__(self, path: Path, lattice: CrystalLattice) -> None:
+    def __init__(self, path: Path, lattice: CrystalLattice, kept: int = 0) -> None:
         """Open the file.
 
         Args:
             path: File to create.
             lattice: The oscillators.
+            kept: Snapshots to keep of the file that is there; later ones are dropped.
 
         Raises:
-            RecordError: The file cannot be written.
+            RecordError: The file cannot be written, or holds fewer.
         """
         import pyarrow as pa
 
@@ -46,9 +50,31 @@ class SnapshotWriter:
         self._list_size = lattice.node_count
         self.count = 0
         """Snapshots so far [-]."""
+        earlier = _keep_batches(path, kept)
+        # Beside the file that is read meanwhile, which it then replaces.
+        draft = path.with_name(f"{path.name}.part") if kept else path
         try:
-            self._file = path.open("wb")
+            self._file = draft.open("wb")
             self._writer = pa.ipc.new_file(self._file, self._schema)
+            for batch in earlier:
+                self._writer.write_batch(batch)
+                self.count += 1
+            if kept:
+                self._file.flush()
+                draft.replace(path)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def sync(self) -> None:
+        """Wait until all snapshots so far are on the disk; harmless once closed.
+
+        Raises:
+            RecordError: The disk takes no more.
+        """
+        if self._file.closed:
+            return
+        try:
+            os.fsync(self._file.fileno())
         except OSError as error:
             raise self._cannot_write(error) from error
 
@@ -106,6 +132,21 @@ class SnapshotWriter:
             f"{self._path} cannot be written ({error.strerror or error}); free some "
             "space, or set observe.snapshot_every_s=null."
         )
+
+
+def _keep_batches(path: Path, kept: int) -> tuple[Any, ...]:
+    """Read the first snapshots of a file.
+
+    Raises:
+        RecordError: It holds fewer.
+    """
+    batches = open_snapshots(path).batches if kept else ()
+    if len(batches) < kept:
+        raise RecordError(
+            f"{path} holds {len(batches)} snapshots, but the checkpoint counts {kept}; "
+            "it was cut off or exchanged. Start the run again."
+        )
+    return batches[:kept]
 
 
 def _build_schema(lattice: CrystalLattice) -> Any:
@@ -166,11 +207,12 @@ class Snapshots:
     """Simulated time of each [s], shape (snapshots,)."""
     coherence: npt.NDArray[np.float64]
     """Order parameter r of each [-], shape (snapshots,)."""
-    _batches: tuple[Any, ...] = field(repr=False)
+    batches: tuple[Any, ...] = field(repr=False)
+    """Arrow record batches, one per snapshot."""
 
     def __len__(self) -> int:
         """Return the number of snapshots."""
-        return len(self._batches)
+        return len(self.batches)
 
     def __getitem__(self, index: int) -> npt.NDArray[np.uint32]:
         """Return a phase field as binary angles (2^32 = one turn), read-only.
@@ -181,7 +223,7 @@ class Snapshots:
         Returns:
             Phases, uint32, shape `shape`.
         """
-        phases = self._batches[index].column("phase").flatten()
+        phases = self.batches[index].column("phase").flatten()
         field: npt.NDArray[np.uint32] = phases.to_numpy().reshape(self.shape)
         return field
 
@@ -206,12 +248,13 @@ def open_snapshots(path: str | Path) -> Snapshots:
     file = file / SNAPSHOTS_FILE if file.is_dir() else file
     try:
         batches, metadata = _read_batches(file)
-        about = {key.decode(): json.loads(text) for key, text in metadata.items()}
+        about = {key.decode(): parse_json(text) for key, text in metadata.items()}
         columns = [
             np.array([batch.column(name)[0].as_py() for batch in batches])
             for name in ("step", "simulated_s", "coherence")
         ]
         steps, times_s, coherence = columns
+        _check_shape(batches, about)
         return Snapshots(
             about["lattice"],
             tuple(about["shape"]),
@@ -224,11 +267,34 @@ def open_snapshots(path: str | Path) -> Snapshots:
             coherence,
             batches,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # PyArrow has many
         raise RecordError(
-            f"{file} cannot be read as snapshots ({error}); name the folder of a run "
-            "with observe.snapshot_every_s set."
+            f"{file} cannot be read as snapshots ({describe(error)}); name the folder "
+            "of a run with observe.snapshot_every_s set."
         ) from error
+
+
+def _check_shape(batches: tuple[Any, ...], about: Mapping[str, Any]) -> None:
+    """Check that every phase field has the shape that the file tells of."""
+    axes = {len(about[key]) for key in ("shape", "dims", "periodic")}
+    vectors = np.array(about["primitive_vectors"], dtype=np.float64)
+    axes |= set(vectors.shape)
+    nodes = math.prod(about["shape"])
+    if len(axes) != 1 or not all(_is_field(batch, nodes) for batch in batches):
+        raise IntakeError("its phase fields do not have the shape that it tells of")
+
+
+def _is_field(batch: Any, nodes: int) -> bool:
+    """Tell whether a batch holds one whole phase field, without reading it."""
+    import pyarrow as pa
+
+    batch.validate()
+    column = batch.column("phase")
+    is_list = pa.types.is_fixed_size_list(column.type)
+    if not is_list or len(column) != 1 or column.null_count:
+        return False
+    phases = column.flatten()
+    return len(phases) == nodes and phases.type == pa.uint32()
 
 
 def _read_batches(file: Path) -> tuple[tuple[Any, ...], Mapping[bytes, bytes]]:

@@ -9,8 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from engine.intake import read_json
+
 ENDPOINT_FILE = "metrics.json"
 """Lies in the run folder from when the port is bound until the run has ended."""
+MAX_PID = 2**22
+"""Largest process number that Linux gives."""
 _ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
@@ -82,13 +86,14 @@ def read_endpoint(path: Path) -> EndpointRecord | None:
         What it says; None if it has gone meanwhile or is no port file.
     """
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = read_json(path)
         record = EndpointRecord(
             str(values["address"]),
             int(values["port"]),
             int(values["pid"]),
             str(values["host"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
-    return record if 0 < record.port < 65536 and record.pid > 0 else None
+    is_possible = 0 < record.port < 65536 and 0 < record.pid <= MAX_PID
+    return record if is_possible else None

@@ -5,27 +5,40 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engine.config import RunConfig
 from engine.constants import LOCKING_FILE, NODES_FILE, SNAPSHOTS_FILE
-from engine.errors import RecordError
+from engine.errors import CheckpointError, EngineError, RecordError
+from engine.recording.checkpoint import (
+    CHECKPOINTS_FOLDER,
+    list_checkpoints,
+    list_inside,
+    remove_checkpoints,
+)
 from engine.recording.endpoint import ENDPOINT_FILE, EndpointRecord
+from engine.recording.lock import LOCK_FILE, FolderLock, refuse_taken
 from engine.recording.summary import RunSummary
+from engine.recording.tables import DRAFT_SUFFIX, Marks, TableWriter, check_parts
 from engine.recording.trace import TRACE_FILE
 
-ROWS_PER_WRITE = 1024
 TIMESERIES_FILE = "timeseries.parquet"
 CONFIG_FILE, ENVIRONMENT_FILE = "config.yaml", "environment.json"
 SUMMARY_FILE, STATUS_FILE = "summary.json", "status.json"
 REPORT_FILE = "report.html"
 RUN_FILES = frozenset(
-    (CONFIG_FILE, ENVIRONMENT_FILE, TIMESERIES_FILE, TRACE_FILE, SUMMARY_FILE)
-) | {STATUS_FILE, REPORT_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE, ENDPOINT_FILE}
+    (
+        *(CONFIG_FILE, ENVIRONMENT_FILE, TIMESERIES_FILE, TRACE_FILE, SUMMARY_FILE),
+        *(STATUS_FILE, REPORT_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE),
+        *(ENDPOINT_FILE, LOCK_FILE, CHECKPOINTS_FOLDER),
+    )
+)
 """All that a run folder may hold; a sweep adds its job's status, a report itself, a run
-that goes on or was killed its port file."""
+that goes on or was killed its port file, its lock and its checkpoints."""
 JOB_FILES = frozenset((STATUS_FILE, "job.log"))
 """What a sweep writes beside a run while it goes on."""
 
@@ -78,6 +91,10 @@ TRACE_COLUMNS = {
     "rollout_stage": "string",
     "rollout_share": "float64",
     "rollout_frequency_hz": "float64",
+    "mesh_looks": "int64",
+    "mesh_moved": "float64",
+    "mesh_gap": "float64",
+    "mesh_shares": "string",
 }
 """One row per decision; `metrics` is the whole resource sample as JSON.
 
@@ -87,84 +104,91 @@ where it was believed.
 The columns of a rollout are null in a run without one; rollout_frequency_hz is what
 the new policy decided, rollout_stage is null while no bridge follows it. The decision
 in the other columns is the old policy's until the new one has all bridges.
+
+The columns of a mesh are null in a run without one, and hold what its last look led to:
+the share of the bridges that moved, the mean of 1 - cos d that attempts found and
+that lasts, and the share of the bridges on each rung of the budget, the highest first.
 """
 
 
-class TableWriter:
-    """Appends rows to a Parquet file in batches of `ROWS_PER_WRITE`."""
+@dataclass(frozen=True)
+class Resumed:
+    """Where a run goes on in its folder."""
 
-    def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
-        """Open the file.
-
-        Args:
-            path: File to create.
-            columns: Name and Arrow type of each column.
-        """
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        types = {"string": pa.string(), "bool": pa.bool_(), "int64": pa.int64()}
-        fields = [
-            (name, types.get(kind, pa.float64())) for name, kind in columns.items()
-        ]
-        self._build = pa.Table.from_pylist
-        self._schema = pa.schema(fields)
-        self._writer = parquet.ParquetWriter(path, self._schema, compression="zstd")
-        self._path = path
-        self._rows: list[Mapping[str, Any]] = []
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Append one row.
-
-        Raises:
-            RecordError: The disk takes no more.
-        """
-        self._rows.append(row)
-        if len(self._rows) >= ROWS_PER_WRITE:
-            try:
-                self._flush()
-            except OSError as error:
-                raise _cannot_write(self._path, error) from error
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._writer.write_table(self._build(self._rows, schema=self._schema))
-            self._rows = []
-
-    def close(self) -> None:
-        """Write what is left and the file's footer."""
-        self._flush()
-        self._writer.close()
+    checkpoint: Path
+    """The file that it goes on from."""
+    marks: Mapping[str, Marks]
+    """Parts of both tables that this relies on."""
 
 
 class RunRecorder:
     """Writes one run folder; created only when the run is about to start."""
 
     def __init__(
-        self, config: RunConfig, folder: str | Path, environment: Mapping[str, Any]
+        self,
+        config: RunConfig,
+        folder: str | Path,
+        environment: Mapping[str, Any],
+        resumed: Resumed | None = None,
     ) -> None:
-        """Create the folder with configuration and environment.
+        """Create the folder with configuration and environment, or go on in it.
 
         Args:
             config: What is about to run.
             folder: Folder to create.
             environment: What it runs on.
+            resumed: Where to go on, if the run has been there before.
 
         Raises:
-            RecordError: The folder holds something, or cannot be written.
+            RecordError: The folder holds something, is in use, or cannot be written.
+            CheckpointError: Another process has gone on from there meanwhile.
         """
         self.folder = Path(folder)
+        self._lock: FolderLock | None = None
         try:
-            _claim_folder(self.folder, config.record.overwrite)
-            self._write_text(CONFIG_FILE, to_yaml(asdict(config)))
-            self._write_text(ENVIRONMENT_FILE, _to_json(environment))
-            series, trace = self.folder / TIMESERIES_FILE, self.folder / TRACE_FILE
-            self.timeseries = TableWriter(series, TIMESERIES_COLUMNS)
-            self.trace = TableWriter(trace, TRACE_COLUMNS)
-        except RecordError:
-            raise
-        except OSError as error:
+            if resumed is None:
+                check_folder(self.folder, config.record.overwrite)
+                self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(self.folder)
+            if resumed is None:
+                _claim_folder(self.folder, config.record.overwrite)
+                self._write_text(CONFIG_FILE, to_yaml(asdict(config)))
+                self._write_text(ENVIRONMENT_FILE, _to_json(environment))
+            else:
+                _return_to(resumed, self.folder)
+            marks = resumed.marks if resumed else None
+            self.timeseries = self._open(TIMESERIES_FILE, TIMESERIES_COLUMNS, marks)
+            self.trace = self._open(TRACE_FILE, TRACE_COLUMNS, marks)
+        except BaseException as error:
+            self.release()
+            if isinstance(error, EngineError) or not isinstance(error, OSError):
+                raise
             raise _cannot_write(folder, error) from error
+
+    def _open(
+        self, name: str, columns: Mapping[str, str], marks: Mapping[str, Marks] | None
+    ) -> TableWriter:
+        path, parts = self.folder / name, self.folder / CHECKPOINTS_FOLDER
+        return TableWriter(path, columns, parts, marks[name] if marks else None)
+
+    def seal(self) -> dict[str, Marks]:
+        """Close what both tables hold so far, for a checkpoint to rely on.
+
+        Returns:
+            The marks of both.
+
+        Raises:
+            RecordError: The disk takes no more.
+        """
+        return {
+            TIMESERIES_FILE: self.timeseries.seal(),
+            TRACE_FILE: self.trace.seal(),
+        }
+
+    def release(self) -> None:
+        """Let other runs have the folder; harmless to repeat."""
+        if self._lock is not None:
+            self._lock.release()
 
     def announce(self, endpoint: EndpointRecord) -> None:
         """Say where the run can be scraped, until it has ended.
@@ -191,43 +215,125 @@ class RunRecorder:
     def finish(self, summary: RunSummary) -> None:
         """Close the tables and write the summary, whatever happened to the tables.
 
+        A run that is done, tables and all, needs no checkpoint any more; they are
+        removed. One whose tables cannot be put together has failed, and can be resumed.
+
         Raises:
             RecordError: The disk takes no more.
         """
         try:
-            self.timeseries.close()
-            self.trace.close()
+            self._close_tables(summary)
+            self._write_summary(summary)
+            if summary.status == "done":
+                remove_checkpoints(self.folder)
         except OSError as error:
             raise _cannot_write(self.folder, error) from error
         finally:
-            self._write_text(SUMMARY_FILE, _to_json(summary.to_dict()))
-            (self.folder / ENDPOINT_FILE).unlink(missing_ok=True)
+            self.release()
+
+    def _close_tables(self, summary: RunSummary) -> None:
+        try:
+            self.timeseries.close()
+            self.trace.close()
+        except OSError as error:
+            notes = (*summary.notes, str(_cannot_write(self.folder, error)))
+            self._write_summary(replace(summary, status="failed", notes=notes))
+            raise
+
+    def _write_summary(self, summary: RunSummary) -> None:
+        self._write_text(SUMMARY_FILE, _to_json(summary.to_dict()))
+        (self.folder / ENDPOINT_FILE).unlink(missing_ok=True)
 
     def _write_text(self, name: str, text: str) -> None:
-        (self.folder / name).write_text(text, encoding="utf-8")
+        """Write a file whole or not at all."""
+        draft = self.folder / f"{name}{DRAFT_SUFFIX}"
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(self.folder / name)
+
+
+def check_marks(folder: Path, marks: Mapping[str, Marks]) -> None:
+    """Check that the rows that a checkpoint relies on are there.
+
+    Args:
+        folder: Run folder.
+        marks: Parts of both tables.
+
+    Raises:
+        DamagedCheckpointError: They are not.
+    """
+    for name, found in marks.items():
+        check_parts(folder / CHECKPOINTS_FOLDER, folder / name, found)
+
+
+def _return_to(resumed: Resumed, folder: Path) -> None:
+    """Drop what lies after a checkpoint: a summary, and later checkpoints.
+
+    Raises:
+        CheckpointError: It is not there any more.
+    """
+    if not resumed.checkpoint.exists():
+        raise CheckpointError(
+            f"{resumed.checkpoint} has been removed meanwhile, because another process "
+            f"has gone on with {folder}; look at its summary.json."
+        )
+    (folder / SUMMARY_FILE).unlink(missing_ok=True)
+    for path in list_checkpoints(folder):
+        if path.name > resumed.checkpoint.name:
+            path.unlink()
 
 
 def _claim_folder(folder: Path, overwrite: bool) -> None:
-    """Make an empty folder, or empty an old run folder if that is allowed."""
-    check_folder(folder, overwrite)
-    folder.mkdir(parents=True, exist_ok=True)
-    entries = list(folder.iterdir())
-    if {entry.name for entry in entries} <= JOB_FILES:
-        return  # a sweep has begun the job that this is
-    for entry in entries:
-        entry.unlink()
+    """Empty an old run folder, if that is allowed; a sweep's own files stay."""
+    check_folder(folder, overwrite, is_held=True)
+    found = {entry.name for entry in folder.iterdir()}
+    if not found <= JOB_FILES | {LOCK_FILE}:
+        clear_folder(folder, kept=frozenset((LOCK_FILE,)))
 
 
-def check_folder(folder: Path, overwrite: bool) -> None:
+def tidy_folder(folder: Path) -> None:
+    """Remove what a run that was killed after its summary had no time to remove.
+
+    Args:
+        folder: Folder of a run that is done.
+
+    Raises:
+        RecordError: Somebody writes there, or the folder cannot be written.
+    """
+    refuse_taken(folder)
+    try:
+        remove_checkpoints(folder)
+        (folder / LOCK_FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def clear_folder(folder: Path, kept: frozenset[str] = frozenset()) -> None:
+    """Remove all that runs write into a folder, and nothing else.
+
+    Args:
+        folder: Run folder, or what has been left of one.
+        kept: Names to leave there.
+    """
+    remove_checkpoints(folder)
+    names = (RUN_FILES | JOB_FILES) - {CHECKPOINTS_FOLDER} - kept
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+        (folder / f"{name}{DRAFT_SUFFIX}").unlink(missing_ok=True)
+
+
+def check_folder(folder: Path, overwrite: bool, *, is_held: bool = False) -> None:
     """Check that a run folder may be written, without touching it.
 
     Args:
         folder: Folder of the coming run.
         overwrite: Whether an earlier run's folder may be replaced.
+        is_held: Whether its lock is held by whoever asks.
 
     Raises:
-        RecordError: The folder holds something that must not be replaced.
+        RecordError: The folder is in use, or holds something that must not be replaced.
     """
+    if not is_held:
+        refuse_taken(folder)
     try:
         if folder.exists() and not folder.is_dir():
             raise RecordError(
@@ -238,20 +344,31 @@ def check_folder(folder: Path, overwrite: bool) -> None:
         raise
     except OSError as error:
         raise _cannot_write(folder, error) from error
-    if found <= JOB_FILES:
+    if found <= JOB_FILES | ({LOCK_FILE} if is_held else set()):
         return
     if not overwrite:
         raise RecordError(
             f"record.folder {folder} exists and is not empty; choose another, or set "
             "record.overwrite=true."
         )
-    foreign = sorted(found - RUN_FILES)
-    if foreign or not {CONFIG_FILE, ENVIRONMENT_FILE} <= found:
+    known = RUN_FILES | {f"{name}{DRAFT_SUFFIX}" for name in RUN_FILES}
+    foreign = sorted(found - known) or _list_foreign(folder)
+    # A run that was killed at once has left its lock and little else.
+    is_run = LOCK_FILE in found or {CONFIG_FILE, ENVIRONMENT_FILE} <= found
+    if foreign or not is_run:
         named = f" such as {foreign[0]}" if foreign else ""
         raise RecordError(
             f"record.folder {folder} holds what no run has written{named}, so "
             "record.overwrite does not apply; choose another folder."
         )
+
+
+def _list_foreign(folder: Path) -> list[str]:
+    """List what lies among the checkpoints of a run without being one of them."""
+    inside = folder / CHECKPOINTS_FOLDER
+    entries = set(inside.iterdir()) if inside.is_dir() else set()
+    strange = sorted(entries - set(list_inside(folder)))
+    return [str(path.relative_to(folder)) for path in strange]
 
 
 def _cannot_write(folder: str | Path, error: OSError) -> RecordError:
@@ -287,6 +404,8 @@ def to_yaml(value: Mapping[str, Any], indent: int = 0) -> str:
 
 def _to_scalar(item: Any) -> str:
     """Write a plain value so that YAML 1.1 and 1.2 readers agree on its type."""
+    if isinstance(item, np.generic):
+        item = item.item()
     if isinstance(item, (list, tuple)):
         return "[" + ", ".join(_to_scalar(entry) for entry in item) + "]"
     if isinstance(item, float) and math.isfinite(item):

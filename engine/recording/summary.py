@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,6 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.late import LatePart, Spread
+from engine.state import State, keep_fields, take_fields
+
+TALLY_FIELDS = (
+    *("final", "settled_at_s", "minimum"),
+    *("_sum", "_count", "_settled_count", "_violations"),
+)
+"""What a tally counts, its later part apart."""
 
 
 def digest_state(arrays: Iterable[npt.NDArray[Any]]) -> str:
@@ -63,6 +70,19 @@ class CoherenceTally:
             self._settled_count += 1
             self._violations += value < self.floor
             self.minimum = value if self.minimum is None else min(self.minimum, value)
+
+    def to_state(self) -> State:
+        """Return the counts, and the spread over the later part."""
+        return {**keep_fields(self, *TALLY_FIELDS), "late": self._late.to_state()}
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: It is not one of a tally.
+        """
+        take_fields(self, state, *TALLY_FIELDS)
+        self._late.from_state(state["late"])
 
     @property
     def violation_count(self) -> int:
@@ -154,6 +174,11 @@ class RunSummary:
     """target, verdict (running, passed, rolled back, not started), reason, share of
     the bridges under the new policy, its changes, and the stages with their gates;
     None where no policy is rolled out."""
+    mesh: dict[str, Any] | None = None
+    """rule, looks, seconds and wall_share (of the loop) that they took, budget_hz, and
+    of each share of the budget frequencies_hz and shares of the bridges; mean_gap is
+    the mean of 1 - cos d at attempts, as far as it lasts; None where every bridge acts
+    alike."""
     paths: dict[str, Any] | None = None
     """rewirings, seconds that they took, bridges that they retired, and the report of
     the last; None where nothing was rewired."""
@@ -162,6 +187,9 @@ class RunSummary:
     sensor: dict[str, Any] | None = None
     """decisions, of which stale and disbelieved ones, the longest age_s of a sample
     and the flaws seen, of a resource sensor that failed; None where it never did."""
+    resumed: tuple[dict[str, Any], ...] | None = None
+    """step, backend, device and version of each time that the run was resumed; None
+    where it never was."""
     notes: tuple[str, ...] = field(default_factory=tuple)
     """What else a reader must know, such as the reason of a failure."""
 

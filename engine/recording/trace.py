@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import bisect
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from engine.errors import RecordError
+from engine.intake import IntakeError, describe, parse_json, read_table, take_mapping
 from engine.monitor import ResourceMetrics
 
 TRACE_FILE = "trace.parquet"
+READ_COLUMNS: Final = (
+    "simulated_s",
+    "metrics",
+    "age_s",
+    "is_stale",
+    "node_step_s",
+    "event_s",
+    "sensor_flaw",
+)
+"""Columns that a replay needs; the last one came later, older traces lack it."""
+
+Columns = Mapping[str, npt.NDArray[Any]]
 
 
 class MetricsEncoder:
@@ -66,37 +83,40 @@ def read_trace(path: str | Path) -> Trace:
     Raises:
         RecordError: The file is absent, damaged, empty or no trace.
     """
-    from pyarrow import parquet
-
     file = Path(path)
     try:
         file = file / TRACE_FILE if file.is_dir() else file
-        columns = parquet.read_table(file).to_pydict()
-        rows = tuple(
-            (
-                float(at),
-                {
-                    **json.loads(text),
-                    "age_s": age,
-                    "is_stale": bool(stale),
-                    "flaw": flaw or "",
-                },
-            )
-            for at, text, age, stale, flaw in zip(
-                columns["simulated_s"],
-                columns["metrics"],
-                columns["age_s"],
-                columns["is_stale"],
-                columns.get("sensor_flaw", [None] * len(columns["age_s"])),
-                strict=True,
-            )
-        )
-        costs = tuple(zip(columns["node_step_s"], columns["event_s"], strict=True))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        columns = read_table(file, READ_COLUMNS)
+        trace = Trace(tuple(_list_rows(columns)), tuple(_list_costs(columns)))
+    except Exception as error:  # PyArrow has many
         raise RecordError(
-            f"{file} cannot be read as a trace ({error}); name the folder of a "
-            "finished run, or its trace.parquet."
+            f"{file} cannot be read as a trace ({describe(error)}); name the folder of "
+            "a finished run, or its trace.parquet."
         ) from error
-    if not rows:
+    if not trace.rows:
         raise RecordError(f"{file} holds no decision; name a run that has started.")
-    return Trace(rows, costs)
+    return trace
+
+
+def _list_rows(columns: Columns) -> Iterator[tuple[float, Mapping[str, Any]]]:
+    """Rebuild the samples; each distinct text is parsed once."""
+    samples: dict[str, Mapping[str, Any]] = {}
+    names = ("simulated_s", "metrics", "age_s", "is_stale")
+    lists = [columns[name].tolist() for name in names]
+    flaws = columns["sensor_flaw"].tolist() if "sensor_flaw" in columns else None
+    flaws = [None] * len(lists[0]) if flaws is None else flaws
+    for at, text, age, stale, flaw in zip(*lists, flaws, strict=True):
+        if text not in samples:
+            samples[text] = take_mapping(parse_json(text))
+        seen = {"age_s": age, "is_stale": bool(stale), "flaw": flaw or ""}
+        yield float(at), {**samples[text], **seen}
+
+
+def _list_costs(columns: Columns) -> Iterator[tuple[float | None, float | None]]:
+    """List the costs that were known, None where none was."""
+    pairs = (columns[name].astype(np.float64) for name in ("node_step_s", "event_s"))
+    for costs in zip(*(column.tolist() for column in pairs), strict=True):
+        if any(cost < 0.0 or cost == math.inf for cost in costs):
+            raise IntakeError(f"a step or an event took {min(costs):g} s")
+        node_step_s, event_s = (None if math.isnan(cost) else cost for cost in costs)
+        yield node_step_s, event_s

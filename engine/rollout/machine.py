@@ -9,7 +9,7 @@ unreachable floor, end it at once, also after the last stage has passed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -26,7 +26,15 @@ from engine.rollout.gates import (
     judge_floor,
     refuse_unreachable,
 )
+from engine.state import State, build_record, keep_fields, take_fields
 
+MACHINE_FIELDS: Final = (
+    "reason",
+    "_time_s",
+    "required_before_hz",
+    "_least_required_hz",
+)
+"""What a machine remembers beside its stages and its watch."""
 TIME_SLACK: Final = 1e-9
 """Share of a span that rounding may lack."""
 
@@ -71,6 +79,19 @@ class Stage:
         gates = [gate.to_dict() for gate in self.gates]
         return vars(self) | {"has_passed": self.has_passed, "gates": gates}
 
+    @classmethod
+    def build_from(cls, state: Mapping[str, Any]) -> Stage:
+        """Build the stage that `to_dict` has turned into plain values.
+
+        Raises:
+            CheckpointError: It is not one of a stage.
+        """
+        stage = cls("", 0.0)
+        plain = [name for name in vars(stage) if name != "gates"]
+        take_fields(stage, state, *plain)
+        stage.gates = tuple(build_record(Gate, gate) for gate in state["gates"])
+        return stage
+
 
 @dataclass
 class _Watch:
@@ -82,6 +103,22 @@ class _Watch:
     violations: int = 0
     window: Window = field(default_factory=Window)
     counted: Outcomes | None = None
+
+    def to_state(self) -> State:
+        """Return counts, and the samples of the window."""
+        counted = dict(vars(self.counted)) if self.counted else None
+        return vars(self) | {"window": dict(vars(self.window)), "counted": counted}
+
+    @classmethod
+    def build_from(cls, state: Mapping[str, Any]) -> _Watch:
+        """Build the watch of a state."""
+        watch, counted = cls(), state["counted"]
+        take_fields(watch, state, "seen_s", "settle_s", "samples", "violations")
+        found = dict(state["window"])
+        watch.window.coherences = list(map(float, found.pop("coherences")))
+        take_fields(watch.window, found, *found)
+        watch.counted = build_record(Outcomes, counted) if counted else None
+        return watch
 
 
 class RolloutMachine:
@@ -114,6 +151,28 @@ class RolloutMachine:
         self.required_before_hz = 0.0
         """What coherence asked the old policy for, before the rollout [Hz]."""
         self._least_required_hz = 0.0
+
+    def to_state(self) -> State:
+        """Return verdict, stages and what the present one has shown."""
+        return {
+            **keep_fields(self, *MACHINE_FIELDS),
+            "verdict": str(self.verdict),
+            "stages": [stage.to_dict() for stage in self.stages],
+            "watch": self._watch.to_state(),
+        }
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of a machine with the same stages.
+
+        Raises:
+            CheckpointError: It is not one of such a machine.
+        """
+        take_fields(self, state, *MACHINE_FIELDS)
+        self.verdict = Verdict(state["verdict"])
+        self.stages = [Stage.build_from(stage) for stage in state["stages"]]
+        # The first stage is the old policy alone.
+        self._ahead = list(self.config.stages)[len(self.stages) - 1 :]
+        self._watch = _Watch.build_from(state["watch"])
 
     @property
     def stage(self) -> Stage:

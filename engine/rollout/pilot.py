@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from engine.config import ControllerConfig, RolloutConfig, list_changes
 from engine.rollout.cohort import Cohort
 from engine.rollout.gates import Sample
 from engine.rollout.machine import RolloutMachine
+from engine.state import State, build_record
 from engine.tunnel import ControlLaw, Decision, TunnelController, find_affordable_hz
 from engine.tunnel.law import UNREACHABLE
 
@@ -107,6 +109,30 @@ class RolloutPilot:
         self._cohort.assign(machine.share)
         if not machine.share:
             self._controller.take_over(machine.required_before_hz)
+
+    def to_state(self) -> State:
+        """Return the machine, the new law, and both last decisions."""
+        decisions = {"old": self._old, "new": self._new}
+        told = {name: dict(vars(it)) if it else None for name, it in decisions.items()}
+        law, machine = self._law.to_state(), self.machine.to_state()
+        return {**told, "law": law, "machine": machine}
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, and give the new policy its bridges again.
+
+        The state of the bridges themselves is the network's, to be taken over later.
+
+        Raises:
+            CheckpointError: It is not one of such a rollout.
+        """
+        self.machine.from_state(state["machine"])
+        self._law.from_state(state["law"])
+        self._old, self._new = (
+            build_record(Decision, state[name]) if state[name] else None
+            for name in ("old", "new")
+        )
+        if self.machine.share:
+            self._cohort.assign(self.machine.share)
 
     def to_trace(self) -> dict[str, Any]:
         """Return the columns that a rollout adds to a row of the trace."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,21 @@ from engine.config import RunConfig
 from engine.crystal import CrystalLattice
 from engine.monitor import ResourceMetrics
 from engine.recording import CoherenceTally, RunSummary, StageTimes, digest_state
+from engine.state import State, build_record, keep_fields, take_fields
 from engine.system.outlook import LateMeans
 from engine.system.parts import Parts
 from engine.system.pricing import MIDDLE_EXPONENT, ErrorWindows, find_price
 from engine.system.sensor import SensorTally
 from engine.system.visits import LateVisits, average_by_law
 from engine.tunnel import Decision
+
+COUNTS = (
+    *("step", "periods", "attempts", "successes", "wall_s"),
+    *("_window_steps", "_window_attempts"),
+)
+"""What an account counts."""
+TALLIES = ("late", "visits", "windows", "tally", "sensor")
+"""What it keeps of coherence, frequency and the sensor."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +120,33 @@ class Account:
         self.order = parts.lattice.order_parameter()
         self.topology = measure_topology(parts.lattice)
         self._energy_start_j = self._read_energy_j()
+        self._energy_before_j: float | None = 0.0
+
+    def to_state(self) -> State:
+        """Return counts, times and coherence so far."""
+        return {
+            **keep_fields(self, *COUNTS),
+            "order": [self.order.real, self.order.imag],
+            "topology": dict(vars(self.topology)),
+            "stages": dict(vars(self.stages)),
+            "energy_j": self._spent_energy_j(),
+            **{name: getattr(self, name).to_state() for name in TALLIES},
+        }
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: It is not one of such an account.
+        """
+        take_fields(self, state, *COUNTS)
+        real, imaginary = state["order"]
+        self.order = complex(real, imaginary)
+        self.topology = build_record(Topology, state["topology"])
+        self.stages = build_record(StageTimes, state["stages"])
+        self._energy_before_j = state["energy_j"]
+        for name in TALLIES:
+            getattr(self, name).from_state(state[name])
 
     @property
     def simulated_s(self) -> float:
@@ -268,6 +305,7 @@ class Account:
             forecast=forecast,
             observation=parts.observer.to_dict(),
             rollout=parts.pilot.to_dict() if parts.pilot else None,
+            mesh=parts.mesh.to_dict(self.wall_s) if parts.mesh else None,
             sensor=self.sensor.to_dict(),
             notes=notes,
         )
@@ -292,6 +330,7 @@ class Account:
 
     def _spent_energy_j(self) -> float | None:
         now_j = self._read_energy_j()
-        if now_j is None or self._energy_start_j is None:
+        start_j, before_j = self._energy_start_j, self._energy_before_j
+        if now_j is None or start_j is None or before_j is None:
             return None
-        return now_j - self._energy_start_j
+        return before_j + now_j - start_j

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from engine.backends.protocol import PeriodResult
@@ -16,7 +17,11 @@ from engine.recording import (
     RunSummary,
     describe_environment,
 )
+from engine.recording.folder import TIMESERIES_FILE, Resumed
+from engine.recording.tables import Marks
+from engine.recording.trace import TRACE_FILE
 from engine.recording.tracker import RunTracker
+from engine.state import State
 from engine.system.account import Account
 from engine.system.parts import Parts
 from engine.system.tracking import (
@@ -47,15 +52,50 @@ class Journal:
         parts.metrics.read_from(self.vitals.read)
         self._encoder = MetricsEncoder()
         self._recorder: RunRecorder | None = None
+        self._marks: dict[str, Marks] | None = None
         self._tracker: RunTracker | None = None
         self._tracker_periods = count_tracker_periods(config)
 
-    def open(self) -> None:
+    @property
+    def is_recording(self) -> bool:
+        """Whether a run folder is open."""
+        return self._recorder is not None
+
+    def to_state(self) -> State:
+        """Return what was counted, once all rows so far are safe on the disk.
+
+        Raises:
+            RecordError: The disk takes no more.
+        """
+        marks = self._recorder.seal() if self._recorder is not None else None
+        return {"marks": marks, "vitals": self.vitals.to_state()}
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on counting; the next `open` goes on in the folder of the run.
+
+        Raises:
+            CheckpointError: It is not one of a journal.
+        """
+        self._marks = state["marks"]
+        self.vitals.from_state(state["vitals"])
+        metrics, account = self._parts.metrics, self._account
+        metrics.successful_tunnels.inc(account.successes)
+        metrics.failed_tunnels.inc(account.attempts - account.successes)
+
+    def go_on_from_start(self) -> None:
+        """Let the next `open` begin again in the folder of the run."""
+        self._marks = {TIMESERIES_FILE: [], TRACE_FILE: []}
+
+    def open(self, checkpoint: Path | None = None) -> None:
         """Serve the metrics, make the run folder and start the tracker, where asked.
+
+        Args:
+            checkpoint: File that the run goes on from, in the folder it has made.
 
         Raises:
             ConfigError: The metrics port cannot be bound.
             RecordError: The run folder cannot be written.
+            CheckpointError: Another process has gone on from there meanwhile.
         """
         port, record = self._serve_metrics(), self._config.record
         if record.folder is None and record.tracker is None:
@@ -64,7 +104,10 @@ class Journal:
         environment = describe_environment(backend.name, backend.device)
         environment["metrics_port"] = port
         if record.folder is not None:
-            recorder = RunRecorder(self._config, record.folder, environment)
+            resumed = None
+            if checkpoint is not None and self._marks is not None:
+                resumed = Resumed(checkpoint, self._marks)
+            recorder = RunRecorder(self._config, record.folder, environment, resumed)
             self._recorder = recorder
             if port is not None:
                 address = self._config.metrics.address
@@ -110,6 +153,8 @@ class Journal:
         }
         if parts.pilot is not None:
             row |= parts.pilot.to_trace()
+        if parts.mesh is not None:
+            row |= parts.mesh.to_trace()
         self._recorder.trace.add(row)
 
     def write_period(

@@ -12,20 +12,28 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
+
 from engine.backends.protocol import TABLEAUS, PeriodResult
-from engine.config import LoadConfig, RunConfig
+from engine.config import BackendConfig, LoadConfig, RunConfig
 from engine.config.checks import MAX_RATE
 from engine.errors import ClosedError, ConfigError
 from engine.monitor import ResourceMonitor, SyntheticSource
 from engine.recording import RunSummary
+from engine.recording.checkpoint import Checkpoint
 from engine.system.account import Account, Progress
 from engine.system.disturbance import Disturbance
+from engine.system.guards import check_arrays, check_counters, check_velocities
 from engine.system.journal import Journal
+from engine.system.keeper import Keeper
 from engine.system.parts import build_parts, describe_parts
-from engine.system.rewiring import Rewirer
+from engine.system.resumption import build_config, find_checkpoint
+from engine.system.rewiring import REWIRED, Rewirer
 from engine.system.signals import stop_on_signals
 from engine.tunnel import Decision
 from engine.wanda import RETIRED_SHARE, PathReport
@@ -47,13 +55,18 @@ class ScribbleSystem:
     """
 
     def __init__(
-        self, config: RunConfig | None = None, *, monitor: ResourceMonitor | None = None
+        self,
+        config: RunConfig | None = None,
+        *,
+        monitor: ResourceMonitor | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         """Check the configuration and build everything; nothing is written.
 
         Args:
             config: The run; the default run if absent.
             monitor: Telemetry to use instead of what `config.load` asks for.
+            checkpoint: Where to go on from; `resume` finds it.
 
         Raises:
             ConfigError: The configuration is invalid.
@@ -61,11 +74,13 @@ class ScribbleSystem:
             ResourceError: The run does not fit into memory.
             RecordError: An input cannot be read, or the run folder is taken.
             ShapeError: An input does not fit the lattice.
+            CheckpointError: The checkpoint does not fit the run.
         """
         self.config = config or RunConfig()
         self.config.validate()
         self._disturbance = Disturbance(self.config.load)
-        self._parts = parts = build_parts(self.config, monitor)
+        is_resumed = checkpoint is not None
+        self._parts = parts = build_parts(self.config, monitor, is_resumed=is_resumed)
         self.backend = parts.backend
         self.lattice = parts.lattice
         self.network = parts.network
@@ -79,9 +94,83 @@ class ScribbleSystem:
         self._account = Account(self.config, parts)
         self._journal = Journal(self.config, parts, self._account)
         self._rewirer = Rewirer(self.config, self.network, self.lattice)
-        self._stop = threading.Event()
-        self._deeds: set[str] = set()
         self._is_closed = False
+        self._keeper = Keeper(
+            self.config, parts, self._account, self._journal, self._rewirer
+        )
+        self._course = self._keeper.course
+        self._checkpoint = checkpoint
+        self._is_between = True
+        self._stop = threading.Event()
+        if checkpoint is not None:
+            self._restore(checkpoint)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        try:
+            self._keeper.restore(checkpoint)
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def resume(
+        cls,
+        folder: str | Path,
+        *,
+        backend: BackendConfig | None = None,
+        monitor: ResourceMonitor | None = None,
+    ) -> Self:
+        """Build the system that stands where the newest whole checkpoint was written.
+
+        `run` then goes on with the run that was cut off, in the same folder. Under the
+        same trace it ends with the digest of the run that was never cut off.
+
+        Args:
+            folder: Run folder, or one that `write_checkpoint` was given.
+            backend: What to compute on instead; cpu and cuda go on from each other.
+            monitor: Telemetry to use instead of what `config.load` asks for.
+
+        Raises:
+            CheckpointError: There is no checkpoint to go on from; says why.
+            RecordError: Another run writes there.
+            BackendUnavailableError: CUDA is asked for and cannot be used.
+            ResourceError: The run does not fit into memory.
+
+        Example:
+            >>> import tempfile
+            >>> from engine.config import DynamicsConfig, LatticeConfig, LoadConfig
+            >>> small, steady = LatticeConfig(shape=(16, 16)), LoadConfig("synthetic")
+            >>> config = RunConfig(lattice=small, load=steady)
+            >>> with tempfile.TemporaryDirectory() as name:
+            ...     with ScribbleSystem(config) as first:
+            ...         first.advance(0.1)
+            ...         file = first.write_checkpoint(name)
+            ...         first.advance(0.1)
+            ...     with ScribbleSystem.resume(name) as second:
+            ...         second.advance(0.1)
+            >>> first.state_digest() == second.state_digest()
+            True
+        """
+        found = find_checkpoint(Path(folder))
+        config = build_config(found, Path(folder), backend)
+        return cls(config, monitor=monitor, checkpoint=found)
+
+    def write_checkpoint(self, folder: str | Path | None = None) -> Path:
+        """Write all that is needed to go on from here; `resume` reads it.
+
+        To be called between control periods: from `on_progress`, or while nothing runs.
+
+        Args:
+            folder: Where to; that of the run that is being recorded if absent.
+
+        Returns:
+            The file.
+
+        Raises:
+            ConfigError: No folder is named and no run is recorded, or another one.
+            RecordError: The disk takes no more.
+        """
+        return self._keeper.write(folder)
 
     @property
     def step(self) -> int:
@@ -122,6 +211,7 @@ class ScribbleSystem:
             The summary, with status done or interrupted.
 
         Raises:
+            NumericalError: A counter or a velocity leaves what can be computed with.
             RecordError: The run folder cannot be written, or takes no more.
             ConfigError: The metrics port cannot be bound.
             ResourceError: A worker of a real load does not start.
@@ -132,36 +222,60 @@ class ScribbleSystem:
         status = "failed"
         disturbance = self._disturbance = Disturbance(self.config.load)
         notes: tuple[str, ...] = ()
-        if self.step:
-            notes = (
-                f"not replayable: {self.step} steps were run before the recording",
-            )
         try:
             with stop_on_signals(self.request_stop), disturbance:
-                self._journal.open()
-                last_step = self.step + self.config.dynamics.step_count
-                windows = self._account.windows if len(self.network) else None
-                ahead = windows.step_count if windows else 0
-                self.observer.begin(self.step, last_step, self.coherence)
-                self._run_until(last_step, on_progress, ahead)
-                self.observer.finish()
-                if ahead:
-                    self._run_windows(on_progress)
+                self._run_recorded(on_progress)
             status = self._status()
             if status != "done" and self._account.windows.has_begun:
                 notes += ("not replayable: it was stopped in its error windows",)
         except BaseException as error:
             notes += (f"{type(error).__name__}: {error}",)
+            self._keeper.rescue(is_between=self._is_between)
             raise
         finally:
-            notes += tuple(
-                f"not replayable: {deed} by hand" for deed in sorted(self._deeds)
-            )
+            deeds = sorted(self._course.deeds)
+            notes += tuple(f"not replayable: {deed} by hand" for deed in deeds)
+            notes = (*self._course.notes, *notes)
+            if status != "done":
+                notes += self._keeper.notes
+            self._keeper.end()
             summary = self._summarise(status, notes + disturbance.notes)
-            summary = replace(summary, load=disturbance.to_dict())
+            resumed = tuple(self._course.legs) or None
+            summary = replace(summary, load=disturbance.to_dict(), resumed=resumed)
             self._stop.clear()
             summary = self._journal.close(summary)
         return summary
+
+    def _run_recorded(self, on_progress: Callable[[Progress], None] | None) -> None:
+        """Begin the run, or go on with one that was cut off, and bring it to an end."""
+        account, course = self._account, self._course
+        checkpoint, self._checkpoint = self._checkpoint, None
+        self._journal.open(checkpoint.path if checkpoint else None)
+        self._keeper.begin(is_resumed=checkpoint is not None)
+        windows = account.windows if len(self.network) else None
+        ahead = windows.step_count if windows else 0
+        last_step = course.last_step
+        if last_step is None:
+            course.last_step = last_step = self._begin_course()
+            self.observer.begin(self.step, last_step, self.coherence)
+        else:
+            self.observer.reopen()
+        self._run_until(last_step, on_progress, ahead)
+        if self._stop.is_set():
+            self._keeper.write_last()
+        self._is_between = False
+        self.observer.finish()
+        self._is_between = True
+        if ahead:
+            self._run_windows(on_progress)
+
+    def _begin_course(self) -> int:
+        """Return the last step of a run that begins; note what was before it."""
+        if self.step:
+            self._course.notes = [
+                f"not replayable: {self.step} steps were run before the recording"
+            ]
+        return self.step + self.config.dynamics.step_count
 
     def _run_windows(self, on_progress: Callable[[Progress], None] | None) -> None:
         """Let two frequencies take turns, to measure the distance they leave."""
@@ -169,14 +283,13 @@ class ScribbleSystem:
         if account.has_pins:
             windows.refusal = "bridges were pinned, so no window sets their frequency"
             return
-        ahead = windows.step_count
         with closing(windows.open_in_turn(account.settled_hz)) as turns:
             for frequency_hz in turns:
-                ahead -= windows.window_steps
                 self.controller.hold(frequency_hz)
-                last_step = self.step + windows.window_steps
-                self._run_until(last_step, on_progress, ahead)
+                last_step = self.step + windows.steps_left
+                self._run_until(last_step, on_progress, windows.steps_after)
                 if self._stop.is_set():
+                    self._keeper.write_last()
                     break
         self.controller.hold(None)
 
@@ -191,6 +304,7 @@ class ScribbleSystem:
 
         Raises:
             ConfigError: The duration is not positive, or too long.
+            NumericalError: A counter or a velocity leaves what can be computed with.
             ClosedError: The system has been closed.
         """
         self._check_open()
@@ -236,6 +350,23 @@ class ScribbleSystem:
         self.network.scale_strengths(strength_rad_s / configured)
         self._account_for("the bridges' strength was changed")
 
+    def adjust_detunings(self, detunings_hz: npt.NDArray[np.floating]) -> None:
+        """Change the natural frequencies of the living lattice.
+
+        Stored bridges keep the success law that they were built with; that of
+        procedural ones follows the detunings.
+
+        Args:
+            detunings_hz: Natural minus resonance frequency [Hz], shape (nodes,).
+
+        Raises:
+            ShapeError: They do not fit the lattice.
+            ConfigError: The time step is too long for them.
+        """
+        self.lattice.adjust_detunings(detunings_hz)
+        self.network.notice_detunings()
+        self._account_for("the natural frequencies were changed")
+
     def optimize_paths(
         self, *, share: float = RETIRED_SHARE, is_user_given_allowed: bool = False
     ) -> PathReport:
@@ -267,11 +398,11 @@ class ScribbleSystem:
     def _apply_pins(self) -> None:
         """Move bridges that were pinned since the last control period."""
         if self.network.apply_requests():
-            self._deeds.add("bridges were pinned")
+            self._course.note_deed("bridges were pinned")
 
     def _account_for(self, deed: str) -> None:
         """Remember what was done beside the configuration."""
-        self._deeds.add(deed)
+        self._course.note_deed(deed)
         if self._parts.outlook is not None:
             self._parts.outlook.withdraw(f"{deed} by hand")
 
@@ -311,7 +442,8 @@ class ScribbleSystem:
         steps_ahead: int = 0,
     ) -> None:
         """Run to a step; the run is known to go on for some steps after it."""
-        account = self._account
+        account, dt_s = self._account, self.config.dynamics.dt_s
+        check_arrays(self.lattice, self.network, dt_s)
         started_s = time.perf_counter() - account.wall_s
         while self.step < last_step and not self._stop.is_set():
             decision, result, attempts = self._advance_period(last_step - self.step)
@@ -321,23 +453,33 @@ class ScribbleSystem:
             load = self._disturbance.to_series_row()
             self._journal.write_period(decision, result, attempts, load)
             self.observer.observe(self.step, self.coherence)
+            self._is_between = True
             if on_progress is not None:
                 on_progress(account.report(decision, last_step + steps_ahead))
+            self._keeper.write_if_due()
             account.stages.record += time.perf_counter() - before_s
             account.wall_s = time.perf_counter() - started_s
+        check_velocities(self.lattice, dt_s)
 
     def _advance_period(self, steps_left: int) -> tuple[Decision, PeriodResult, int]:
         """Decide, plan, run and measure one control period."""
         account, parts = self._account, self._parts
         started_s = time.perf_counter()
+        self._is_between = False
         self._apply_pins()
         if self._rewirer.is_due(self.step) and not account.windows.is_open:
             report = self._rewirer.rewire(self.step, share=RETIRED_SHARE)
             if report.retired and parts.outlook is not None:
-                parts.outlook.withdraw("bridges were rewired during the run")
+                parts.outlook.withdraw(REWIRED)
         decision = self._decide()
+        if parts.mesh is not None and not account.windows.is_open:
+            parts.mesh.pass_period(self.monitor.metrics, decision.frequency_hz)
+        self._journal.write_decision(decision)
         decided_s = time.perf_counter()
         steps = min(self.config.controller.period_steps, steps_left)
+        check_counters(self.lattice, self.step, steps)
+        if account.periods % TOPOLOGY_PERIODS == 0:
+            check_velocities(self.lattice, self.schedule.dt_s)
         tableau = TABLEAUS[self.config.dynamics.integrator]
         period, attempts = self.schedule.plan_period(steps, tableau)
         planned_s = time.perf_counter()
@@ -372,7 +514,6 @@ class ScribbleSystem:
         idle_cores = self.monitor.cores.idle_cores
         if idle_cores is not None and self.monitor.source.is_live:
             self.backend.share_cores(idle_cores)
-        self._journal.write_decision(decision)
         return decision
 
     def state_digest(self) -> str:

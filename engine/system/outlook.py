@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,9 +20,12 @@ from engine.forecast import (
     find_obstacle,
 )
 from engine.late import LatePart
+from engine.state import State, keep_fields, take_fields
 from engine.system.pricing import ROLLOUT_REFUSAL
 from engine.system.visits import Visit
 
+MESH_REASON: Final = "the theory is for bridges that all act alike"
+"""Why a run with a mesh is forecast without limit only."""
 MAX_VISITS: Final = 8
 """Frequencies that are forecast after a run; between them coherence is interpolated."""
 
@@ -43,6 +46,14 @@ class _Sums:
         self.attempts += attempts
         self.steps += steps
 
+    def to_state(self) -> State:
+        """Return the sums."""
+        return keep_fields(self, *vars(self))
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        take_fields(self, state, *vars(self))
+
 
 class LateMeans:
     """Means over a run without its first part, where phases still settle."""
@@ -60,6 +71,18 @@ class LateMeans:
             steps: Lattice steps in it.
         """
         self._part.add(coherence, attempts, steps)
+
+    def to_state(self) -> State:
+        """Return the sums of the later part."""
+        return self._part.to_state()
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: It is not one of such means.
+        """
+        self._part.from_state(state)
 
     @property
     def coherence(self) -> float | None:
@@ -83,13 +106,22 @@ class LateMeans:
 class Outlook:
     """The forecast of a run, compared with its outcome."""
 
-    def __init__(self, forecaster: Forecaster | None, reason: str = "") -> None:
+    def __init__(
+        self,
+        forecaster: Forecaster | None,
+        reason: str = "",
+        *,
+        is_shared: bool = False,
+    ) -> None:
         """Forecast the run, if that is possible.
 
         Args:
             forecaster: Knows the network; None where no forecast is made.
             reason: Why none is made.
+            is_shared: Whether a mesh shares the budget out unevenly, which only the
+                forecast without limit takes no notice of.
         """
+        self._is_shared = is_shared
         self._forecaster = forecaster
         self._reason = reason
 
@@ -110,6 +142,8 @@ class Outlook:
         )
         if found.coherence < floor:
             text += f"; the floor of {floor:g} is out of reach, see scribble forecast"
+        if self._is_shared and is_fixed:
+            text += ", if all bridges acted alike"
         return text if found.is_trusted else f"{text} (not trusted: {found.reason})"
 
     def withdraw(self, reason: str) -> None:
@@ -142,6 +176,10 @@ class Outlook:
             return _to_entry(None, None, None, None, self._reason)
         hz = late.frequency_hz(bridge_count, dt_s)
         unlimited = self._forecaster.unlimited
+        if self._is_shared:
+            reason = unlimited.reason or MESH_REASON
+            entry = _to_entry(None, unlimited, hz or None, late.coherence, reason)
+            return entry | {"is_trusted": unlimited.is_trusted}
         found = unlimited
         if hz > 0.0:
             found = average_forecasts(self._forecaster, visits or [Visit(hz, 1.0)])
@@ -232,4 +270,5 @@ def build_outlook(
             "the ends of procedural bridges are not stored; scribble forecast computes "
             "them",
         )
-    return Outlook(Forecaster(config, edges, detunings_hz))
+    forecaster = Forecaster(config, edges, detunings_hz)
+    return Outlook(forecaster, is_shared=not config.mesh.is_idle)

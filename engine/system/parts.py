@@ -42,6 +42,7 @@ from engine.tunnel import (
     transmission_probability,
 )
 from engine.tunnel.statistics import NodeStatistics
+from engine.wanda import AdvancedNeuralMesh, build_mesh
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,22 @@ class Parts:
     """What is seen of single nodes."""
     pilot: RolloutPilot | None
     """Steers the bridges of a new policy, if one is rolled out."""
+    mesh: AdvancedNeuralMesh | None
+    """Shares the budget out among the bridges, if they are not to act alike."""
 
 
-def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Parts:
+def build_parts(
+    config: RunConfig,
+    monitor: ResourceMonitor | None = None,
+    *,
+    is_resumed: bool = False,
+) -> Parts:
     """Check a configuration and build everything; nothing is written.
 
     Args:
         config: The run.
         monitor: Telemetry to use instead of what `config.load` asks for.
+        is_resumed: Whether the run goes on in a folder that it has made before.
 
     Returns:
         The parts, joined.
@@ -95,7 +104,7 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
         RecordError: An input cannot be read, or the run folder is taken.
         ShapeError: An input does not fit the lattice.
     """
-    trace = _check_inputs(config)
+    trace = _check_inputs(config, is_resumed=is_resumed)
     choice = _choose_backend(config)
     _check_memory(config, choice.backend)
     lattice = _build_lattice(config, choice.backend)
@@ -118,17 +127,18 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
         network=network,
         cost=cost,
     )
+    schedule = TunnelSchedule(
+        network,
+        config.dynamics.dt_s,
+        config.seed,
+        slice_steps=config.tunnel.slice_steps,
+    )
     return Parts(
         backend=choice.backend,
         backend_reason=choice.reason,
         lattice=lattice,
         network=network,
-        schedule=TunnelSchedule(
-            network,
-            config.dynamics.dt_s,
-            config.seed,
-            slice_steps=config.tunnel.slice_steps,
-        ),
+        schedule=schedule,
         monitor=monitor,
         owns_monitor=owns_monitor,
         cost=cost,
@@ -138,6 +148,7 @@ def build_parts(config: RunConfig, monitor: ResourceMonitor | None = None) -> Pa
         outlook=build_outlook(config, network, lattice.detunings_hz),
         observer=Observer(config, lattice),
         pilot=_build_pilot(config, network, lattice, controller),
+        mesh=build_mesh(network, lattice, config.mesh, schedule.read_turns),
     )
 
 
@@ -173,11 +184,11 @@ def _describe_motion(motion: Motion) -> str:
     return "".join(f", {name}" for name, is_there in named.items() if is_there)
 
 
-def _check_inputs(config: RunConfig) -> Trace | None:
+def _check_inputs(config: RunConfig, *, is_resumed: bool) -> Trace | None:
     """Refuse what can be refused at once; return the trace to replay, if any."""
     config.validate()
     check_tracker(config)
-    if config.record.folder is not None:
+    if config.record.folder is not None and not is_resumed:
         check_folder(Path(config.record.folder), config.record.overwrite)
     return _load_trace(config.load)
 

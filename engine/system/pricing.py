@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.config import RunConfig
+from engine.state import State, keep_fields, take_fields
 
 F64 = npt.NDArray[np.float64]
 
@@ -104,7 +105,8 @@ class ErrorWindows:
         self.refusal = "" if config.rollout.is_idle else ROLLOUT_REFUSAL
         """Why the windows cannot measure anything; empty where they can."""
         self._values: list[float] | None = None
-        self._pairs: list[dict[float, F64]] = []
+        self._readings: list[F64] = []
+        self._period_steps = controller.period_steps
 
     @property
     def step_count(self) -> int:
@@ -121,8 +123,20 @@ class ErrorWindows:
         """Whether coherence is to be told to `add` at present."""
         return self._values is not None
 
+    @property
+    def steps_left(self) -> int:
+        """Lattice steps of the open window that are still to be run [-]."""
+        return self.window_steps - self._period_steps * len(self._values or ())
+
+    @property
+    def steps_after(self) -> int:
+        """Lattice steps of the windows after the open one [-]."""
+        return self.step_count - (len(self._readings) + 1) * self.window_steps
+
     def open_in_turn(self, settled_hz: float) -> Generator[float, None, None]:
         """Open one window after another; each is closed by asking for the next.
+
+        A run that is resumed goes on in the window that was open.
 
         Args:
             settled_hz: Frequency that the run has settled to [Hz], > 0.
@@ -130,19 +144,51 @@ class ErrorWindows:
         Yields:
             The frequency to hold in the window [Hz].
         """
-        self.settled_hz = settled_hz
-        self.other_hz = choose_other_frequency(settled_hz, self._highest_hz)
+        if not self.has_begun:
+            self.settled_hz = settled_hz
+            self.other_hz = choose_other_frequency(settled_hz, self._highest_hz)
         try:
-            for pair in range(self.pair_count):
-                turn = (self.settled_hz, self.other_hz)
-                readings = {}
-                for hz in turn if pair % 2 == 0 else turn[::-1]:
-                    self._values = []
-                    yield hz
-                    readings[hz] = _read_quarters(self._values)
-                self._pairs.append(readings)
+            while len(self._readings) < 2 * self.pair_count:
+                self._values = self._values or []
+                yield self._find_hz(len(self._readings))
+                self._readings.append(_read_quarters(self._values))
+                self._values = None
         finally:
             self._values = None
+
+    def _find_hz(self, window: int) -> float:
+        """Return the frequency of a window, counted from 0 [Hz]."""
+        is_settled = (window + window // 2) % 2 == 0
+        return self.settled_hz if is_settled else self.other_hz
+
+    @property
+    def _pairs(self) -> list[dict[float, F64]]:
+        """Quarters of both windows of every complete pair, by frequency."""
+        found = self._readings
+        return [
+            {self._find_hz(n): found[n] for n in (first, first + 1)}
+            for first in range(0, len(found) - 1, 2)
+        ]
+
+    def to_state(self) -> State:
+        """Return the readings, and the samples of the open window."""
+        return {
+            **keep_fields(self, "settled_hz", "other_hz", "refusal"),
+            "values": self._values,
+            "readings": [list(map(float, quarters)) for quarters in self._readings],
+        }
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: It is not one of windows.
+        """
+        take_fields(self, state, "settled_hz", "other_hz", "refusal")
+        values = state["values"]
+        self._values = None if values is None else list(map(float, values))
+        readings = np.array(state["readings"], dtype=np.float64)
+        self._readings = list(readings.reshape(len(readings), 4))
 
     def add(self, coherence: float) -> None:
         """Take the coherence at the end of a control period of the open window."""
@@ -155,10 +201,11 @@ class ErrorWindows:
         Its standard error joins the scatter of the pairs, the doubt about the law and
         what is left of the way to the settled state.
         """
-        if not self._pairs:
+        pairs = self._pairs
+        if not pairs:
             return None
         settled, other = (
-            [readings[hz] for readings in self._pairs]
+            [readings[hz] for readings in pairs]
             for hz in (self.settled_hz, self.other_hz)
         )
         gaps = [b[-1] - a[-1] for a, b in zip(settled, other, strict=True)]
@@ -180,10 +227,11 @@ class ErrorWindows:
             first: 1 for changes to f, 0 for changes to g: the parity of their pairs.
         """
         changed_hz = (self.other_hz, self.settled_hz)[first]
-        changed = [pair[changed_hz] for pair in self._pairs[first::2]]
+        pairs = self._pairs
+        changed = [pair[changed_hz] for pair in pairs[first::2]]
         if not changed:
             return 0.0
-        share = len(changed) / len(self._pairs)
+        share = len(changed) / len(pairs)
         return share * find_rest(np.mean(changed, axis=0))
 
 
@@ -236,6 +284,11 @@ def find_price(
         return PriceTag(None, None, None, "without bridges there is no distance")
     if windows.refusal:
         return PriceTag(None, None, None, windows.refusal)
+    if forecast is not None and forecast["coherence"] is None:
+        outcome = forecast.get("outcome")
+        if forecast["is_trusted"] and outcome is not None:  # a mesh shares the budget
+            distance = forecast["coherence_unlimited"] - outcome
+            return PriceTag(distance, None, "forecast")
     reason = _find_doubt(forecast)
     if reason or forecast is None:
         cure = "controller.error_windows=4 measures it"

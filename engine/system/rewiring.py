@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,15 @@ from engine.bridge import BareLattice, BridgeNetwork, Network
 from engine.bridge.edges import I64Array
 from engine.config import RunConfig
 from engine.crystal import CrystalLattice
-from engine.errors import ConfigError
+from engine.errors import CheckpointError, ConfigError
+from engine.state import State, build_record, keep_array, keep_fields, take_fields
 from engine.system.parts import apply_law
 from engine.wanda import PathReport, check_edges, optimize_paths
+
+REWIRED = "bridges were rewired during the run"
+"""Why a forecast is withdrawn."""
+COUNTS = ("_next", "_count", "_retired", "_seconds")
+"""What a rewirer counts."""
 
 
 class Rewirer:
@@ -93,6 +100,40 @@ class Rewirer:
         self._retired += report.retired
         self._seconds += time.perf_counter() - began_s
         return report
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether a bridge has other ends than the run was built with."""
+        return self._retired > 0
+
+    def to_state(self) -> State:
+        """Return what was counted, the last report, and the ends if any were moved."""
+        last, ends = self._last, None
+        if self.has_moved and isinstance(self._network, BridgeNetwork):
+            edges = self._network.edges
+            pair = np.stack([edges.sources, edges.targets])
+            ends = keep_array(pair, ("source, target", "bridge"), "1")
+        report = dict(vars(last)) if last else None
+        return {**keep_fields(self, *COUNTS), "last": report, "ends": ends}
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, and move bridges again; their state is the network's.
+
+        Raises:
+            CheckpointError: It is not one of such a network.
+        """
+        if (state["next"] is None) != (self._next is None):
+            raise CheckpointError("Bridges are rewired in the one, not in the other.")
+        take_fields(self, state, *COUNTS)
+        last, ends, network = state["last"], state["ends"], self._network
+        self._last = build_record(PathReport, last) if last else None
+        if ends is None or not isinstance(network, BridgeNetwork):
+            return
+        sources, targets = ends.load("Ends of bridges", np.uint32, (2, len(network)))
+        if max(sources.max(), targets.max()) >= self._lattice.node_count:
+            raise CheckpointError("A bridge ends at a node that is not there.")
+        law = apply_law(sources, targets, self._lattice, self._config.tunnel)
+        network.rewire(np.arange(len(network)), sources, targets, law, tick=0)
 
     def to_dict(self) -> dict[str, Any] | None:
         """Return the entry `paths` of `summary.json`; None if nothing was rewired."""

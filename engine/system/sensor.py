@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.monitor import ResourceMetrics
+from engine.state import State, keep_fields, take_fields
+
+COUNTS: Final = ("_decisions", "_stale", "_disbelieved", "_longest_age_s")
+"""What a tally counts."""
 
 FLAW_COUNT: Final = 8
 """Flaws that a summary lists at most [-]."""
@@ -34,6 +39,19 @@ class SensorTally:
             self._disbelieved += 1
             if len(self._flaws) < FLAW_COUNT:
                 self._flaws[metrics.flaw] = None
+
+    def to_state(self) -> State:
+        """Return counts and flaws."""
+        return {**keep_fields(self, *COUNTS), "flaws": list(self._flaws)}
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: It is not one of a sensor.
+        """
+        take_fields(self, state, *COUNTS)
+        self._flaws = dict.fromkeys(map(str, state["flaws"]))
 
     def to_dict(self) -> dict[str, Any] | None:
         """Return the entry `sensor` of `summary.json`; None if it never failed."""

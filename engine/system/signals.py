@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a request to stop."""
+"""SIGINT, SIGTERM and SIGUSR1 as a request to stop."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+URGENT = (signal.SIGINT, signal.SIGTERM)
+"""A second one of these acts as usual."""
+WARNING = signal.SIGUSR1
+"""Slurm's announcement that time runs out (`sbatch --signal=USR1@60`)."""
+
 
 @contextmanager
 def stop_on_signals(request_stop: Callable[[], None]) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into a stop request; the next acts as usual.
+    """Turn the first SIGINT or SIGTERM, and every SIGUSR1, into a stop request.
+
+    After a warning the run stops too, with a checkpoint, instead of going on: whatever
+    it did until it is killed would be lost, and the time is better spent on a summary
+    and on being queued again. A second SIGINT or SIGTERM acts as usual.
 
     Does nothing outside the main thread, where Python allows no handlers.
 
@@ -20,20 +29,20 @@ def stop_on_signals(request_stop: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    before = {kind: signal.getsignal(kind) for kind in kinds}
+    before = {kind: signal.getsignal(kind) for kind in (*URGENT, WARNING)}
 
-    def restore() -> None:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
+    def restore(*kinds: int) -> None:
+        for kind in kinds:
+            signal.signal(kind, before[signal.Signals(kind)])
 
     def stop(kind: int, frame: object) -> None:
         request_stop()
-        restore()
+        if kind in URGENT:
+            restore(*URGENT)
 
-    for kind in kinds:
+    for kind in before:
         signal.signal(kind, stop)
     try:
         yield
     finally:
-        restore()
+        restore(*before)

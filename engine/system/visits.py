@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
+from engine.state import State, keep_fields, take_fields
+
 BINS_PER_OCTAVE: Final = 8
 """Frequencies nearer to each other than this are held to be one."""
+SUMS: Final = ("_sums", "_older", "_newer")
+"""Accounts of the visits: so far, and at the last two powers of two."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,26 @@ class LateVisits:
         self._periods += 1
         if self._periods & (self._periods - 1) == 0:
             self._older, self._newer = self._newer, dict(self._sums)
+
+    def to_state(self) -> State:
+        """Return the three accounts, each as place, frequency times steps, steps."""
+        accounts = {
+            name.lstrip("_"): [[p, hz, n] for p, (hz, n) in getattr(self, name).items()]
+            for name in SUMS
+        }
+        return {**keep_fields(self, "_periods"), **accounts}
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: It is not one of visits.
+        """
+        take_fields(self, state, "_periods")
+        for name in SUMS:
+            rows = state[name.lstrip("_")]
+            sums = {int(p): (float(hz), int(n)) for p, hz, n in rows}
+            setattr(self, name, sums)
 
     def list_visits(self) -> list[Visit]:
         """List what was visited, the lowest frequency first; shares sum to one."""

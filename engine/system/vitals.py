@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from engine import __version__
 from engine.config import RunConfig
 from engine.monitor import ResourceMetrics
 from engine.monitor.metrics import GpuState
+from engine.state import State
 from engine.system.account import Account, Progress
 from engine.system.parts import Parts
 from engine.tunnel import Decision
@@ -57,6 +59,15 @@ class Vitals:
         """
         self._last = (decision, step_count)
         self._periods[decision.state] += 1
+
+    def to_state(self) -> State:
+        """Return what is counted here."""
+        return {"periods": dict(self._periods), "errors": dict(self.errors)}
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on counting."""
+        for own, name in ((self._periods, "periods"), (self.errors, "errors")):
+            own.update({str(key): int(count) for key, count in state[name].items()})
 
     def read(self) -> Readings:
         """Gather all readings; safe from another thread, which may see half a period.

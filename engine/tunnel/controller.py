@@ -6,13 +6,14 @@ the law needs and hands its answer on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import overload
+from typing import Any, overload
 
 from engine.bridge import Network, QuantumBridge
 from engine.config import ControllerConfig, TunnelConfig
 from engine.monitor import ResourceMonitor
+from engine.state import State, build_record, keep_fields, take_fields
 from engine.tunnel.cost import CostModel
 from engine.tunnel.law import NOMINAL, ControlLaw, Decision, Observation
 from engine.tunnel.probability import mean_probability
@@ -157,6 +158,23 @@ class TunnelController:
         if self.decision is None:
             return self.config.maximum_frequency_hz
         return self.decision.frequency_hz
+
+    def to_state(self) -> State:
+        """Return the law's state, the last decision, and what is held."""
+        fields = keep_fields(self, "_last_s", "_coherence", "_held_hz")
+        decision = vars(self.decision) if self.decision else None
+        return {**fields, "law": self._law.to_state(), "decision": decision}
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state; bridges are told at the next decision.
+
+        Raises:
+            CheckpointError: It is not one of a controller.
+        """
+        take_fields(self, state, "_last_s", "_coherence", "_held_hz")
+        self._law.from_state(state["law"])
+        decision = state["decision"]
+        self.decision = build_record(Decision, decision) if decision else None
 
     def hold(self, frequency_hz: float | None) -> None:
         """Hold a frequency from the next decision on; the control law rests meanwhile.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from engine.state import State, keep_fields, take_fields
 
 MEMORY = 1.0 / 16.0
 """Weight of the newest period in the running means."""
@@ -36,6 +40,18 @@ class CostModel:
         """
         self.node_step_s = _blend(self.node_step_s, lattice_s, steps * self.node_count)
         self.event_s = _blend(self.event_s, tunnel_s, events)
+
+    def to_state(self) -> State:
+        """Return what has been learnt."""
+        return keep_fields(self, "node_step_s", "event_s")
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on with what has been learnt.
+
+        Raises:
+            CheckpointError: It is not one of costs.
+        """
+        take_fields(self, state, "node_step_s", "event_s")
 
     def affordable_hz(self, pace: float) -> float | None:
         """Return the frequency at which a pace is just held.

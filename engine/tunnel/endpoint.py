@@ -9,6 +9,7 @@ import logging
 import socket
 import threading
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import ThreadingHTTPServer
 from socketserver import TCPServer
@@ -24,6 +25,8 @@ MAX_SCRAPES = 8
 """Requests answered at the same time; more are refused with status 503."""
 SILENCE_S = 5.0
 """Wait for a client that neither sends nor reads [s]."""
+MAX_ANSWER_S = 20.0
+"""Longest time of a connection, however busily its client sends or reads [s]."""
 POLL_S = 0.1
 """Period in which the server looks whether it is to stop [s]."""
 LAST_SCRAPE_S = 2.0
@@ -82,9 +85,14 @@ class _Server(ThreadingHTTPServer):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Answer, and free the slot whatever happens."""
+        # A client that sends a byte now and then is never silent.
+        clock = threading.Timer(MAX_ANSWER_S, _cut_off, (request,))
+        clock.daemon = True
+        clock.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            clock.cancel()
             self.slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -97,6 +105,12 @@ class _Server(ThreadingHTTPServer):
         except OSError:
             logger.debug("a refused client was gone already")
         self.shutdown_request(request)
+
+
+def _cut_off(request: socket.socket) -> None:
+    """End a connection under the hands of the thread that serves it."""
+    with suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
 
 
 class Endpoint:

@@ -11,9 +11,12 @@ alternating two rungs in time was measured to cost half as many events again
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from engine.config import ControllerConfig, TunnelConfig
+from engine.state import State, keep_fields, take_fields
 
 NOISE_PERIODS = 50
 """Control periods over which the noise of the coherence is estimated."""
@@ -25,6 +28,9 @@ PATIENCE_S = 2.0
 """Simulated time at the top below the floor before it counts as unreachable [s]."""
 LOCKED_COHERENCE = 0.8
 """Local coherence above which a network of low r is locked, not incoherent [-]."""
+
+LAW_FIELDS = ("_height", "_used_height", "_quiet_periods", "_short_s", "_held_hz")
+"""What a law remembers from one decision to the next, its noise apart."""
 
 NOMINAL, FLOOR_BOUND = "nominal", "floor-bound"
 UNREACHABLE, STALE = "unreachable", "stale"
@@ -86,6 +92,22 @@ class CoherenceNoise:
         self.variance = (1.0 - weight) * (self.variance + weight * gap * gap)
         return math.sqrt(self.variance)
 
+    def to_state(self) -> State:
+        """Return mean and variance; the mean is None before the first sample."""
+        return {
+            "mean": None if math.isnan(self.mean) else self.mean,
+            "variance": self.variance,
+        }
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: It is not one of such noise.
+        """
+        mean = math.nan if state["mean"] is None else state["mean"]
+        take_fields(self, {**state, "mean": mean}, "mean", "variance")
+
 
 class ControlLaw:
     """PI on missing coherence, raised fast and lowered slowly.
@@ -111,6 +133,19 @@ class ControlLaw:
         self._quiet_periods = 0
         self._short_s = 0.0
         self._held_hz = tunnel.maximum_frequency_hz
+
+    def to_state(self) -> State:
+        """Return the heights, what is counted, the last offer and the noise."""
+        return {**keep_fields(self, *LAW_FIELDS), "noise": self._noise.to_state()}
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: It is not one of a law.
+        """
+        take_fields(self, state, *LAW_FIELDS)
+        self._noise.from_state(state["noise"])
 
     def take_over(self, frequency_hz: float) -> None:
         """Require a frequency from here on, as a law that has found it would.

@@ -10,8 +10,10 @@ import argparse
 import difflib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from engine import __version__
+from engine.errors import MAX_QUOTE, ConfigError, is_writable
 from experiments import outcome
 from experiments.cli.machine import add_doctor, add_load, add_monitor, add_watch
 from experiments.cli.results import add_compare, add_export, add_render, add_report
@@ -19,6 +21,7 @@ from experiments.cli.runs import (
     add_forecast,
     add_hysteresis,
     add_replay,
+    add_resume,
     add_run,
     add_verify,
 )
@@ -30,9 +33,21 @@ SCRIBBLE_TRACEBACK=1 shows the traceback of any error.
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints stay short, whatever was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        """Show the usage and what is wrong, and exit.
+
+        Args:
+            message: What is wrong, from argparse, which repeats what was typed.
+        """
+        super().error(outcome.shorten(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Build the command line parser."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="scribble",
         description="Simulate very large networks of phase oscillators, with an eye on "
         "the machine's resources.",
@@ -45,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     add_run(commands)
+    add_resume(commands)
     add_sweep(commands)
     add_forecast(commands)
     add_hysteresis(commands)
@@ -72,6 +88,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = build_parser()
     words = list(sys.argv[1:] if argv is None else argv)
+    foreign = next((word for word in words if not is_writable(word)), None)
+    if foreign is not None:
+        return outcome.report_error(
+            ConfigError(
+                f"The word {ascii(foreign)[:MAX_QUOTE]} holds what is no "
+                "text in UTF-8; rename the file, or type the word anew."
+            )
+        )
     try:
         arguments = _parse(parser, words)
     except SystemExit as end:  # argparse ends by itself after --help and bad options

@@ -1,4 +1,4 @@
-"""Commands that simulate or foretell: run, forecast, hysteresis, verify, replay."""
+"""Commands that simulate or foretell, such as run, resume, forecast and replay."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ examples:
   scribble run -m hydra/launcher=ray hydra.launcher.workers=2 seed=range(0,12)
   scribble run --resume runs/2026-11-22_18-00-00
   scribble run --cfg lattice=chain             print the configuration, run nothing
+"""
+_RESUME_EPILOG = """\
+examples:
+  scribble resume runs/2026-11-22_18-00-00     from its newest checkpoint that is whole
+  scribble resume runs/2026-11-22_18-00-00 --threads 4
+A sweep is resumed by: scribble run --resume SWEEP.
 """
 _FORECAST_EPILOG = """\
 examples:
@@ -61,6 +67,28 @@ def add_run(commands: Commands[argparse.ArgumentParser]) -> None:
     add_sweep_options(parser)
     add_run_options(parser)
     parser.set_defaults(command=_run)
+
+
+def add_resume(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the command ``resume``."""
+    text = "go on with a run that was interrupted, killed or failed"
+    parser = add_command(commands, "resume", text, _RESUME_EPILOG)
+    parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "--backend",
+        metavar="NAME",
+        help="compute on another back end; cpu and cuda give the same bits",
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="use another number of CPU threads"
+    )
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="print only one closing line, the run folder last",
+    )
+    parser.set_defaults(command=_resume)
 
 
 def add_forecast(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -159,6 +187,17 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.overrides,
         is_quiet=arguments.quiet,
         is_recorded=not arguments.no_record,
+    )
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    from experiments.resume import resume_run
+
+    return resume_run(
+        arguments.folder,
+        backend=arguments.backend,
+        threads=arguments.threads,
+        is_quiet=arguments.quiet,
     )
 
 

@@ -213,7 +213,7 @@ def write_folder(
         Names of the files.
     """
     from engine.recording import describe_environment, to_yaml
-    from engine.recording.folder import TableWriter
+    from engine.recording.tables import TableWriter
     from experiments.hysteresis import picture
     from experiments.hysteresis.study import build_study
     from experiments.report.study import STUDY_FILE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from engine.intake import read_json as read_json_file
+from engine.intake import read_table
 from engine.recording.folder import (
     CONFIG_FILE,
     ENVIRONMENT_FILE,
@@ -20,6 +21,7 @@ from engine.recording.folder import (
 )
 from engine.recording.trace import TRACE_FILE
 from experiments.report.document import to_number
+from experiments.stored_yaml import read_yaml
 
 Columns = Mapping[str, npt.NDArray[Any]]
 """A table by column; absent numbers are NaN."""
@@ -133,8 +135,8 @@ def read_json(path: Path, problems: list[str]) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content: Any = read_json_file(path)
+    except (OSError, ValueError) as error:
         problems.append(describe_damage(path, error))
         return {}
     if not isinstance(content, dict):
@@ -147,19 +149,11 @@ def read_json(path: Path, problems: list[str]) -> dict[str, Any]:
 
 def _read_yaml(path: Path, problems: list[str]) -> dict[str, Any]:
     """Read a YAML mapping; {} where there is none."""
-    import yaml  # type: ignore[import-untyped]
-
     try:
-        # The parser in C where PyYAML has it: a sweep has thousands of these files.
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        content = yaml.load(path.read_text("utf-8"), Loader=loader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        return read_yaml(path)
+    except (OSError, ValueError) as error:
         problems.append(describe_damage(path, error))
         return {}
-    if not isinstance(content, dict):
-        problems.append(f"{path.name} holds no configuration; it is left out.")
-        return {}
-    return {str(key): value for key, value in content.items()}
 
 
 def read_columns(path: Path, problems: list[str]) -> Columns:
@@ -169,24 +163,15 @@ def read_columns(path: Path, problems: list[str]) -> Columns:
         path: The file.
         problems: Takes a sentence where the file is absent or damaged.
     """
-    from pyarrow import ArrowException, parquet
-
     try:
-        # Not read_table: it takes folder names such as seed=1 for columns.
-        table = parquet.ParquetFile(path).read()
-        return {name: _to_array(table.column(name)) for name in table.column_names}
-    except (OSError, ValueError, ArrowException) as error:
+        table = read_table(path)
+    except Exception as error:  # noqa: BLE001 - PyArrow has many
         problems.append(describe_damage(path, error))
         return {}
-
-
-def _to_array(column: Any) -> npt.NDArray[Any]:
-    import pyarrow as pa
-
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        values = column.to_pylist() if column.null_count else column.to_numpy()
-        return np.array(values, dtype=np.float64)
-    return np.array(column.to_pylist(), dtype=object)
+    return {
+        name: column.astype(np.float64 if column.dtype.kind in "iuf" else object)
+        for name, column in table.items()
+    }
 
 
 def describe_damage(path: Path, error: BaseException) -> str:

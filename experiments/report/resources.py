@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 
+from engine.intake import parse_json
 from experiments.report.document import to_number
 from experiments.report.records import Columns, dig
 from experiments.report.thinning import F64Array
@@ -50,7 +50,7 @@ def read_resources(trace: Columns) -> dict[str, F64Array]:
 def _read_sample(text: Any) -> dict[str, float]:
     """Read one sample; a damaged one is as good as none."""
     try:
-        sample = json.loads(text)
+        sample = parse_json(text)
     except (TypeError, ValueError):
         return {}
     found: dict[str, float | None] = {

@@ -21,7 +21,7 @@ import numpy as np
 
 from engine.errors import EngineError
 from experiments import outcome
-from experiments.run import execute_run
+from experiments.resume import go_on_or_begin
 from experiments.schema import run_config_from_dict
 
 _SET_PARENT_DEATH_SIGNAL: Final = 1
@@ -60,7 +60,8 @@ def run_order(order: Mapping[str, Any]) -> dict[str, Any]:
         config = run_config_from_dict(order["config"])
         config.validate()
         with outcome.interrupt_on_sigterm():
-            status = execute_run(config, is_quiet=bool(order.get("is_quiet"))).status
+            is_quiet = bool(order.get("is_quiet"))
+            status = go_on_or_begin(config, is_quiet=is_quiet).status
     except BaseException as error:  # noqa: BLE001 - the parent must hear of it
         return describe_failure(error)
     return {

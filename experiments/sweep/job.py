@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.config import RunConfig
-from engine.recording.folder import JOB_FILES, RUN_FILES
+from engine.recording.checkpoint import list_checkpoints
+from engine.recording.folder import JOB_FILES, clear_folder
 from experiments import outcome
 from experiments.overrides import convert_node
-from experiments.run import execute_run, set_folder, to_plain
+from experiments.resume import go_on_or_begin
+from experiments.run import set_folder, to_plain
 from experiments.sweep.child import describe_failure
 from experiments.sweep.process import JobEnd, JobOrder, conclude, run_process
 from experiments.sweep.slots import Slot, keep_gpu
@@ -92,7 +94,7 @@ class SweepJob:
         sys.stdout.flush()
         try:
             config = self._prepare(composed, folder, status)
-            name = execute_run(config, is_quiet=self.is_quiet).status
+            name = go_on_or_begin(config, is_quiet=self.is_quiet).status
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - others go on
             return replace(status, **describe_failure(error))
         return replace(status, status=name, exit_code=outcome.code_of_status(name))
@@ -180,6 +182,9 @@ def _close(status: JobStatus, end: JobEnd, folder: Path) -> JobStatus:
 
 
 def _clear_attempt(folder: Path) -> None:
-    """Remove what an earlier attempt has written, and nothing else."""
-    for name in RUN_FILES | JOB_FILES:
+    """Remove what an earlier attempt has written, unless it can be gone on from."""
+    if not list_checkpoints(folder):
+        clear_folder(folder)
+        return
+    for name in JOB_FILES:
         (folder / name).unlink(missing_ok=True)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.errors import ConfigError, RecordError
+from engine.config.hints import check_types
+from engine.errors import ConfigError, RecordError, quote
+from engine.intake import read_json, take_mapping
 from experiments.overrides import translate_error
 
 if TYPE_CHECKING:
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 PLAN_FILE: Final = "sweep.json"
 """The plan, in the folder of the sweep."""
+
+MAX_JOBS: Final = 100_000
+"""Most jobs of one sweep."""
 
 Axis = tuple[str, list[list[str]]]
 """Keys that move along it, and for each point the words that set them."""
@@ -81,9 +87,12 @@ def read_plan(folder: Path) -> SweepPlan:
     """
     path = folder / PLAN_FILE
     try:
-        values: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        values = dict(take_mapping(read_json(path)))
         jobs = [PlannedJob(**job) for job in values.pop("jobs")]
-        return SweepPlan(**values, jobs=jobs)
+        plan = SweepPlan(**values, jobs=jobs)
+        for entry in (*jobs, plan):
+            check_types("", entry)
+        return plan
     except FileNotFoundError as error:
         raise RecordError(
             f"{folder} holds no sweep ({PLAN_FILE} is missing); name the folder that "
@@ -197,11 +206,22 @@ def _list_points(override: Override, word: str) -> list[list[str]]:
         return [[word]]
     if not override.is_discrete_sweep():
         raise ConfigError(
-            f"{word!r} names an interval, which only hydra/sweeper=optuna searches; "
-            "list values, such as 1,2,3 or range(1,4)."
+            f"{quote(word)} names an interval, which only hydra/sweeper=optuna "
+            "searches; list values, such as 1,2,3 or range(1,4)."
         )
     key = override.get_key_element()
-    return [[f"{key}={value}"] for value in override.sweep_string_iterator()]
+    values = itertools.islice(override.sweep_string_iterator(), MAX_JOBS + 1)
+    points = [[f"{key}={value}"] for value in values]
+    _check_count(len(points), word)
+    return points
+
+
+def _check_count(count: int, what: str) -> None:
+    if count > MAX_JOBS:
+        raise ConfigError(
+            f"{quote(what)} asks for more than {MAX_JOBS} jobs, each with a folder and "
+            "a process of its own; sweep fewer values at a time."
+        )
 
 
 def expand_jobs(axes: Sequence[Axis]) -> list[PlannedJob]:
@@ -209,8 +229,14 @@ def expand_jobs(axes: Sequence[Axis]) -> list[PlannedJob]:
 
     Args:
         axes: From `span_axes`.
+
+    Raises:
+        ConfigError: They are too many.
     """
-    combinations = itertools.product(*(points for _, points in axes))
+    lists = [points for _, points in axes]
+    what = " ".join(keys for keys, points in axes if len(points) > 1)
+    _check_count(math.prod(map(len, lists)), what)
+    combinations = itertools.product(*lists)
     return [
         PlannedJob(number, [word for point in points for word in point])
         for number, points in enumerate(combinations)

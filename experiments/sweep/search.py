@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from engine.errors import ConfigError, unknown_choice
+from engine.intake import read_json
 from experiments.sweep.launch import launch_batch, launch_due
 from experiments.sweep.plan import (
     PlannedJob,
@@ -321,7 +322,7 @@ def describe_best(folder: Path) -> str:
         folder: Folder of the sweep.
     """
     path = folder / BEST_FILE
-    best = json.loads(path.read_text("utf-8")) if path.exists() else {"job": None}
+    best = read_json(path) if path.exists() else {"job": None}
     if best["job"] is None:
         return "best: none; no job that ended holds every constraint"
     pairs = dict(best["overrides"] or {}).items()

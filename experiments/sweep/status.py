@@ -18,13 +18,20 @@ from typing import Any, Final
 
 import psutil
 
+from engine.config.checks import check_between
+from engine.config.hints import check_types
 from engine.errors import RecordError
+from engine.intake import read_json, take_mapping
 from engine.recording.folder import STATUS_FILE
 
 HEARTBEAT_S: Final = 5.0
 """Time between two signs of life: the status file's own time of change [s]."""
 SILENCE_S: Final = 60.0
 """Silence after which a job on another machine counts as lost [s]."""
+MAX_JOBS: Final = 10**9
+"""More jobs than any sweep has."""
+LATEST_S: Final = 1e11
+"""Later than any job began [s since 1970]."""
 OPEN: Final = ("waiting", "running")
 """States in which a job still has somebody who works on it."""
 FAILED: Final = ("failed",)
@@ -131,8 +138,11 @@ def read_status(folder: Path) -> JobStatus | None:
     """
     path = folder / STATUS_FILE
     try:
-        values = json.loads(path.read_text("utf-8"))
-        status = _take_values(values)
+        status = _take_values(take_mapping(read_json(path)))
+        check_types("", status)
+        check_between("job", status.job, 0, MAX_JOBS)
+        for name in ("started_at", "seconds"):
+            check_between(name, getattr(status, name) or 0.0, 0.0, LATEST_S)
         beaten_at = path.stat().st_mtime
     except FileNotFoundError:
         return None

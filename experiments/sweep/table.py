@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.errors import RecordError
+from engine.intake import read_json, take_mapping
 from engine.recording.folder import SUMMARY_FILE
 from experiments.sweep.plan import key_of_word, read_plan
 from experiments.sweep.status import JobStatus, read_statuses
@@ -92,7 +93,7 @@ def _parse_value(word: str) -> Any:
 def _read_summary(path: Path) -> dict[str, Any]:
     """Read a summary, flattened; empty where there is none yet."""
     try:
-        summary = json.loads(path.read_text("utf-8"))
+        summary = take_mapping(read_json(path))
     except FileNotFoundError:
         return {}
     return dict(flatten_summary(summary, SUMMARY_PREFIX))

@@ -80,6 +80,8 @@ def _list_facts(
     yield "controller", Text(str(summary["controller_state"]))
     if summary.get("rollout") is not None:
         yield "rollout", Text(describe_rollout(summary["rollout"]))
+    if summary.get("mesh") is not None:
+        yield "mesh", Text(describe_mesh(summary["mesh"]))
     average = _frequency(summary["average_frequency_hz"])
     yield "frequency", Text(f"{average} on average")
     yield "events", Text(_describe_events(summary))
@@ -153,6 +155,26 @@ def describe_rollout(rollout: Mapping[str, Any]) -> str:
         f"{rollout['verdict']} in stage {stage}, {rollout['share']:.0%} of the bridges "
         f"under the new policy ({changes}){reason}"
     )
+
+
+def describe_mesh(mesh: Mapping[str, Any]) -> str:
+    """Say how a mesh shares the budget out, and what it took.
+
+    Args:
+        mesh: Entry ``mesh`` of ``summary.json``.
+    """
+    if not mesh["shares"]:
+        return f"{mesh['rule']}: the run ended before it looked"
+    spread = zip(mesh["frequencies_hz"], mesh["shares"], strict=True)
+    used = [hz for hz, share in spread if share > 0.0]
+    return (
+        f"{mesh['rule']}: {_frequency(used[0])} to {_frequency(used[-1])}, "
+        f"{_count_looks(mesh['looks'])}, {mesh['wall_share']:.1%} of the time"
+    )
+
+
+def _count_looks(count: int) -> str:
+    return "1 look" if count == 1 else f"{count} looks"
 
 
 def describe_observation(observation: Mapping[str, Any]) -> str:

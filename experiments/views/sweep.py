@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from experiments.sweep.status import JobStatus
 
 LOOK_PERIOD_S: Final = 0.5
+MAX_FIGURE: Final = 1e18
+"""Figures beyond it are as good as none."""
 """Time between two looks at the status files [s]."""
 _STYLES: Final = {
     "done": "green", "failed": "bold red", "lost": "bold red",
@@ -218,12 +220,18 @@ def _list_row(row: Mapping[str, Any], varied: Sequence[str]) -> list[str]:
         str(row["job"]),
         str(row["status"]),
         *("-" if row.get(key) is None else str(row[key]) for key in varied),
-        "-" if coherence is None else f"{coherence:.3f}",
-        "-" if attempted is None else f"{attempted:,}",
-        "-" if seconds is None else format_span(seconds),
-        "-" if peak is None else format_bytes(peak),
+        _show(coherence, "{:.3f}".format),
+        _show(attempted, "{:,}".format),
+        _show(seconds, format_span),
+        _show(peak, format_bytes),
         str(row["message"]),
     ]
+
+
+def _show(value: Any, write: Callable[[Any], str]) -> str:
+    """Write a figure that a file has told, unless it is none."""
+    is_number = isinstance(value, int | float) and abs(value) < MAX_FIGURE
+    return write(value) if is_number else "-"
 
 
 def format_cells(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> str:

@@ -142,7 +142,7 @@ def test_signal_ends_a_run_with_its_summary(
     assert summary["status"] == "interrupted"
 
 
-@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM", "SIGUSR1"])
 def test_signal_while_building_leaves_nothing(kind: str, tmp_path: Path) -> None:
     code = (
         "import signal, sys; from experiments import run;"

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from engine.config import RunConfig
+from engine.config.hints import list_hints
 from experiments.overrides import compose_run_config, list_groups
-from experiments.schema import build_schema, list_hints
+from experiments.schema import build_schema
 
 CONF = Path(str(resources.files("conf")))
 FILES = sorted(path for path in CONF.rglob("*.yaml"))

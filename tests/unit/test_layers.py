@@ -15,10 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = {
     "errors": 0,
     "constants": 0,
-    "late": 0,
+    "intake": 0,
     "config": 1,
     "geometry": 1,
+    "state": 1,
     "backends": 2,
+    "late": 2,
     "crystal": 3,
     "bridge": 3,
     "monitor": 3,

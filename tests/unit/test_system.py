@@ -113,7 +113,7 @@ def test_request_stop_ends_after_the_period(
 
 
 def test_request_stop_from_another_thread(build_config: BuildConfig) -> None:
-    with ScribbleSystem(build_config(dynamics={"duration_s": 1e6})) as system:
+    with ScribbleSystem(build_config(dynamics={"duration_s": 5e5})) as system:
         started = threading.Event()
 
         def stop() -> None:
@@ -133,7 +133,7 @@ from engine.config import *
 from engine.system import ScribbleSystem
 config = RunConfig(
     lattice=LatticeConfig(shape=(16, 16)),
-    dynamics=DynamicsConfig(duration_s=1e6),
+    dynamics=DynamicsConfig(duration_s=5e5),
     backend=BackendConfig("cpu"),
     record=RecordConfig(folder=sys.argv[1]),
 )
@@ -186,7 +186,7 @@ def test_signal_handlers_are_put_back(build_config: BuildConfig) -> None:
 
 
 def test_second_signal_acts_as_usual(build_config: BuildConfig) -> None:
-    with ScribbleSystem(build_config(dynamics={"duration_s": 1e6})) as system:
+    with ScribbleSystem(build_config(dynamics={"duration_s": 5e5})) as system:
 
         def interrupt(_: Progress) -> None:
             signal.raise_signal(signal.SIGINT)
@@ -212,7 +212,8 @@ def test_failure_in_the_loop_is_written_down(
         system.run(fail)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert (summary["status"], summary["steps"]) == ("failed", 120)
-    assert summary["notes"] == ["ArithmeticError: the sky fell"]
+    resumable = "scribble resume goes on from step 120"
+    assert summary["notes"] == ["ArithmeticError: the sky fell", resumable]
     assert parquet.read_table(folder / "timeseries.parquet").num_rows == 3
 
 

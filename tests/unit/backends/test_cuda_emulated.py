@@ -6,10 +6,12 @@ are left to `tests/gpu`.
 
 import sys
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from engine.backends import _BUILDERS
 from engine.backends.cpu import CpuBackend
 from engine.backends.cuda import CudaBackend
 from engine.backends.cuda_clock import SAMPLED_STEPS
@@ -20,13 +22,23 @@ from engine.backends.kernels import read_source
 from engine.backends.matching import Matching, SuccessLaw
 from engine.backends.protocol import TABLEAUS, Motion
 from engine.bridge import BridgeNetwork, MatchingNetwork, build_matchings
-from engine.config import BridgesConfig, LatticeConfig, TunnelConfig
+from engine.config import (
+    BackendConfig,
+    BridgesConfig,
+    LatticeConfig,
+    LoadConfig,
+    MeshConfig,
+    TunnelConfig,
+)
 from engine.crystal import CrystalLattice
 from engine.errors import BackendUnavailableError, ConfigError, ResourceError
+from engine.monitor import ResourceMonitor, SyntheticSource
 from engine.recording import digest_state
 from engine.rollout import Cohort
+from engine.system import ScribbleSystem
 from engine.tunnel import TunnelSchedule
 from engine.tunnel.statistics import NodeStatistics
+from engine.wanda import AdvancedNeuralMesh
 from tests.host_cuda.emulated_cupy import (
     DEVICE_NAME,
     CompileException,
@@ -314,6 +326,31 @@ def test_cohort_moves_on_the_device_as_on_cpu(name, request):
     assert seen[0] == seen[1]
 
 
+@pytest.mark.parametrize("name", ["cuda_backend", "graph_backend"])
+def test_mesh_shares_on_the_device_as_on_cpu(name, request):
+    """Traces, shares and all that follows; natural frequencies change on the way."""
+    seen = []
+    monitor = ResourceMonitor(source=SyntheticSource(LoadConfig("synthetic")))
+    for backend in (request.getfixturevalue(name), CpuBackend()):
+        lattice = CrystalLattice(LatticeConfig(shape=(20, 28)), backend, 3)
+        bridges = BridgesConfig(per_node=2, repulsive_share=0.2)
+        edges = build_matchings(560, bridges, 3)
+        network = BridgeNetwork(edges, np.full(len(edges), 0.9), backend)
+        mesh = AdvancedNeuralMesh(network, lattice, MeshConfig("learned"))
+        schedule = TunnelSchedule(network, DT_S, seed=3, slice_steps=4)
+        metrics, ranks = monitor.update(), []
+        for turn in range(6):
+            mesh.adjust_tunnel_frequencies(metrics, 200.0 - 20.0 * turn)
+            if turn == 3:
+                lattice.adjust_detunings(np.roll(lattice.detunings_hz, 1))
+            period, _ = schedule.plan_period(40, TABLEAUS["euler"])
+            backend.advance(lattice.state, network.arrays, period)
+            ranks.append(network.ranks.tolist())
+        seen.append((digest_state([lattice.phases, *network.read_state()]), ranks))
+    assert seen[0] == seen[1]
+    assert seen[0][1][0] != seen[0][1][-1]
+
+
 @pytest.mark.parametrize("slice_steps", [1, 3])
 def test_lagged_lattices_are_captured(graph_backend, slice_steps):
     before = EmulatedGraph.launched
@@ -373,6 +410,40 @@ def test_living_networks_change_as_on_the_cpu(request, fixture):
         state = [backend.read_phases(lattice), *network.read_state()]
         digests.append(digest_state(state))
     assert digests[0] == digests[1]
+
+
+MOVING_RUNS = {
+    "plain": {},
+    "noisy": {"dynamics": {"diffusion_rad2_s": 2.0}},
+    "inertial": {
+        "dynamics": {"integrator": "leapfrog", "inertia_s": 0.005},
+        "observe": {"frequency_window_s": 0.03, "probe_count": 4},
+    },
+    "procedural": {"bridges": {"kind": "procedural"}},
+}
+
+
+@pytest.mark.parametrize("changes", MOVING_RUNS.values(), ids=MOVING_RUNS)
+def test_runs_are_resumed_across_back_ends(
+    emulated_cupy, build_config, changes, tmp_path, monkeypatch
+):
+    """Cut on one back end and gone on with on the other: no digest tells."""
+    monkeypatch.setitem(_BUILDERS, "emulated", lambda config: CudaBackend())
+    span = {"duration_s": 0.05, **changes.get("dynamics", {})}
+    config = build_config(**changes | {"dynamics": span, "record": {"forecast": False}})
+    with ScribbleSystem(config) as system:
+        wanted = system.run()
+    for first, second in (("cpu", "emulated"), ("emulated", "cpu")):
+        record = replace(config.record, folder=str(tmp_path / first))
+        chosen = replace(config, record=record, backend=BackendConfig(first))
+        with ScribbleSystem(chosen) as system:
+            system.run(lambda _, stop=system.request_stop: stop())
+        backend = BackendConfig(second)
+        with ScribbleSystem.resume(tmp_path / first, backend=backend) as system:
+            found = system.run()
+        assert (found.status, found.backend) == ("done", system.backend.name)
+        assert found.state_digest == wanted.state_digest
+        assert found.observation == wanted.observation
 
 
 def test_a_baked_tick_would_be_seen(graph_backend, monkeypatch):

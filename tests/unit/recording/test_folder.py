@@ -21,8 +21,8 @@ from engine.recording.folder import (
     JOB_FILES,
     TIMESERIES_COLUMNS,
     TRACE_COLUMNS,
-    TableWriter,
 )
+from engine.recording.tables import TableWriter
 from engine.system import ScribbleSystem
 
 BuildConfig = Callable[..., RunConfig]
@@ -291,7 +291,7 @@ def test_folder_that_may_not_be_written(
 def test_tables_are_written_in_batches(
     tmp_path: Path, build_config: BuildConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.recording.folder.ROWS_PER_WRITE", 2)
+    monkeypatch.setattr("engine.recording.tables.ROWS_PER_WRITE", 2)
     record(build_config(record={"folder": str(tmp_path / "run")}))
     table = parquet.read_table(tmp_path / "run" / "timeseries.parquet")
     assert table.column("step").to_pylist() == [40, 80, 120, 160, 200]

@@ -1,0 +1,178 @@
+"""Finding what a run can be resumed from, and with which configuration."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from engine.config import BackendConfig, RunConfig
+from engine.config.plain import run_config_from_dict
+from engine.constants import SNAPSHOTS_FILE
+from engine.errors import (
+    CheckpointError,
+    ConfigError,
+    DamagedCheckpointError,
+    RecordError,
+)
+from engine.observation import open_snapshots
+from engine.recording.checkpoint import Checkpoint, list_checkpoints, read_checkpoint
+from engine.recording.folder import (
+    CONFIG_FILE,
+    SUMMARY_FILE,
+    TIMESERIES_FILE,
+    check_marks,
+    to_yaml,
+)
+from engine.recording.lock import refuse_taken
+from engine.recording.trace import TRACE_FILE
+
+logger = logging.getLogger(__name__)
+
+
+def find_checkpoint(folder: Path) -> Checkpoint:
+    """Find the newest checkpoint of a folder that is whole; say which are not.
+
+    Args:
+        folder: Run folder.
+
+    Raises:
+        RecordError: Another run writes there.
+        CheckpointError: There is none, the newest is of a newer version or another
+            configuration, or all are damaged.
+    """
+    refuse_taken(folder)
+    found = list_checkpoints(folder)
+    if not found:
+        raise _explain_absence(folder)
+    damage = ""
+    for path in found:
+        try:
+            checkpoint = read_checkpoint(path)
+            check_marks(folder, _find_marks(checkpoint))
+            _check_snapshots(folder, checkpoint)
+        except DamagedCheckpointError as error:
+            logger.warning("%s Going on from the one before.", error)
+            damage = damage or str(error)
+            continue
+        _check_config(folder, checkpoint)
+        return checkpoint
+    raise CheckpointError(
+        f"{folder} holds no whole checkpoint ({damage}); start the run again."
+    )
+
+
+def _explain_absence(folder: Path) -> CheckpointError:
+    if not folder.is_dir():
+        return CheckpointError(f"{folder} is no run folder; name one.")
+    if read_status(folder) == "done":
+        return CheckpointError(f"{folder} is finished; there is nothing to resume.")
+    return CheckpointError(
+        f"{folder} holds no checkpoint: it is no run folder, the run ended before its "
+        "first step, or record.checkpoints_kept was 0. Start the run again."
+    )
+
+
+def read_status(folder: Path) -> str | None:
+    """Read how the run of a folder has ended.
+
+    Args:
+        folder: Run folder.
+
+    Returns:
+        done, interrupted or failed; None where it has not, or nobody knows.
+    """
+    try:
+        summary = json.loads((folder / SUMMARY_FILE).read_text("utf-8"))
+        return str(summary["status"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _find_marks(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    """Return the parts of tables that a checkpoint relies on."""
+    try:
+        journal = checkpoint.state["journal"] if checkpoint.state else {}
+        found = journal.get("marks") or {}
+        return {
+            name: [[int(rows), int(size)] for rows, size in found[name]]
+            for name in (TIMESERIES_FILE, TRACE_FILE)
+            if found
+        }
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedCheckpointError(
+            f"{checkpoint.path} does not say which rows it relies on."
+        ) from error
+
+
+def _check_snapshots(folder: Path, checkpoint: Checkpoint) -> None:
+    """Check that the snapshots that a checkpoint counts are there.
+
+    Raises:
+        DamagedCheckpointError: They are not.
+    """
+    if checkpoint.state is None or not _find_marks(checkpoint):
+        return
+    count = checkpoint.state.get("observer", {}).get("snapshot_count", 0)
+    try:
+        if count and len(open_snapshots(folder)) < count:
+            raise DamagedCheckpointError(
+                f"{checkpoint.path} counts {count} snapshots, but {SNAPSHOTS_FILE} "
+                "holds fewer."
+            )
+    except (RecordError, TypeError) as error:
+        raise DamagedCheckpointError(str(error)) from error
+
+
+def _check_config(folder: Path, checkpoint: Checkpoint) -> None:
+    """Hold the configuration of a checkpoint against that of its folder.
+
+    Raises:
+        CheckpointError: They differ.
+    """
+    try:
+        stored = (folder / CONFIG_FILE).read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return  # a checkpoint that was written by hand
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / CONFIG_FILE} cannot be read.") from error
+    own = to_yaml(checkpoint.card.config).splitlines()
+    for ours, theirs in itertools.zip_longest(own, stored, fillvalue=""):
+        if ours != theirs:
+            raise CheckpointError(
+                f"{checkpoint.path} is of another configuration than "
+                f"{folder / CONFIG_FILE}: {ours.strip()!r} against {theirs.strip()!r}. "
+                "Restore the file, or start another run."
+            )
+
+
+def build_config(
+    checkpoint: Checkpoint, folder: Path, backend: BackendConfig | None
+) -> RunConfig:
+    """Build the configuration with which a run goes on.
+
+    Args:
+        checkpoint: Where it goes on.
+        folder: Where it lies now.
+        backend: What to compute on instead.
+
+    Returns:
+        The configuration; it records nothing if the run that was kept did not.
+
+    Raises:
+        CheckpointError: It is not one of this version of the program.
+    """
+    try:
+        config = run_config_from_dict(checkpoint.card.config)
+    except (ConfigError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{checkpoint.path} holds a configuration that this version of the program "
+            f"does not know ({error})."
+        ) from error
+    is_recorded = checkpoint.state is None or bool(_find_marks(checkpoint))
+    record = replace(config.record, folder=str(folder) if is_recorded else None)
+    return replace(config, record=record, backend=backend or config.backend)

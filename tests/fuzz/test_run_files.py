@@ -1,0 +1,339 @@
+"""What a run or a sweep has left, damaged in every way: read, or one sentence."""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from engine.config import (
+    GeneratorConfig,
+    LatticeConfig,
+    LoadConfig,
+    ObserveConfig,
+)
+from engine.crystal import draw_detunings
+from engine.errors import EngineError
+from engine.load.profile import build_weight
+from engine.monitor import ReplaySource, ResourceMonitor, SyntheticSource
+from engine.observation import open_locking, open_nodes, open_snapshots
+from engine.recording import read_trace
+from engine.recording.endpoint import EndpointRecord, read_endpoint
+from experiments.cli import main
+from experiments.report.study import STUDY_FILE, read_study
+from experiments.sweep.plan import (
+    PLAN_FILE,
+    PlannedJob,
+    SweepPlan,
+    read_plan,
+    write_plan,
+)
+from experiments.sweep.status import open_status, read_status, write_status
+from tests.fuzz.mutations import bent, damage, explore, json_values
+from tests.report_folders import make_run, make_study
+from tests.tally import Tally
+
+MAX_GROWTH = 2**30
+"""Memory that reading small files may take [byte]: they hold some kilobytes."""
+HOW_MANY = pytest.mark.parametrize(
+    "examples", [50, pytest.param(4_000, marks=pytest.mark.faults)]
+)
+FEW = pytest.mark.parametrize(
+    "examples", [6, pytest.param(500, marks=pytest.mark.faults)]
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recorded run with everything that can be observed."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    observe = ObserveConfig(
+        snapshot_every_s=0.02, frequency_window_s=0.02, probe_count=4
+    )
+    return make_run(folder, duration_s=0.05, observe=observe, lattice=("chain", (16,)))
+
+
+def replay_trace(path: Path) -> None:
+    """Take a trace as far as the decisions that it leads to."""
+    rows = read_trace(path).rows
+    for judges_anew in (False, True):
+        source = ReplaySource(rows, judges_anew=judges_anew)
+        with ResourceMonitor(source=source) as monitor:
+            for at in (rows[0][0], 0.01):
+                metrics = monitor.update(at)
+                assert 0.0 <= metrics.availability <= 1.0
+                assert monitor.get_optimal_tunnel_frequency() >= 0.0
+
+
+def repeat_load(path: Path) -> None:
+    weight = build_weight(GeneratorConfig(profile="trace", trace=str(path)))
+    assert all(0.0 <= weight(time_s) <= 1.0 for time_s in (-1.0, 0.0, 0.5, 1e9))
+
+
+def take_snapshots(path: Path) -> None:
+    snapshots = open_snapshots(path)
+    for index in range(len(snapshots)):
+        assert snapshots[index].shape == snapshots.shape
+
+
+def take_nodes(path: Path) -> None:
+    table = open_nodes(path.parent)
+    assert table is not None
+    assert table.phases.dtype == np.uint32
+
+
+def take_locking(path: Path) -> None:
+    locking = open_locking(path.parent)
+    assert locking is not None
+    assert locking.mean is not None or len(locking.nodes) < 2
+
+
+def take_frequencies(path: Path) -> None:
+    config = LatticeConfig(
+        kind="chain", shape=(16,), distribution="given", frequencies_path=str(path)
+    )
+    assert np.isfinite(draw_detunings(config, 0)).all()
+
+
+def take_endpoint(path: Path) -> None:
+    record = read_endpoint(path)
+    if record is not None:
+        assert isinstance(record.is_alive, bool)
+        assert record.target
+
+
+def to_npy(*arrays: np.ndarray) -> tuple[bytes, ...]:
+    contents = []
+    for array in arrays:
+        sink = io.BytesIO()
+        np.save(sink, array)
+        contents.append(sink.getvalue())
+    return tuple(contents)
+
+
+BINARY: dict[str, Callable[[Path], None]] = {
+    "trace.parquet": replay_trace,
+    "load.parquet": repeat_load,
+    "snapshots.arrow": take_snapshots,
+    "nodes.parquet": take_nodes,
+    "locking.npz": take_locking,
+    "frequencies.npy": take_frequencies,
+    "metrics.json": take_endpoint,
+}
+
+
+def list_seeds(run: Path, name: str) -> tuple[bytes, ...]:
+    """Return valid files of a kind."""
+    if name == "load.parquet":
+        sink = io.BytesIO()
+        table = pa.table({"time_s": [0.0, 1.0, 2.0], "utilisation": [0.1, 0.9, 0.4]})
+        parquet.write_table(table, sink)
+        return sink.getvalue(), (run / "trace.parquet").read_bytes()
+    if name == "frequencies.npy":
+        return to_npy(np.linspace(400, 460, 16), np.arange(16), np.ones((4, 4), "f4"))
+    if name == "metrics.json":
+        values = vars(EndpointRecord.of_this_process("127.0.0.1", 9100))
+        return (json.dumps(values).encode(),)
+    return ((run / name).read_bytes(),)
+
+
+def try_reader(read: Callable[[Path], None], path: Path) -> bool:
+    """Read a file; tell whether it was taken."""
+    try:
+        read(path)
+    except EngineError as error:
+        assert str(error).endswith(".")
+        assert "\n" not in str(error)
+        return False
+    return True
+
+
+@HOW_MANY
+@pytest.mark.parametrize("name", BINARY)
+def test_damaged_files(
+    name: str, examples: int, run: Path, tmp_path: Path, tally: Tally
+) -> None:
+    seeds, path = list_seeds(run, name), tmp_path / name
+    path.write_bytes(seeds[0])
+    assert try_reader(BINARY[name], path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    @explore(examples)
+    @given(damage(*seeds))
+    def check(content: bytes) -> None:
+        path.unlink(missing_ok=True)  # a file that is mapped must not shrink
+        path.write_bytes(content)
+        try_reader(BINARY[name], path)
+
+    check()
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown * 1024 < MAX_GROWTH
+    tally("run files tried", examples)
+
+
+def build_samples() -> list[dict[str, Any]]:
+    load = LoadConfig(kind="synthetic", level=0.4)
+    with ResourceMonitor(source=SyntheticSource(load)) as monitor:
+        return [monitor.update(0.01 * index).to_dict() for index in range(3)]
+
+
+@HOW_MANY
+def test_bent_samples_of_a_trace(examples: int, tmp_path: Path, tally: Tally) -> None:
+    path, samples = tmp_path / "trace.parquet", build_samples()
+    numbers = st.one_of(st.none(), st.floats(), st.sampled_from((0.0, 1e-9, -1.0)))
+    rows = st.tuples(numbers, numbers, st.booleans() | st.none(), numbers, numbers)
+
+    @explore(examples)
+    @given(bent(samples), st.lists(rows, min_size=3, max_size=3))
+    def check(texts: Any, others: list[tuple[Any, ...]]) -> None:
+        texts = texts if isinstance(texts, list) else [texts]
+        parts = list(zip(*others[: len(texts)], strict=True))
+        names = ("simulated_s", "age_s", "is_stale", "node_step_s", "event_s")
+        columns = {
+            name: part[: len(texts)] for name, part in zip(names, parts, strict=False)
+        }
+        columns["metrics"] = [json.dumps(text) for text in texts][:3]
+        try:
+            table = pa.table(columns)
+        except (pa.ArrowInvalid, UnicodeEncodeError):
+            return
+        parquet.write_table(table, path)
+        try_reader(replay_trace, path)
+
+    check()
+    tally("run files tried", examples)
+
+
+@HOW_MANY
+def test_status_of_a_job(examples: int, tmp_path: Path, tally: Tally) -> None:
+    write_status(tmp_path, open_status(0, ["seed=1"], 1))
+    path = tmp_path / "status.json"
+    whole = json.loads(path.read_text("utf-8"))
+    assert read_status(tmp_path) is not None
+
+    @explore(examples)
+    @given(bent(whole) | json_values)
+    def check(content: Any) -> None:
+        path.write_text(json.dumps(content), "utf-8")
+        try_reader(lambda path: str(read_status(path.parent)), path)  # type: ignore[arg-type, return-value]
+
+    check()
+    tally("run files tried", examples)
+
+
+def build_plan() -> SweepPlan:
+    jobs = [PlannedJob(number, [f"seed={number}"]) for number in range(2)]
+    return SweepPlan("grid", ["seed=0,1"], [], "/", {"is_recorded": True}, jobs)
+
+
+@HOW_MANY
+def test_plan_of_a_sweep(examples: int, tmp_path: Path, tally: Tally) -> None:
+    write_plan(tmp_path, build_plan())
+    path = tmp_path / PLAN_FILE
+    whole = json.loads(path.read_text("utf-8"))
+    assert len(read_plan(tmp_path).jobs) == 2
+
+    @explore(examples)
+    @given(bent(whole) | json_values)
+    def check(content: Any) -> None:
+        path.write_text(json.dumps(content), "utf-8")
+        try_reader(lambda path: str(read_plan(path.parent)), path)  # type: ignore[arg-type, return-value]
+
+    check()
+    tally("run files tried", examples)
+
+
+@HOW_MANY
+def test_study(examples: int, tmp_path: Path, tally: Tally) -> None:
+    folder = make_study(tmp_path / "study")
+    whole = json.loads((folder / STUDY_FILE).read_text("utf-8"))
+
+    @explore(examples)
+    @given(bent(whole) | json_values)
+    def check(content: Any) -> None:
+        (folder / STUDY_FILE).write_text(json.dumps(content), "utf-8")
+        assert read_study(folder) is not None
+
+    check()
+    tally("run files tried", examples)
+
+
+def run_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Run a command, which may refuse its input but must not break."""
+    code = main(words)
+    told = capsys.readouterr().err
+    assert code in (0, 2), told
+    assert "unexpected" not in told
+    assert told.count("\n") <= 1
+
+
+@FEW
+@pytest.mark.parametrize(
+    "name", ["summary.json", "environment.json", "config.yaml", "timeseries.parquet"]
+)
+def test_report_of_a_damaged_run(
+    name: str,
+    examples: int,
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    tally: Tally,
+) -> None:
+    for path in run.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    content = (run / name).read_bytes()
+    damaged = damage(content)
+    if name.endswith(".json"):
+        values = bent(json.loads(content)) | json_values
+        damaged |= values.map(lambda value: json.dumps(value).encode())
+
+    @explore(examples)
+    @given(damaged)
+    def check(content: bytes) -> None:
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / "report.html").unlink(missing_ok=True)
+        run_command(["report", str(tmp_path)], capsys)
+
+    check()
+    tally("run files tried", examples)
+
+
+@FEW
+def test_table_and_report_of_a_damaged_sweep(
+    examples: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    tally: Tally,
+) -> None:
+    plan = build_plan()
+    write_plan(tmp_path, plan)
+    for job in plan.jobs:
+        write_status(tmp_path / str(job.job), open_status(job.job, job.overrides, 1))
+    names = (PLAN_FILE, "0/status.json", "1/status.json")
+    whole = {name: json.loads((tmp_path / name).read_text("utf-8")) for name in names}
+    summary = {"status": "done", "coherence": {"mean": 0.9}, "notes": ["a"]}
+    whole["0/summary.json"] = summary
+    choices = [bent(content).map(lambda v, n=n: (n, v)) for n, content in whole.items()]
+
+    @explore(examples)
+    @given(st.one_of(choices))
+    def check(change: tuple[str, Any]) -> None:
+        for name, content in (*whole.items(), change):
+            (tmp_path / name).write_text(json.dumps(content), "utf-8")
+        run_command(["sweep", str(tmp_path)], capsys)
+        run_command(["sweep", "--json", str(tmp_path)], capsys)
+        (tmp_path / "report.html").unlink(missing_ok=True)
+        run_command(["report", str(tmp_path)], capsys)
+
+    check()
+    tally("run files tried", examples)

@@ -1,0 +1,587 @@
+"""A run that is cut off and resumed is the run that was not: state, digest and rows."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from engine.config import BackendConfig, RecordConfig, RunConfig, TunnelConfig
+from engine.errors import CheckpointError, ConfigError, RecordError
+from engine.observation import open_snapshots
+from engine.recording import RunSummary
+from engine.recording.checkpoint import (
+    Checkpoint,
+    list_checkpoints,
+    read_checkpoint,
+    write_checkpoint,
+)
+from engine.state import StateArray
+from engine.system import Progress, ScribbleSystem
+
+BuildConfig = Callable[..., RunConfig]
+
+OBSERVED = {
+    "snapshot_every_s": 0.02,
+    "frequency_window_s": 0.04,
+    "probe_count": 5,
+}
+SQUARE_LOAD = {
+    "kind": "synthetic",
+    "profile": "square",
+    "level": 0.9,
+    "period_s": 0.05,
+}
+ROLLOUT = {
+    "target": "beta",
+    "tunnel": TunnelConfig(linewidth_hz=1728.0),
+    "start_s": 0.02,
+    "settle_s": 0.01,
+    "window_s": 0.02,
+    "max_violation": 0.9,
+    "cost_tolerance": 9.0,
+    "sigmas": 500.0,
+}
+ALIGNED = {"initial_phases": "aligned"}
+CASES: dict[str, dict[str, Any]] = {
+    "euler": {"controller": {"objective": "floor"}, "lattice": ALIGNED},
+    "rk4 under a load": {"dynamics": {"integrator": "rk4"}, "load": SQUARE_LOAD},
+    "inertia and noise": {
+        "dynamics": {
+            "integrator": "leapfrog",
+            "inertia_s": 0.005,
+            "diffusion_rad2_s": 2.0,
+        },
+        "observe": OBSERVED,
+    },
+    "mean field": {
+        "lattice": {"coupling_range": "all", "coupling_rad_s": 600.0},
+        "bridges": {"kind": "none"},
+    },
+    "noisy glass, directed": {
+        "dynamics": {"diffusion_rad2_s": 2.0},
+        "bridges": {"strength_spread_rad_s": 90.0, "directed": True},
+        "tunnel": {"linewidth_hz": 3.0},
+    },
+    "procedural, lag": {
+        "bridges": {"kind": "procedural"},
+        "lattice": {"phase_lag_rad": 0.3},
+        "tunnel": {"slice_steps": 4},
+        "controller": {"objective": "floor"},
+    },
+    "rollout": {
+        "rollout": ROLLOUT,
+        "lattice": ALIGNED,
+        "controller": {"objective": "floor", "period_steps": 4},
+    },
+    "error windows": {
+        "controller": {
+            "objective": "fixed",
+            "fixed_frequency_hz": 100.0,
+            "error_windows": 2,
+            "period_steps": 10,
+        },
+    },
+    "observed": {"observe": OBSERVED},
+    "rewired": {"bridges": {"rewire_every_s": 0.03}, "lattice": ALIGNED},
+    "plastic, rewired": {
+        "mesh": {"rule": "plastic", "period": 3, "longest_period": 7},
+        "bridges": {"rewire_every_s": 0.05},
+        "lattice": ALIGNED,
+        "controller": {"objective": "floor", "period_steps": 8},
+    },
+    "learned": {
+        "mesh": {"rule": "learned", "period": 4, "longest_period": 4},
+        "controller": {"objective": "floor", "period_steps": 8},
+        "tunnel": {"linewidth_hz": 30.0, "slice_steps": 4},
+    },
+}
+CUTS = {"error windows": (210, 440, 520)}
+"""Steps after which a run is cut off, one leg after another; windows begin at 400."""
+WALL_KEYS = ("wall_s", "lattice_s", "tunnel_s", "node_step_s", "event_s", "metrics")
+"""Columns that hold wall times, or the sample with its clock."""
+WALL_FIGURES = (
+    *("wall_seconds", "stage_seconds", "node_steps_per_second", "device"),
+    *("folder", "resumed", "notes", "backend"),
+)
+
+
+def build(build_config: BuildConfig, changes: Mapping[str, Any]) -> RunConfig:
+    groups: dict[str, Any] = {"dynamics": {}, "record": {"forecast": False}, **changes}
+    groups["dynamics"] = {"duration_s": 0.1, **groups["dynamics"]}
+    return build_config(**groups)
+
+
+def record(config: RunConfig, folder: Path, **changes: Any) -> RunConfig:
+    return replace(config, record=replace(config.record, folder=str(folder), **changes))
+
+
+def cut_at(system: ScribbleSystem, step: int) -> RunSummary:
+    def stop(progress: Progress) -> None:
+        if progress.step >= step:
+            system.request_stop()
+
+    return system.run(stop)
+
+
+def read_rows(folder: Path, name: str) -> dict[str, list[Any]]:
+    columns = parquet.read_table(folder / name).to_pydict()
+    return {key: column for key, column in columns.items() if key not in WALL_KEYS}
+
+
+def read_figures(folder: Path) -> dict[str, Any]:
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    if summary["paths"] is not None:
+        assert summary["paths"]["retired"] > 0
+        del summary["paths"]["seconds"]
+    if summary["mesh"] is not None:
+        assert summary["mesh"]["looks"] > 3
+        assert len(set(summary["mesh"]["shares"])) > 2
+        del summary["mesh"]["seconds"], summary["mesh"]["wall_share"]
+    return {key: value for key, value in summary.items() if key not in WALL_FIGURES}
+
+
+def assert_same_folders(found: Path, wanted: Path) -> None:
+    for name in ("timeseries.parquet", "trace.parquet"):
+        assert read_rows(found, name) == read_rows(wanted, name)
+    assert read_figures(found) == read_figures(wanted)
+    names = {entry.name for entry in wanted.iterdir()}
+    assert {entry.name for entry in found.iterdir()} == names
+
+
+def unfold(state: Any) -> Any:
+    """Load all arrays of a state, so that states can be compared."""
+    if isinstance(state, StateArray):
+        values = state.load("array", state.dtype, state.shape)
+        return (state.dims, state.units, str(values.dtype), values.tolist())
+    if isinstance(state, Mapping):
+        return {key: unfold(value) for key, value in state.items()}
+    return list(map(unfold, state)) if isinstance(state, list | tuple) else state
+
+
+def assert_same_state(system: ScribbleSystem, cut: Path, folder: Path) -> None:
+    """Hold every part of a resumed system against what it has gone on from."""
+    paths = list_checkpoints(cut)[0], system.write_checkpoint(folder)
+    before, after = (unfold(read_checkpoint(path).state) for path in paths)
+    legs = [state["course"].pop("legs") for state in (before, after)]
+    assert len(legs[1]) == len(legs[0]) + 1
+    for state in (before, after):
+        del state["journal"]["marks"]  # the rows are in the folder of the run alone
+    assert after.keys() == before.keys()
+    for part, state in before.items():
+        assert after[part] == state, part
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cut_and_resumed_is_uncut(
+    name: str, build_config: BuildConfig, tmp_path: Path
+) -> None:
+    config = build(build_config, CASES[name])
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    with ScribbleSystem(record(config, whole)) as system:
+        wanted = system.run()
+    assert wanted.status == "done"
+    steps = CUTS.get(name, (90, 330))
+    with ScribbleSystem(record(config, cut)) as system:
+        assert cut_at(system, steps[0]).status == "interrupted"
+    for step in steps[1:]:
+        with ScribbleSystem.resume(cut) as system:
+            assert_same_state(system, cut, tmp_path / str(step))
+            assert cut_at(system, step).status == "interrupted"
+    with ScribbleSystem.resume(cut) as system:
+        found = system.run()
+    assert (found.status, found.notes) == ("done", wanted.notes)
+    assert found.state_digest == wanted.state_digest
+    assert wanted.resumed is None
+    assert len(found.resumed or ()) == len(steps)
+    assert_same_folders(cut, whole)
+    if (whole / "snapshots.arrow").exists():
+        pairs = [open_snapshots(folder) for folder in (cut, whole)]
+        assert len(pairs[0]) == len(pairs[1]) > 3
+        assert all(
+            np.array_equal(pairs[0][i], pairs[1][i]) for i in range(len(pairs[1]))
+        )
+
+
+def test_rollout_is_cut_in_its_stages(build_config: BuildConfig) -> None:
+    """What makes the case above worth something: bridges have moved by then."""
+    with ScribbleSystem(build(build_config, CASES["rollout"])) as system:
+        shares = set()
+        system.run(lambda _: shares.add(round(float(system.network.members.mean()), 2)))
+    assert shares >= {0.0, 0.1, 0.5}
+
+
+@pytest.mark.parametrize("is_observed", [False, True])
+def test_reference_goes_on_in_radians(
+    is_observed: bool, build_config: BuildConfig, tmp_path: Path
+) -> None:
+    changes = {"backend": {"name": "reference"}, "observe": OBSERVED}
+    config = build(build_config, changes if is_observed else {**changes, "observe": {}})
+    with ScribbleSystem(config) as system:
+        wanted = system.run()
+    folder = tmp_path / "run"
+    with ScribbleSystem(record(config, folder)) as system:
+        cut_at(system, 300)
+    with ScribbleSystem.resume(folder) as system:
+        found = system.run()
+    assert found.state_digest == wanted.state_digest
+    if is_observed:
+        assert found.observation is not None
+        assert wanted.observation is not None
+        assert found.observation["frequency"] == wanted.observation["frequency"]
+
+
+def test_other_arithmetic_is_refused(build_config: BuildConfig, tmp_path: Path) -> None:
+    config = build(build_config, {})
+    for name, other in (("cpu", "reference"), ("reference", "cpu")):
+        folder = tmp_path / name
+        chosen = replace(config, backend=BackendConfig(name))
+        with ScribbleSystem(record(chosen, folder)) as system:
+            cut_at(system, 80)
+        with pytest.raises(CheckpointError, match=f"go on with the back end {name}"):
+            ScribbleSystem.resume(folder, backend=BackendConfig(other))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_other_threads_give_the_same_bits(
+    threads: int, build_config: BuildConfig, tmp_path: Path
+) -> None:
+    config = build(build_config, {"backend": {"threads": 3 - threads}})
+    with ScribbleSystem(config) as system:
+        wanted = system.run()
+    with ScribbleSystem(record(config, tmp_path / "run")) as system:
+        cut_at(system, 120)
+    chosen = BackendConfig("cpu", threads=threads)
+    with ScribbleSystem.resume(tmp_path / "run", backend=chosen) as system:
+        assert system.run().state_digest == wanted.state_digest
+
+
+def test_pins_and_changes_by_hand_come_back(
+    build_config: BuildConfig, tmp_path: Path
+) -> None:
+    config = build(build_config, {"record": {"forecast": True}})
+    with ScribbleSystem(config) as first:
+        first.network[3].frequency = 102.0
+        first.advance(0.02)
+        first.adjust_coupling(300.0)
+        first.adjust_strength(70.0)
+        first.adjust_strength(90.0)
+        first.lattice.adjust_resonance(500.0)
+        first.network[5].frequency = 40.0  # asked for, and not moved yet
+        first.write_checkpoint(tmp_path)
+        first.advance(0.03)
+        with ScribbleSystem.resume(tmp_path) as second:
+            assert second.lattice.resonance_frequency == 500.0
+            assert second.lattice.coupling_rad_s == 300.0
+            assert second.network[5].frequency == first.network[5].frequency
+            second.advance(0.03)
+            assert second.state_digest() == first.state_digest()
+            notes = second.run().notes
+    assert any("bridges were pinned" in note for note in notes)
+    assert any("the coupling was changed" in note for note in notes)
+
+
+def test_run_after_steps_by_hand_is_resumed_from_there(
+    build_config: BuildConfig, tmp_path: Path
+) -> None:
+    config = record(build(build_config, {}), tmp_path / "run")
+    with ScribbleSystem(replace(config, record=RecordConfig(forecast=False))) as whole:
+        whole.advance(0.02)
+        wanted = whole.run()
+
+    def fail(_: Progress) -> None:
+        raise RuntimeError("at once")
+
+    with ScribbleSystem(config) as system:
+        system.advance(0.02)
+        with pytest.raises(RuntimeError, match="at once"):
+            system.run(fail)
+    newest, start = list_checkpoints(tmp_path / "run")
+    assert [int(path.stem) for path in (newest, start)] == [120, 80]
+    newest.unlink()
+    with ScribbleSystem.resume(tmp_path / "run") as system:
+        found = system.run()
+    assert found.state_digest == wanted.state_digest
+    assert found.notes == wanted.notes
+
+
+@pytest.fixture
+def cut(build_config: BuildConfig, tmp_path: Path) -> Path:
+    """A folder with checkpoints of the steps 200, 160 and 0."""
+    folder = tmp_path / "run"
+    config = record(build(build_config, {}), folder, checkpoint_every_s=0.04)
+    with ScribbleSystem(config) as system:
+        cut_at(system, 200)
+    steps = [int(path.stem) for path in list_checkpoints(folder)]
+    assert steps == [200, 160, 0]
+    return folder
+
+
+@pytest.fixture
+def digest(build_config: BuildConfig) -> str:
+    with ScribbleSystem(build(build_config, {})) as system:
+        return system.run().state_digest
+
+
+@pytest.mark.parametrize(("damaged", "step"), [(1, 160), (2, 0)])
+def test_damaged_newest_falls_back_and_says_so(
+    damaged: int,
+    step: int,
+    cut: Path,
+    digest: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for path in list_checkpoints(cut)[:damaged]:
+        content = bytearray(path.read_bytes())
+        content[300] ^= 4
+        path.write_bytes(content)
+    with caplog.at_level(logging.WARNING), ScribbleSystem.resume(cut) as system:
+        assert system.step == step
+        assert system.run().state_digest == digest
+    said = [text for text in caplog.messages if "Going on from the one before" in text]
+    assert len(said) == damaged
+    assert "was altered" in said[0]
+    rows = parquet.read_table(cut / "timeseries.parquet")["step"].to_pylist()
+    assert rows == list(range(40, 401, 40))
+
+
+def test_checkpoint_whose_rows_are_lost_is_damaged(cut: Path, digest: str) -> None:
+    parts = sorted((cut / "checkpoints").glob("timeseries-*.parquet"))
+    parts[-1].unlink()
+    with ScribbleSystem.resume(cut) as system:
+        assert system.step == 160
+        assert system.run().state_digest == digest
+
+
+def test_checkpoint_whose_snapshots_are_lost_is_damaged(
+    build_config: BuildConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    changes = {"observe": {"snapshot_every_s": 0.02}}
+    config = record(build(build_config, changes), folder, checkpoint_every_s=0.04)
+    with ScribbleSystem(config) as system:
+        cut_at(system, 200)
+    (folder / "snapshots.arrow").write_bytes(b"")
+    with ScribbleSystem.resume(folder) as system:
+        assert system.step == 0
+        assert system.run().observation == {
+            "snapshots": 6,
+            "frequency": None,
+            "locking": None,
+        }
+
+
+def test_tables_that_cannot_be_put_together_can_be_later(
+    cut: Path, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk at the very end costs neither the rows nor the checkpoints."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full, ScribbleSystem.resume(cut) as system:
+        full.setattr("engine.recording.tables.TableWriter._join", refuse)
+        with pytest.raises(RecordError, match="No space left"):
+            system.run()
+    assert json.loads((cut / "summary.json").read_text("utf-8"))["status"] == "failed"
+    with ScribbleSystem.resume(cut) as system:
+        assert system.run().state_digest == digest
+    rows = parquet.read_table(cut / "timeseries.parquet")["step"].to_pylist()
+    assert rows == list(range(40, 401, 40))
+
+
+def test_all_damaged_is_refused(cut: Path) -> None:
+    for path in list_checkpoints(cut):
+        path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+        ScribbleSystem.resume(cut)
+
+
+def test_other_configuration_is_refused(cut: Path) -> None:
+    path = cut / "config.yaml"
+    path.write_text(path.read_text("utf-8").replace("seed: 0", "seed: 1"), "utf-8")
+    with pytest.raises(CheckpointError, match="'seed: 0' against 'seed: 1'"):
+        ScribbleSystem.resume(cut)
+
+
+def change_newest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    found = read_checkpoint(list_checkpoints(folder)[0])
+    assert found.state is not None
+    change(found.state)
+    draft = folder / "other"
+    write_checkpoint(draft, found.card, found.state)
+    draft.replace(found.path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state.pop("account"),
+        lambda state: state["account"].update(step="many"),
+        lambda state: state["account"].update(order=[1.0]),
+        lambda state: state["controller"].update(decision={"state": "nominal"}),
+        lambda state: state["network"].update(inputs="other"),
+        lambda state: state["network"].update(rungs=state["network"]["last_ticks"]),
+        lambda state: state["network"].update(requests=[[10**6, 0]]),
+        lambda state: state["network"].update(requests=[[0, 77]]),
+        lambda state: state["lattice"].update(phases=None),
+        lambda state: state["lattice"].update(inputs="other"),
+        lambda state: state["lattice"].update(phases=state["network"]["attempts"]),
+        lambda state: state["schedule"].update(cursors=state["schedule"]["groups"]),
+        lambda state: state["account"]["visits"].update(sums=[[1]]),
+        lambda state: state["observer"].pop("step"),
+        lambda state: state["course"].update(last_step=1.5, deeds=None),
+    ],
+)
+def test_state_that_does_not_fit_is_one_sentence(
+    change: Callable[[dict[str, Any]], object], cut: Path
+) -> None:
+    change_newest(cut, change)
+    with pytest.raises(CheckpointError, match=r"000000000200\.ckpt"):
+        ScribbleSystem.resume(cut)
+
+
+def test_cursor_outside_its_group_is_refused(cut: Path) -> None:
+    def push(state: dict[str, Any]) -> None:
+        cursors = state["schedule"]["cursors"]
+        values = cursors.load("cursors", np.int64, cursors.shape)
+        values[0] = 2**62
+        state["schedule"]["cursors"] = replace(cursors, read=lambda: iter([values]))
+
+    change_newest(cut, push)
+    with pytest.raises(CheckpointError, match="cursor lies outside"):
+        ScribbleSystem.resume(cut)
+
+
+def test_nothing_to_resume_says_why(build_config: BuildConfig, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="is no run folder"):
+        ScribbleSystem.resume(tmp_path / "absent")
+    with pytest.raises(CheckpointError, match="holds no checkpoint"):
+        ScribbleSystem.resume(tmp_path)
+    with ScribbleSystem(record(build(build_config, {}), tmp_path / "run")) as system:
+        system.run()
+    with pytest.raises(CheckpointError, match="is finished"):
+        ScribbleSystem.resume(tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_no_checkpoints_where_none_are_wanted(
+    build_config: BuildConfig, tmp_path: Path
+) -> None:
+    config = record(build(build_config, {}), tmp_path / "run", checkpoints_kept=0)
+    with ScribbleSystem(config) as system:
+        assert cut_at(system, 80).notes == ()
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_checkpoints_by_the_clock_cost_at_most_their_share(
+    build_config: BuildConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes a second of a clock that only checkpoints move: so one per 100 s."""
+    clock = {"now": 0.0}
+    written: list[float] = []
+
+    def take(*words: Any) -> None:
+        clock["now"] += 1.0
+        written.append(clock["now"])
+        write_checkpoint(*words)
+
+    monkeypatch.setattr("engine.system.keeper.time.perf_counter", lambda: clock["now"])
+    monkeypatch.setattr("engine.system.keeper.write_checkpoint", take)
+    config = record(build(build_config, {}), tmp_path / "run", checkpoint_wall_s=30.0)
+    config = replace(config, dynamics=replace(config.dynamics, duration_s=0.3))
+
+    def pass_time(_: Progress) -> None:
+        clock["now"] += 10.0
+
+    with ScribbleSystem(config) as system:
+        system.run(pass_time)
+    # The start at 1 s is no measure; the first comes after 30 s, the next 100 s later.
+    assert written == [1.0, 32.0, 133.0, 234.0]
+
+
+def test_run_goes_on_where_a_checkpoint_cannot_be_written(
+    build_config: BuildConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    digest: str,
+) -> None:
+    folder = tmp_path / "run"
+    config = record(build(build_config, {}), folder, checkpoint_every_s=0.01)
+
+    def refuse(*_: Any) -> None:
+        raise RecordError("the disk is full")
+
+    with ScribbleSystem(config) as system:
+        start = system._keeper.begin  # what follows the start alone shall fail
+
+        def begin(**words: Any) -> None:
+            start(**words)
+            monkeypatch.setattr("engine.system.keeper.write_checkpoint", refuse)
+
+        monkeypatch.setattr(system._keeper, "begin", begin)
+        assert system.run().state_digest == digest
+    assert sum("without a checkpoint" in text for text in caplog.messages) == 1
+
+
+def test_two_runs_in_one_folder(cut: Path, build_config: BuildConfig) -> None:
+    config = record(build(build_config, {}), cut, overwrite=True)
+    with ScribbleSystem.resume(cut) as first:
+        refusals: list[str] = []
+
+        def intrude(_: Progress) -> None:
+            for attempt in (
+                lambda: ScribbleSystem.resume(cut),
+                lambda: ScribbleSystem(config),
+            ):
+                with pytest.raises(RecordError, match="is in use") as caught:
+                    attempt()
+                refusals.append(str(caught.value))
+
+        assert first.run(intrude).status == "done"
+    assert refusals
+
+
+def test_second_of_two_resumptions_finds_the_folder_taken(cut: Path) -> None:
+    with ScribbleSystem.resume(cut) as first, ScribbleSystem.resume(cut) as second:
+        assert first.run().status == "done"
+        with pytest.raises(CheckpointError, match="gone on"):
+            second.run()
+    summary = json.loads((cut / "summary.json").read_text("utf-8"))
+    assert summary["status"] == "done"
+
+
+def test_checkpoint_by_hand_needs_a_folder(
+    build_config: BuildConfig, tmp_path: Path
+) -> None:
+    config = record(build(build_config, {}), tmp_path / "run")
+    with ScribbleSystem(config) as system:
+        with pytest.raises(ConfigError, match="name a folder"):
+            system.write_checkpoint()
+        paths = []
+
+        def keep(_: Progress) -> None:
+            paths.append(system.write_checkpoint())
+            with pytest.raises(ConfigError, match="can only go on there"):
+                system.write_checkpoint(tmp_path / "elsewhere")
+            system.request_stop()
+
+        system.run(keep)
+    assert paths[0].parent == tmp_path / "run" / "checkpoints"
+
+
+def test_settings_of_the_first_leg_stay_in_later_checkpoints(cut: Path) -> None:
+    first = read_checkpoint(list_checkpoints(cut)[0])
+    with ScribbleSystem.resume(cut, backend=BackendConfig("cpu", threads=1)) as system:
+        cut_at(system, 300)
+    later: Checkpoint = read_checkpoint(list_checkpoints(cut)[0])
+    assert later.card.step > first.card.step
+    assert later.card.config == first.card.config
