@@ -27,6 +27,7 @@ from engine.backends.protocol import Backend, Motion
 from engine.config import DynamicsConfig, LatticeConfig
 from engine.config.checks import MAX_RATE, check_between
 from engine.constants import FARTHEST_NORMAL, MAX_INCREMENT_TURNS
+from engine.drift import Drift
 from engine.errors import CheckpointError, ConfigError, RecordError, ShapeError
 from engine.geometry import build_geometry
 from engine.intake import describe, read_array
@@ -112,6 +113,33 @@ def draw_detunings(config: LatticeConfig, seed: int) -> npt.NDArray[np.float32]:
         places = np.arange(low, min(low + PART, count))
         detunings[places] = _spread_shares(config, (places + 0.5) / count)
     return detunings[draw_permutation(seed, Stream.FREQUENCIES, count)]
+
+
+def build_drift(config: LatticeConfig, seed: int) -> Drift | None:
+    """Build the drift of natural frequencies that a configuration asks for.
+
+    Args:
+        config: Law and period.
+        seed: Key of the random numbers; the first draw is that of `draw_detunings`.
+
+    Returns:
+        The drift; None where natural frequencies stand.
+    """
+    if config.drift_period_s is None:
+        return None
+    first, second = (_draw_shares(config, seed, row) for row in (0, 1))
+    spread = partial(_spread_shares, config)
+    return Drift(first, second, config.drift_period_s, spread)
+
+
+def _draw_shares(config: LatticeConfig, seed: int, row: int) -> npt.NDArray[np.float64]:
+    """Draw the share of the law that lies below each node's natural frequency."""
+    count = config.node_count
+    if config.sampling == "random":
+        return draw_uniform(seed, Stream.FREQUENCIES, count, row)
+    ranks = draw_permutation(seed, Stream.FREQUENCIES, count, row)
+    shares: npt.NDArray[np.float64] = (ranks + 0.5) / count
+    return shares
 
 
 def _spread_shares(
@@ -216,6 +244,8 @@ class CrystalLattice:
         self.geometry = build_geometry(config.kind, config.shape, config.periodic)
         self.detunings_hz = draw_detunings(config, seed)
         """Natural frequency minus resonance frequency [Hz], float32, (nodes,)."""
+        self._drawn_hz = self.detunings_hz
+        self._drift = build_drift(config, seed)
         self.bridges: TunnelledLinks | None = None
         """The bridges that hang on this lattice, if any."""
         self.is_as_drawn = True
@@ -255,6 +285,14 @@ class CrystalLattice:
             )
         self.backend.write_phases(self.state, phases)
         self.is_as_drawn = False
+
+    @property
+    def success_detunings_hz(self) -> npt.NDArray[np.float32]:
+        """Detunings that the success law of stored bridges follows [Hz], (nodes,).
+
+        Where they drift, those of the start: bridges keep the law they were built with.
+        """
+        return self._drawn_hz if self._drift else self.detunings_hz
 
     @property
     def velocities_hz(self) -> npt.NDArray[np.floating] | None:
@@ -318,8 +356,14 @@ class CrystalLattice:
         Raises:
             ShapeError: They do not fit the lattice, or are not finite.
             ConfigError: They are too large for the time step that the lattice was
-                built with.
+                built with, or drift by themselves.
         """
+        if self._drift is not None:
+            raise ConfigError(
+                f"lattice.drift_period_s is {self.config.drift_period_s:g} s, so the "
+                "natural frequencies move by themselves and others would be lost at "
+                "once; set it to null to change them by hand."
+            )
         detunings = np.array(detunings_hz, dtype=np.float32)
         if detunings.shape != (self.node_count,) or not np.isfinite(detunings).all():
             raise ShapeError(
@@ -337,6 +381,22 @@ class CrystalLattice:
         if self.state.turn_count is not None:
             self.state.turn_count.fastest_hz = self.fastest_rate_hz
 
+    def follow_drift(self, simulated_s: float) -> bool:
+        """Let natural frequencies drift to where they are at a time.
+
+        Args:
+            simulated_s: Simulated time [s], >= 0.
+
+        Returns:
+            Whether they have moved since the last call.
+        """
+        found = self._drift.find_detunings(simulated_s) if self._drift else None
+        if found is None:
+            return False
+        self.detunings_hz = found
+        self.backend.write_detunings(self.state, found)
+        return True
+
     def update_tunnel_frequencies(self, controller: FrequencySource) -> None:
         """Pass the controller's frequency on to every bridge that is not pinned.
 
@@ -353,10 +413,15 @@ class CrystalLattice:
         return neighbours * coupling_rad_s / (2.0 * np.pi)
 
     @property
+    def _largest_detuning_hz(self) -> float:
+        """Largest detuning of now, and of any time to come if they drift [Hz]."""
+        now_hz = float(np.abs(self.detunings_hz).max())
+        return max(now_hz, self._drift.largest_hz) if self._drift else now_hz
+
+    @property
     def fastest_rate_hz(self) -> float:
         """Largest rate of a phase in the rotating frame, without bridges [Hz]."""
-        detuning = float(np.abs(self.detunings_hz).max())
-        return detuning + self._largest_pull_hz(self._coupling_rad_s)
+        return self._largest_detuning_hz + self._largest_pull_hz(self._coupling_rad_s)
 
     def check_time_step(self, dt_s: float, coupling_rad_s: float | None = None) -> None:
         """Check that no phase can move too far within one lattice step.
@@ -368,7 +433,7 @@ class CrystalLattice:
         Raises:
             ConfigError: The step is too long; names the longest that fits.
         """
-        detuning = float(np.abs(self.detunings_hz).max())
+        detuning = self._largest_detuning_hz
         coupling = self._coupling_rad_s if coupling_rad_s is None else coupling_rad_s
         pull = self._largest_pull_hz(coupling)
         fastest = detuning + pull
@@ -412,7 +477,9 @@ class CrystalLattice:
 
     @cached_property
     def _inputs_digest(self) -> str:
-        return digest_inputs(self.detunings_hz)
+        """Digest what was drawn: the rest of a drift follows from the time."""
+        drift = self._drift
+        return drift.inputs_digest if drift else digest_inputs(self.detunings_hz)
 
     def _keep(self, name: str, array: Any) -> StateArray | None:
         if array is None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from engine.config.checks import MAX_RATE, check_between, check_choice, check_positive
+from engine.config.checks import (
+    MAX_RATE,
+    MAX_TIME_S,
+    check_between,
+    check_choice,
+    check_positive,
+)
 from engine.config.hints import check_types
 from engine.constants import MAX_NODES
 from engine.errors import ConfigError
@@ -49,6 +55,10 @@ class LatticeConfig:
     """Largest detuning drawn; the distribution is truncated there [Hz], > 0."""
     frequencies_path: str | None = None
     """`.npy` file of natural frequencies [Hz], one per node, for `given`."""
+    drift_period_s: float | None = None
+    """Simulated time in which natural frequencies turn from one draw to an independent
+    one, to the first's mirror image and back, their law kept [s], in (0, 1e9]; they
+    stand if absent."""
     initial_phases: str = "random"
     """One of `INITIAL_PHASES`."""
 
@@ -76,6 +86,7 @@ class LatticeConfig:
         check_between("lattice.spread_hz", self.spread_hz, 0.0, MAX_RATE)
         if self.cutoff_hz is not None:
             check_positive("lattice.cutoff_hz", self.cutoff_hz, MAX_RATE)
+        self._validate_drift()
         given = self.distribution == "given"
         if given and not self.frequencies_path:
             raise ConfigError(
@@ -86,6 +97,25 @@ class LatticeConfig:
             raise ConfigError(
                 f"lattice.cutoff_hz is {self.cutoff_hz:g}, but given frequencies are "
                 "taken as they are; remove it, or cut the file."
+            )
+
+    def _validate_drift(self) -> None:
+        """Hold a drift to frequencies that are drawn, and differ."""
+        period_s = self.drift_period_s
+        if period_s is None:
+            return
+        check_positive("lattice.drift_period_s", period_s, MAX_TIME_S)
+        if self.distribution == "given":
+            raise ConfigError(
+                f"lattice.drift_period_s is {period_s:g}, but frequencies drift to a "
+                "second draw and lattice.distribution is 'given'; draw them, or set "
+                "lattice.drift_period_s to null."
+            )
+        if not self.spread_hz:
+            raise ConfigError(
+                f"lattice.drift_period_s is {period_s:g}, but lattice.spread_hz is 0, "
+                "so nothing can drift; give it a spread, or set "
+                "lattice.drift_period_s to null."
             )
 
     def _validate_shape(self) -> None:

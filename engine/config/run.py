@@ -20,6 +20,8 @@ from engine.config.tunnel import TunnelConfig
 from engine.constants import MAX_BRIDGES
 from engine.errors import ConfigError
 
+LEAST_TURN_PERIODS = 64
+"""Control periods in a turn of drifting frequencies at least, a tenth of a radian."""
 LEAST_SAMPLES = 16
 """Control periods of the shortest window of a rollout, so that it can be doubted."""
 MAX_SNAPSHOT_NODES = 2**31 - 1
@@ -65,6 +67,8 @@ class RunConfig:
         if not self.mesh.is_idle:
             self._validate_mesh()
         self._validate_windows()
+        if self.lattice.drift_period_s is not None:
+            self._validate_drift(self.lattice.drift_period_s)
         if not self.rollout.is_idle:
             self._validate_rollout()
 
@@ -160,6 +164,24 @@ class RunConfig:
                 f"mesh.rule is {rule!r} and rollout.target {self.rollout.target!r}, "
                 "but a mesh and a rollout each choose which bridges act how often; "
                 "use mesh=none or rollout=none."
+            )
+
+    def _validate_drift(self, turn_s: float) -> None:
+        """Hold drifting frequencies to control periods in which they hardly move."""
+        controller = self.controller
+        least_s = LEAST_TURN_PERIODS * controller.period_steps * self.dynamics.dt_s
+        if turn_s < least_s:
+            raise ConfigError(
+                f"lattice.drift_period_s is {turn_s:g} s, but natural frequencies move "
+                f"between control periods and a turn takes {LEAST_TURN_PERIODS} of "
+                f"them; use at least {least_s:g}, or lower controller.period_steps."
+            )
+        if controller.error_windows:
+            raise ConfigError(
+                f"lattice.drift_period_s is {turn_s:g} and controller.error_windows "
+                f"{controller.error_windows}, but windows are compared with each other "
+                "on a network that stands; use lattice.drift_period_s=null or "
+                "controller.error_windows=0."
             )
 
     def _validate_windows(self) -> None:

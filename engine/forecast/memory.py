@@ -58,6 +58,8 @@ _END_BYTES_PER_NODE = 36
 """On the host at the end of an observed run: phases, frequencies, sorted copies."""
 _ROW_BYTES = 80
 """Rows of `nodes.parquet` that are written at a time."""
+_DRIFT_BYTES_PER_NODE = 56
+"""Two scores that stay, and the shares, ranks and keys that they are drawn from."""
 _PAIR_BYTES = 64
 """Two sums, a sample and a matrix for every pair of the probe set."""
 
@@ -103,6 +105,8 @@ def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
         state += nodes * _COUNT_BYTES_PER_NODE.get(backend, _LARGEST_COUNT_BYTES)
     build = nodes * _WORK_BYTES_PER_NODE.get(backend, _LARGEST_WORK_BYTES)
     build += min(nodes, PART) * _DRAW_BYTES_PER_NODE
+    if config.lattice.drift_period_s is not None:
+        build += nodes * _DRIFT_BYTES_PER_NODE
     if is_stored:
         build += bridges * (_LIST_BYTES_PER_BRIDGE + _BUILD_BYTES_PER_BRIDGE)
         build += _estimate_forecast(config, bridges)

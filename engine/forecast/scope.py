@@ -15,7 +15,7 @@ from engine.config import RunConfig
 
 SCOPE = (
     "coherence is forecast for attractive, undirected bridges on a lattice of "
-    "neighbours, without lag, inertia or noise"
+    "neighbours, without drift, lag, inertia or noise"
 )
 
 
@@ -45,6 +45,7 @@ def _list_motions(config: RunConfig) -> Iterator[str]:
     if lattice.coupling_range != "nearest":
         yield f"lattice.coupling_range is {lattice.coupling_range}"
     for key, value in (
+        ("lattice.drift_period_s", lattice.drift_period_s),
         ("lattice.phase_lag_rad", lattice.phase_lag_rad),
         ("dynamics.inertia_s", dynamics.inertia_s),
         ("dynamics.diffusion_rad2_s", dynamics.diffusion_rad2_s),

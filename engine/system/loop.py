@@ -467,6 +467,8 @@ class ScribbleSystem:
         started_s = time.perf_counter()
         self._is_between = False
         self._apply_pins()
+        if self.lattice.follow_drift(account.simulated_s):
+            self.network.notice_detunings()
         if self._rewirer.is_due(self.step) and not account.windows.is_open:
             report = self._rewirer.rewire(self.step, share=RETIRED_SHARE)
             if report.retired and parts.outlook is not None:

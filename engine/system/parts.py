@@ -273,7 +273,7 @@ def apply_law(
     for low in range(0, len(sources), PART):
         part = slice(low, low + PART)
         target, source = (
-            lattice.detunings_hz[ends[part]].astype(np.float64)
+            lattice.success_detunings_hz[ends[part]].astype(np.float64)
             for ends in (targets, sources)
         )
         probabilities[part] = transmission_probability(target - source, tunnel)

@@ -13,6 +13,7 @@ from experiments.replay import UNREPLAYABLE
 from experiments.report.charts import build_run_plots, list_shares
 from experiments.report.document import Document, Section, Table
 from experiments.report.fields import build_pictures
+from experiments.report.mesh import build_mesh_section
 from experiments.report.nodes import build_node_section
 from experiments.report.records import RunRecord, flatten
 from experiments.report.resources import read_resources
@@ -29,7 +30,7 @@ OWN_KEYS: Final = (
     "simulated_seconds", "wall_seconds", "stage_seconds", "node_steps_per_second",
     "tunnels", "average_frequency_hz", "coherence", "controller_state",
     "events_saved_factor", "energy_joules", "state_digest", "folder", "forecast",
-    "notes", "observation", "rollout",
+    "notes", "observation", "rollout", "mesh", "paths",
 )  # fmt: skip
 """Entries of the summary that the report shows by itself; others become a table."""
 PHASE_SENTENCE: Final = (
@@ -55,11 +56,12 @@ def build_run_document(record: RunRecord) -> Document:
         pictures=build_pictures(record.folder, problems),
     )
     nodes = build_node_section(record)
-    rollout = build_rollout_section(record)
+    rollout, mesh = build_rollout_section(record), build_mesh_section(record)
     sections = [
         build_question(record),
         *([rollout] if rollout is not None else []),
         *([series] if series.plots else []),
+        *([mesh] if mesh is not None else []),
         *([fields] if fields.pictures else []),
         *([nodes] if nodes is not None else []),
         Section("Figures", tables=tuple(_list_figures(record))),

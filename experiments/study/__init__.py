@@ -35,6 +35,7 @@ STUDIES: Final[Mapping[str, str]] = {
     "controller_study": "control",
     "frequency_sweep": "frequency",
     "load_study": "load",
+    "mesh_study": "mesh",
     "policy_comparison": "policies",
     "scaling": "scaling",
 }

@@ -80,3 +80,30 @@ def test_scaling_from_line_to_report(tmp_path: Path, capsys: Capture) -> None:
     assert any("Memory was not measured" in text for text in study["findings"])
     assert main(["report", str(sweep), "--to", str(tmp_path / "it.html")]) == 0
     assert "Wall time over nodes" in (tmp_path / "it.html").read_text("utf-8")
+
+
+def test_mesh_study_from_line_to_report(tmp_path: Path, capsys: Capture) -> None:
+    sweep = tmp_path / "sweep"
+    study = run_study(
+        sweep, "mesh_study", "seed=0", "mesh=none,learned", "bridges.placement=random",
+        "tunnel.min_coherence=0.3", "lattice.drift_period_s=null,2",
+    )  # fmt: skip
+    (table,) = study["tables"]
+    assert [row[:3] for row in table["rows"]] == [
+        ["standing", "none", "random"],
+        ["standing", "learned", "random"],
+        ["drifting in 2 s", "none", "random"],
+        ["drifting in 2 s", "learned", "random"],
+    ]
+    # In 0.2 s no controller comes down from the top of the ladder.
+    assert "4 of 4 jobs do not count" in study["findings"][0]
+    assert "4 far above the floor" in study["findings"][0]
+    assert study["verdicts"][3]["answer"] == "no"
+    capsys.readouterr()
+    assert main(["report", str(sweep)]) == 0
+    assert study["findings"][0] in capsys.readouterr().out
+    assert "The descent" in (sweep / "report.html").read_text()
+    single = ["run", "-q", "+experiment=mesh_study", *SMALL]
+    assert main([*single, f"record.folder={tmp_path / 'one'}"]) == 0
+    summary = json.loads((tmp_path / "one" / "summary.json").read_text("utf-8"))
+    assert summary["mesh"]["rule"] == "plastic"

@@ -41,6 +41,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "lattice.mean_frequency_hz": [0.0, -1.0, INF],
     "lattice.spread_hz": [-0.1, INF],
     "lattice.cutoff_hz": [0.0, -1.0],
+    "lattice.drift_period_s": [0.0, -1.0, INF],
     "lattice.phase_lag_rad": [-3.2, 3.2],
     "bridges.per_node": [0, 65],
     "bridges.strength_rad_s": [-2e12, INF],

@@ -20,6 +20,7 @@ LAYERS = {
     "geometry": 1,
     "state": 1,
     "backends": 2,
+    "drift": 2,
     "late": 2,
     "crystal": 3,
     "bridge": 3,

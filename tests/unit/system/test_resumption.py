@@ -91,6 +91,12 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "observed": {"observe": OBSERVED},
     "rewired": {"bridges": {"rewire_every_s": 0.03}, "lattice": ALIGNED},
+    "drifting, rewired": {
+        "bridges": {"rewire_every_s": 0.03},
+        "lattice": ALIGNED | {"drift_period_s": 0.5},
+        "controller": {"objective": "floor", "period_steps": 10},
+        "tunnel": {"linewidth_hz": 30.0},
+    },
     "plastic, rewired": {
         "mesh": {"rule": "plastic", "period": 3, "longest_period": 7},
         "bridges": {"rewire_every_s": 0.05},
