@@ -25,6 +25,8 @@ files of a study begin with its word, and only the first of them is found by nam
 `control_yardsticks.py` the best fixed frequency and the oracle, by a network that can
                         be taken back in time (`control_plant.py`); computed once and
                         kept by `control_calibration.py`
+`mesh.py`               mesh_study: sentences and verdicts; `mesh_points.py` measures
+                        what each job needs, `mesh_plots.py` tabulates and draws
 ======================  ==============================================================
 """
 
