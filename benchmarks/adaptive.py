@@ -31,7 +31,7 @@ from engine.config import (
 from engine.errors import ConfigError
 from engine.system import ScribbleSystem
 from experiments import outcome
-from experiments.study.yardsticks import LATE_SHARE, find_lowest
+from experiments.study.control_yardsticks import LATE_SHARE, find_lowest
 
 BISECTIONS = 7
 """Halvings of the search for the best fixed frequency; each takes a run."""

@@ -17,6 +17,8 @@ PARTS: Final = ("accent", "hot", "leaf", "ink", "faint")
 """Colours of a theme in the order in which series take them."""
 LEGEND_ENTRIES: Final = 12
 """Series named in a legend at most."""
+SLUG_LENGTH: Final = 40
+"""Characters of a title in a file's name at most."""
 BAND_SHADES: Final = (0.12, 0.24, 0.36)
 """Opacities of bands of different labels, in turn [-]."""
 
@@ -50,7 +52,11 @@ def draw_plots(document: Document, page: Path) -> list[Path]:
 
 
 def _to_slug(title: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40] or "plot"
+    """Make a title a part of a file's name, of whole words."""
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    if len(slug) > SLUG_LENGTH:
+        slug = slug[: SLUG_LENGTH + 1].rpartition("-")[0] or slug[:SLUG_LENGTH]
+    return slug or "plot"
 
 
 def _draw_plot(plot: Plot | HeatMap, theme: str, path: Path) -> None:

@@ -1,10 +1,14 @@
-"""Study: what the jobs of a sweep say about one question."""
+"""Study: what the jobs of a sweep say about one question, and how it is kept."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from engine.errors import RecordError
 from experiments.report.document import HeatMap, Plot, Table, Verdict
 
 
@@ -49,3 +53,24 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_plain(entry) for entry in value]
     return value
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a study's file whole or not at all.
+
+    Args:
+        path: A file in the sweep's folder.
+        values: What it is to hold.
+
+    Raises:
+        RecordError: The folder cannot be written.
+    """
+    draft = path.with_name(f".{path.name}")
+    try:
+        draft.write_text(f"{json.dumps(values, indent=1)}\n", encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise RecordError(
+            f"{path} cannot be written ({error.strerror or error}); make the folder "
+            "writable, or copy the sweep."
+        ) from error

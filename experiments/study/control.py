@@ -8,19 +8,18 @@ from typing import Final
 from experiments.report.document import NO, OPEN, YES, Verdict
 from experiments.report.jobs import SweepRecord
 from experiments.study.base import Study
-from experiments.study.calibration import Tell, calibrate
+from experiments.study.control_calibration import Tell, calibrate
 from experiments.study.control_readings import Reading, read_jobs
+from experiments.study.control_response import TOLERANCE_RUNGS, Response
 from experiments.study.control_views import build_plots, build_table
-from experiments.study.response import TOLERANCE_RUNGS
+from experiments.study.job_groups import describe_progress
 from experiments.study.statistics import estimate_mean
 
 MOST_VIOLATIONS: Final = 0.001
 """Share of the samples after settling that may lie below the floor [-]."""
 MOST_COST: Final = 1.15
 """Cost of the later half over that of the best fixed frequency, at most [-]."""
-NO_YARDSTICK: Final = (
-    "not known; `scribble run --resume DIR` computes it once the jobs have ended"
-)
+NO_YARDSTICK: Final = "`scribble run --resume DIR` computes it once the jobs have ended"
 
 
 def complete(record: SweepRecord, tell: Tell) -> None:
@@ -44,7 +43,7 @@ def examine(record: SweepRecord) -> Study:
     """
     readings, problems = read_jobs(record)
     sentences = (
-        _tell_jobs(record),
+        describe_progress(record),
         *(tell(readings) for tell in (_tell_start, _tell_floor, _tell_cost)),
         *(tell(readings) for tell in (_tell_loads, _tell_faults, _tell_real)),
     )
@@ -65,13 +64,6 @@ def examine(record: SweepRecord) -> Study:
         tables=(build_table(readings),) if readings else (),
         plots=build_plots(readings),
     )
-
-
-def _tell_jobs(record: SweepRecord) -> str:
-    count, done = len(record.jobs), len(record.done)
-    if done == count:
-        return ""
-    return f"{done} of {count} jobs are done; what follows is of those."
 
 
 def spread(values: Sequence[float | None], form: Callable[[float], str]) -> str:
@@ -120,7 +112,19 @@ def _tell_start(readings: Sequence[Reading]) -> str:
         f"From random phases the floor was reached after {reached} of simulated time. "
         f"The frequency, which starts at the top, came within {TOLERANCE_RUNGS:g} "
         f"rungs of where it stays after {settled} and went {under} below that; until "
-        f"then r overshot its later mean by {over}."
+        f"then r overshot its later mean by {over}.{_tell_unsettled(starts)}"
+    )
+
+
+def _tell_unsettled(starts: Sequence[Response | None]) -> str:
+    """Say where a run was too short for what is told of its settling."""
+    count = sum(each is not None and not each.is_settled for each in starts)
+    if not count:
+        return ""
+    return (
+        f" It was still moving when {count} of {len(starts)} runs ended, so what is "
+        "said of their later half is not final; give them a longer "
+        "dynamics.duration_s."
     )
 
 
@@ -151,7 +155,7 @@ def _tell_cost(readings: Sequence[Reading]) -> str:
     ratios = [each.compare(each.fixed) for each in frugal]
     if all(ratio is None for ratio in ratios):
         reasons = {str(each.reason) for each in frugal if each.reason}
-        why = f": {'; '.join(sorted(reasons))}." if reasons else f" ({NO_YARDSTICK})."
+        why = f": {'; '.join(sorted(reasons))}." if reasons else f"; {NO_YARDSTICK}."
         return f"What the best fixed frequency would cost is not known{why}"
     fixed = estimate([each.fixed.get("late_hz") for each in frugal], "Hz")
     late = estimate([each.late_hz for each in frugal], "Hz")
@@ -203,6 +207,8 @@ def _tell_loads(readings: Sequence[Reading]) -> str:
             f"downwards ({len(answers)} changes), and overshot the new level by at "
             f"most {max(answer.overshoot for answer in answers):.2f} rungs."
         )
+        moving = sum(not answer.is_settled for answer in answers)
+        text += f" {moving} times it had not settled by the next." if moving else ""
     shares = [each.offered_share for each in following]
     text += (
         " What the machine offered decided in "
@@ -220,7 +226,7 @@ def _tell_loads(readings: Sequence[Reading]) -> str:
 
 
 def _tell_faults(readings: Sequence[Reading]) -> str:
-    faulty = [each for each in readings if not each.is_sound]
+    faulty = [each for each in readings if each.has_met_fault]
     if not faulty:
         return ""
     stale = max(faulty, key=lambda each: each.stale_share)
@@ -300,7 +306,8 @@ def _judge_cost(readings: Sequence[Reading]) -> Verdict:
     if not frugal:
         return Verdict(question, OPEN, "No run sought the cheapest frequency.")
     if not known:
-        return Verdict(question, OPEN, f"The best fixed frequency is {NO_YARDSTICK}.")
+        text = f"The best fixed frequency is not known; {NO_YARDSTICK}."
+        return Verdict(question, OPEN, text)
     worst = max(known)
     oracles = [each.compare(each.oracle) for each in frugal]
     against = max((ratio for ratio in oracles if ratio is not None), default=None)
@@ -314,7 +321,11 @@ def _judge_cost(readings: Sequence[Reading]) -> Verdict:
 
 def _judge_sensor(readings: Sequence[Reading]) -> Verdict:
     question = "Failing sensor harmless?"
-    faulty = [each for each in readings if not each.is_sound]
+    asked = [each for each in readings if not each.is_sound]
+    faulty = [each for each in asked if each.has_met_fault]
+    if asked and not faulty:
+        text = "Every run ended before its sensor was to fail (fault.start_s)."
+        return Verdict(question, OPEN, text)
     counts = [each.wrong_offers for each in faulty if each.wrong_offers is not None]
     if not counts:
         return Verdict(question, OPEN, "No run that follows the resources had a fault.")

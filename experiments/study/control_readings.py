@@ -12,14 +12,14 @@ from engine.config import RunConfig
 from experiments.report.document import to_number
 from experiments.report.jobs import Job, SweepRecord
 from experiments.report.records import Columns, dig, read_run
-from experiments.study.calibration import (
+from experiments.study.control_calibration import (
     NETWORKS,
     WALLS,
     name_network,
     read_job_config,
     read_yardsticks,
 )
-from experiments.study.response import (
+from experiments.study.control_response import (
     LATE_SHARE,
     TOLERANCE_RUNGS,
     Activity,
@@ -80,8 +80,14 @@ class Reading:
 
     @property
     def is_sound(self) -> bool:
-        """Whether the sensor worked."""
+        """Whether no fault of the sensor was asked for."""
         return self.config.fault.is_idle
+
+    @property
+    def has_met_fault(self) -> bool:
+        """Whether the sensor began to fail before the run ended."""
+        ended_s = float(self.series["simulated_s"][-1])
+        return not self.is_sound and self.config.fault.start_s < ended_s
 
     @property
     def wall_s(self) -> float | None:

@@ -176,7 +176,7 @@ def _plot_loads(readings: Sequence[Reading]) -> list[Plot]:
 def _plot_faults(readings: Sequence[Reading]) -> Plot | None:
     """Show the frequency while the sensor fails, beside what was right."""
     faulty = [group[0] for group in group_cases(readings).values()]
-    faulty = [each for each in faulty if not each.is_sound]
+    faulty = [each for each in faulty if each.has_met_fault]
     if not faulty:
         return None
     fault = faulty[0].config.fault

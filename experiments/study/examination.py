@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from engine.errors import ConfigError, RecordError
+from engine.errors import ConfigError
 from experiments.report.jobs import SweepRecord, read_sweep
 from experiments.report.study import STUDY_FILE
 from experiments.study import STUDIES
-from experiments.study.base import Study
+from experiments.study.base import Study, write_json
 
 
 def examine_sweep(name: str, record: SweepRecord) -> Study:
@@ -68,13 +67,5 @@ def write_study(name: str, folder: Path) -> dict[str, Any]:
         RecordError: The folder cannot be written.
     """
     values = examine_sweep(name, read_sweep(folder)).to_dict()
-    draft = folder / f".{STUDY_FILE}"
-    try:
-        draft.write_text(f"{json.dumps(values, indent=1)}\n", encoding="utf-8")
-        draft.replace(folder / STUDY_FILE)
-    except OSError as error:
-        raise RecordError(
-            f"{folder / STUDY_FILE} cannot be written ({error.strerror or error}); "
-            "make the folder writable, or copy the sweep."
-        ) from error
+    write_json(folder / STUDY_FILE, values)
     return values

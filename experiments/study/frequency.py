@@ -2,7 +2,7 @@
 
 The frontier is r, once settled, over the fixed tunnel frequency, which is also the cost
 in events per bridge and simulated second. Two frequencies stand out on it: the knee and
-the cheapest that holds the floor (`curve.py` defines both).
+the cheapest that holds the floor (`frequency_curve.py` defines both).
 """
 
 from __future__ import annotations
@@ -12,19 +12,14 @@ from typing import Final
 
 import numpy as np
 
-from experiments.report.document import (
-    NO,
-    OPEN,
-    YES,
-    Verdict,
-)
+from experiments.report.document import NO, OPEN, YES, Verdict
 from experiments.report.jobs import Job, SweepRecord
 from experiments.report.verdicts import FORECAST_TOLERANCE
 from experiments.study.base import Study
-from experiments.study.curve import POINTS_OF_KNEE, find_crossing
+from experiments.study.frequency_curve import POINTS_OF_KNEE, find_crossing
+from experiments.study.frequency_frontier import Frontier, Rung, build_frontiers
 from experiments.study.frequency_plots import draw, list_forecast, tabulate
-from experiments.study.frontier import Frontier, Rung, build_frontiers
-from experiments.study.networks import describe_progress
+from experiments.study.job_groups import describe_progress
 from experiments.study.statistics import Estimate
 
 NETWORKS_TOLD: Final = 4
@@ -47,11 +42,12 @@ def examine(record: SweepRecord) -> Study:
     frontiers = build_frontiers(record)
     progress = describe_progress(record)
     if not frontiers:
-        return Study(TITLE, QUESTION, ("No job has left a frequency and an r yet.",))
+        text = progress or "No job has left a frequency and an r."
+        return Study(TITLE, QUESTION, (text,))
     if len(frontiers) == 1:
         told = _describe_frontier(frontiers[0])
     else:
-        told = [_summarise_frontier(f) for f in frontiers[:NETWORKS_TOLD]]
+        told = _summarise_frontiers(frontiers)
     return Study(
         TITLE,
         QUESTION,
@@ -181,8 +177,8 @@ def _describe_controller(frontier: Frontier, rung: Rung) -> str:
     if hz is None or r is None:
         return ""
     text = (
-        f"Once settled, controller={rung.objective} works at {hz.format('Hz')} with an "
-        f"r of {r.format()}"
+        f"In the later half, controller={rung.objective} worked at {hz.format('Hz')} "
+        f"with an r of {r.format()}"
     )
     ratio = frontier.compare(rung)
     if ratio is None:
@@ -199,6 +195,12 @@ def _compare_wall(frontier: Frontier, rung: Rung) -> float | None:
     return rung.pace.mean / pace if pace and rung.pace else None
 
 
+def _summarise_frontiers(frontiers: Sequence[Frontier]) -> list[str]:
+    told = [_summarise_frontier(frontier) for frontier in frontiers[:NETWORKS_TOLD]]
+    more = len(frontiers) - NETWORKS_TOLD
+    return [*told, f"{more} more are in the table."] if more > 0 else told
+
+
 def _summarise_frontier(frontier: Frontier) -> str:
     """Describe one of several networks in a sentence."""
     hz, knee = frontier.find_floor_hz(), frontier.knee
@@ -208,9 +210,10 @@ def _summarise_frontier(frontier: Frontier) -> str:
         facts.append(f"floor of {frontier.floor:g} {held}")
     for rung in frontier.adaptive:
         ratio = frontier.compare(rung)
-        more = f", {ratio.format()} times that" if ratio else ""
+        more = f", {ratio.format()} times that of the floor" if ratio else ""
         facts.append(
-            f"controller={rung.objective} at {_tell(rung.frequency_hz)} Hz{more}"
+            f"controller={rung.objective} at {_tell(rung.frequency_hz)} Hz"
+            f" (r {_tell(rung.coherence)}){more}"
         )
     return f"{frontier.name}: {'; '.join(facts) or 'nothing to tell yet'}."
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from experiments.report.document import Axis, Cell, Plot, Rule, Series, Table
-from experiments.study.curve import Point
-from experiments.study.frontier import Frontier, Rung
+from experiments.study.frequency_curve import Point
+from experiments.study.frequency_frontier import Frontier, Rung
 from experiments.study.statistics import center_of, width_of
 
 FREQUENCY: Final = Axis("tunnel frequency [Hz]", "log")

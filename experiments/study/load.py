@@ -8,6 +8,7 @@ from typing import Final
 from experiments.report.document import Cell, Table
 from experiments.report.jobs import SweepRecord
 from experiments.study.base import Study
+from experiments.study.job_groups import describe_progress
 from experiments.study.load_plots import draw_load_plots
 from experiments.study.load_points import (
     REAL,
@@ -27,7 +28,7 @@ from experiments.study.load_verdicts import (
     split_lines,
 )
 from experiments.study.statistics import Estimate
-from experiments.wording import format_count, format_frequency
+from experiments.wording import format_count, format_frequency, format_jobs
 
 TITLE: Final = "Load study"
 QUESTION: Final = (
@@ -39,6 +40,7 @@ LINES_TOLD: Final = 3
 ALWAYS: Final = 0.999
 """Share of the time from which on a state is said to hold all the time [-]."""
 SPAN: Final = " to "
+LATER_HALF: Final = "In the later half of the runs"
 COLUMNS: Final[tuple[tuple[str, str], ...]] = (
     ("r [-]", "coherence"),
     ("least r once settled [-]", "least"),
@@ -77,7 +79,9 @@ def examine(record: SweepRecord) -> Study:
         title=TITLE,
         question=QUESTION,
         findings=tuple(_describe(record, points, rows)),
-        verdicts=(judge_floor(points), judge_retreat(rows), judge_load(points)),
+        verdicts=(judge_floor(points), judge_retreat(rows), judge_load(points))
+        if points
+        else (),
         tables=tables,
         plots=draw_load_plots(rows),
     )
@@ -86,7 +90,8 @@ def examine(record: SweepRecord) -> Study:
 def _describe(
     record: SweepRecord, points: Sequence[LoadPoint], rows: Sequence[LevelRow]
 ) -> list[str]:
-    sentences = _describe_coverage(record, points)
+    sentences = [text for text in (describe_progress(record),) if text]
+    sentences += _describe_odd(len(record.done) - len(points))
     if not points:
         return sentences
     sentences.append(describe_floor(points))
@@ -98,26 +103,15 @@ def _describe(
     return [*sentences, _describe_states(rows), *_describe_machine(points, rows)]
 
 
-def _describe_coverage(record: SweepRecord, points: Sequence[LoadPoint]) -> list[str]:
-    """Say what the study rests on, where that is less than was asked for."""
-    missing, odd = (
-        len(record.jobs) - len(record.done),
-        len(record.done) - len(points),
-    )
-    facts = []
-    if missing:
-        facts.append(
-            f"{missing} of {len(record.jobs)} jobs have no result, so what follows "
-            "rests on the others."
-        )
-    if odd:
-        facts.append(
-            f"{odd} of the jobs that are done had no load of a known level "
-            "(load=real or synthetic) and are left out."
-        )
-    if not record.jobs:
-        facts.append("There is no job yet.")
-    return facts
+def _describe_odd(count: int) -> list[str]:
+    """Say how many jobs are done and yet none of this study's."""
+    if not count:
+        return []
+    verb = "is" if count == 1 else "are"
+    return [
+        f"{format_jobs(count)} had no load of a known level (load=real or synthetic) "
+        f"and {verb} left out."
+    ]
 
 
 def _describe_line(prefix: str, line: Sequence[LevelRow]) -> list[str]:
@@ -174,7 +168,7 @@ def _describe_states(rows: Sequence[LevelRow]) -> str:
         return "The states of the controller were not recorded."
     others = [state for state in states if state != NOMINAL]
     if not others:
-        return "The controller was nominal all the time, at every level."
+        return f"{LATER_HALF} the controller was nominal all the time."
     peaks = {state: max(rows, key=lambda r: r.share(state)) for state in others}
     told = ", ".join(
         f"{state} for up to {peak.share(state):.1%} of the time (at "
@@ -183,8 +177,8 @@ def _describe_states(rows: Sequence[LevelRow]) -> str:
     )
     free = sum(row.share(NOMINAL) > ALWAYS for row in rows)
     return (
-        f"The controller was {told}, and nominal all the time at {free} of "
-        f"{len(rows)} levels."
+        f"{LATER_HALF} the controller was {told}; it was nominal all the time in "
+        f"{free} of {len(rows)} rows of the table."
     )
 
 

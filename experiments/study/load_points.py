@@ -20,11 +20,11 @@ from experiments.report.resources import (
     read_resources,
 )
 from experiments.report.run import format_setting
-from experiments.report.sweep_plots import REPEATING_KEY
 from experiments.report.thinning import F64Array
 from experiments.report.verdicts import read_asked_load
-from experiments.study.late import measure_late
-from experiments.study.statistics import Estimate, estimate_mean
+from experiments.study.job_groups import list_other_keys
+from experiments.study.later_half import measure_late
+from experiments.study.statistics import Estimate, divide, estimate_mean
 
 LEVEL_KEY: Final = "load.level"
 PROFILE_KEY: Final = "load.profile"
@@ -158,7 +158,7 @@ def list_points(record: SweepRecord) -> list[LoadPoint]:
     Args:
         record: The sweep.
     """
-    keys = [key for key in record.keys if key not in (LEVEL_KEY, REPEATING_KEY)]
+    keys = list_other_keys(record, (LEVEL_KEY,))
     points = []
     for job in record.done:
         level, kind = to_number(job.value(LEVEL_KEY)), job.value("load.kind")
@@ -227,7 +227,7 @@ def _measure(job: Job, level: float, series: str) -> LoadPoint:
         busy=_average_late(resources.get(BUSY)),
         own=_average_late(resources.get(OWN)),
         power_w=_average_power(resources),
-        energy_j=_divide(
+        energy_j=divide(
             record.number("energy_joules"), record.number("simulated_seconds")
         ),
         states=_share_states(record.series),
@@ -245,14 +245,10 @@ def _rescale_saved(job: Job, late_hz: float | None) -> float | None:
 
 def _count_node_steps(record: RunRecord, speed: float | None) -> float | None:
     nodes, steps = record.number("nodes"), record.number("steps")
-    rate = _divide(steps, record.number("simulated_seconds"))
+    rate = divide(steps, record.number("simulated_seconds"))
     if nodes is None or rate is None or speed is None:
         return record.number("node_steps_per_second")
     return nodes * rate * speed
-
-
-def _divide(value: float | None, by: float | None) -> float | None:
-    return None if value is None or not by else value / by
 
 
 def _compare_load(

@@ -48,6 +48,8 @@ def _format_levels(points: Sequence[LoadPoint]) -> str:
     if len(levels) == 1:
         return f"a load of {format_level(levels[0])}"
     low, high = format_level(levels[0]), format_level(levels[-1])
+    if len(levels) == 2:
+        return f"both levels of load, {low} and {high}"
     return f"all {len(levels)} levels of load from {low} to {high}"
 
 
@@ -152,8 +154,10 @@ def judge_load(points: Sequence[LoadPoint]) -> Verdict:
         return Verdict(question, OPEN, "The load that was achieved is not known.")
     reached = [p for p in known if (p.deviation or 0.0) <= LOAD_TOLERANCE]
     worst = max(known, key=lambda point: point.deviation or 0.0)
+    is_real = any(point.kind == REAL for point in points)
+    what = "load" if is_real else "made-up load, as the monitor saw it,"
     text = (
-        f"The load came within {PERCENT * LOAD_TOLERANCE:g} points of what was asked "
+        f"The {what} came within {PERCENT * LOAD_TOLERANCE:g} points of what was asked "
         f"for in {len(reached)} of {len(known)} jobs"
     )
     if len(reached) < len(known):

@@ -15,6 +15,7 @@ from typing import Final
 from experiments.report.document import NO, OPEN, YES, Verdict
 from experiments.report.jobs import SweepRecord
 from experiments.study.base import Study
+from experiments.study.job_groups import describe_progress
 from experiments.study.mesh_plots import draw, tabulate
 from experiments.study.mesh_points import (
     UNIFORM,
@@ -27,7 +28,6 @@ from experiments.study.mesh_points import (
     read_needs,
     tell_combination,
 )
-from experiments.study.networks import describe_progress
 from experiments.study.statistics import Estimate, estimate_mean
 
 TARGET: Final = 0.40

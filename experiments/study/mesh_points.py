@@ -18,8 +18,9 @@ from experiments.report.document import Cell, to_number
 from experiments.report.jobs import Job, SweepRecord
 from experiments.report.records import Columns, read_run
 from experiments.report.run import format_setting
-from experiments.study.late import LateFigures, measure_late
-from experiments.study.networks import SEED, list_other_keys
+from experiments.report.sweep_plots import REPEATING_KEY
+from experiments.study.job_groups import list_other_keys
+from experiments.study.later_half import LateFigures, measure_late
 from experiments.study.statistics import Estimate, estimate_mean
 
 OWN_KEYS: Final = ("mesh", "mesh.rule", "bridges.placement")
@@ -217,7 +218,7 @@ def _read_need(job: Job, name: Callable[[Job], str]) -> Need:
         rule=str(job.record.setting("mesh", "rule")),
         placement=str(job.record.setting("bridges", "placement")),
         network=name(job),
-        seed=job.value(SEED),
+        seed=job.value(REPEATING_KEY),
         late=late,
         flaw=find_flaw(job, series, late),
     )

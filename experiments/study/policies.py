@@ -28,8 +28,8 @@ from experiments.report.jobs import Job, SweepRecord
 from experiments.report.records import read_run
 from experiments.report.run import format_setting
 from experiments.study.base import Study
-from experiments.study.networks import describe_progress
-from experiments.study.policy import (
+from experiments.study.job_groups import describe_progress
+from experiments.study.policy_measures import (
     COHERENCE,
     ENERGY,
     EVENTS,
@@ -47,6 +47,7 @@ from experiments.study.policy import (
     read_frequency,
     read_pace,
 )
+from experiments.wording import format_jobs
 
 BASELINE: Final = "default"
 """The policy that others are compared with."""
@@ -67,7 +68,8 @@ def examine(record: SweepRecord) -> Study:
     """
     policies = group_policies(record.jobs)
     if not policies:
-        return Study(TITLE, QUESTION, ("No job has left a summary with an r yet.",))
+        text = describe_progress(record) or "No job has left a summary with an r."
+        return Study(TITLE, QUESTION, (text,))
     base = next((p for p in policies if p.name == BASELINE), policies[0])
     keys = tuple(key for key in record.keys if key not in GROUPS)
     told = [_describe_policy(p, base, keys) for p in policies if p is not base]
@@ -91,7 +93,7 @@ def _describe_base(
     base: Policy, policies: Sequence[Policy], keys: Sequence[str]
 ) -> str:
     facts = _list_facts(base)
-    text = f"{base.name} reached {facts} ({_count_jobs(base)})"
+    text = f"{base.name} reached {facts} ({format_jobs(len(base.jobs))})"
     others = [policy for policy in policies if policy is not base]
     gains = {p.name: _list_told(base, p, keys, are_gains=True) for p in others}
     known = [f"{', '.join(v)} than {name}" for name, v in gains.items() if v]
@@ -115,14 +117,10 @@ def _list_facts(policy: Policy) -> str:
     return " ".join(facts)
 
 
-def _count_jobs(policy: Policy) -> str:
-    count = len(policy.jobs)
-    return f"{count} jobs" if count > 1 else "1 job"
-
-
 def _describe_policy(policy: Policy, base: Policy, keys: Sequence[str]) -> str:
     """Say for whom a policy is: what it gains, at what price, and what it sets."""
-    text = f"{policy.name} reached {_list_facts(policy)} ({_count_jobs(policy)})"
+    count = format_jobs(len(policy.jobs))
+    text = f"{policy.name} reached {_list_facts(policy)} ({count})"
     gains = _list_told(policy, base, keys, are_gains=True)
     prices = _list_told(policy, base, keys, are_gains=False)
     settings = _list_settings(policy, base)

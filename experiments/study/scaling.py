@@ -25,8 +25,8 @@ from experiments.report.document import (
 )
 from experiments.report.jobs import SweepRecord
 from experiments.study.base import Study
-from experiments.study.networks import describe_progress, list_other_keys, split_jobs
-from experiments.study.size import (
+from experiments.study.job_groups import describe_progress, list_other_keys, split_jobs
+from experiments.study.scaling_sizes import (
     VARIABLES,
     Read,
     Size,
@@ -123,9 +123,12 @@ def examine(record: SweepRecord) -> Study:
     """
     curves = build_curves(record)
     if not curves:
-        return Study(TITLE, QUESTION, ("No job has left a wall time yet.",))
+        text = describe_progress(record) or "No job has left a wall time."
+        return Study(TITLE, QUESTION, (text,))
     grown = [curve for curve in curves if len(curve.sizes) > 1]
     told = [text for c in grown[:CURVES_TOLD] for text in _describe_curve(c)]
+    if len(grown) > CURVES_TOLD:
+        told.append(f"{len(grown) - CURVES_TOLD} more are in the table.")
     if not grown:
         told = ["There is one size only, and no curve to fit; sweep lattice.shape."]
     return Study(
@@ -178,7 +181,7 @@ def _describe_fit(curve: Curve) -> str:
     ratio = curve.sizes[-1].estimate(lambda run: run.pace)
     first = curve.sizes[0].estimate(lambda run: run.pace)
     text = (
-        f"Wall time grows as {variable.name} to the power "
+        f"Wall time goes as {variable.name} to the power "
         f"{format_value(fit.exponent, fit.half_width)} (95% interval, "
         f"{format_count(fit.low)} to {format_count(fit.high)} {variable.name}, "
         f"{fit.points} jobs)"
@@ -202,7 +205,7 @@ def _describe_costs(curve: Curve) -> str:
     for name, read in reads:
         first, last = low.estimate(read), high.estimate(read)
         if first and last:
-            facts.append(f"{name} {first.format()} ns and {last.format()} ns")
+            facts.append(f"{name} takes {first.format()} ns and {last.format()} ns")
     best = max(curve.sizes, key=lambda size: _find_throughput(size) or 0.0)
     most = _find_throughput(best)
     if not facts or most is None:
@@ -248,16 +251,15 @@ def _judge(curves: Sequence[Curve]) -> list[Verdict]:
     fits = [fit for curve in nodes if (fit := curve.fit) is not None]
     if not fits:
         return [Verdict(question, OPEN, "It takes three sizes of lattice.shape.")]
-    worst = max(fits, key=lambda fit: fit.exponent)
+    worst = max(fits, key=lambda fit: fit.exponent + fit.half_width)
     limit = 1.0 + LINEAR_MARGIN
     text = (
         f"The exponent is {format_value(worst.exponent, worst.half_width)}; up to "
         f"{limit:g} counts as linear."
     )
-    if worst.exponent <= limit:
-        return [Verdict(question, YES, text)]
-    is_sure = worst.exponent - worst.half_width > limit
-    return [Verdict(question, NO if is_sure else OPEN, text)]
+    low, high = (worst.exponent + sign * worst.half_width for sign in (-1.0, 1.0))
+    answer = YES if high <= limit else NO if low > limit else OPEN
+    return [Verdict(question, answer, text)]
 
 
 def _tabulate(curves: Sequence[Curve]) -> Table:

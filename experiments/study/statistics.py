@@ -1,4 +1,4 @@
-"""Means with their uncertainty, and fitted powers, for the sentences of a study."""
+"""Means with their uncertainty, fitted powers and ratios, for a study's sentences."""
 
 from __future__ import annotations
 
@@ -110,6 +110,19 @@ def estimate_mean(values: Sequence[float | None]) -> Estimate | None:
         return Estimate(mean, None, 1)
     error = float(np.std(known, ddof=1)) / math.sqrt(len(known))
     return Estimate(mean, find_t(len(known) - 1) * error, len(known))
+
+
+def divide(value: float | None, by: float | None) -> float | None:
+    """Divide one figure of a job by another.
+
+    Args:
+        value: The dividend; None where it is not known.
+        by: The divisor; likewise.
+
+    Returns:
+        The ratio; None where one of them is not known, or the divisor is not above 0.
+    """
+    return None if value is None or by is None or by <= 0.0 else value / by
 
 
 def center_of(estimate: Estimate | None) -> float | None:

@@ -301,8 +301,15 @@ def _hold(folder: Path) -> Iterator[None]:
 
     Raises:
         ConfigError: Another process runs it.
+        RecordError: The folder cannot be written.
     """
-    descriptor = try_lock(folder / LOCK_FILE)
+    try:
+        descriptor = try_lock(folder / LOCK_FILE)
+    except OSError as error:
+        raise RecordError(
+            f"{folder / LOCK_FILE} cannot be written ({error.strerror or error}); make "
+            "the folder writable, or copy the sweep."
+        ) from error
     if descriptor is None:
         raise ConfigError(
             f"{folder} is being run by another process; wait for its end, or look at "

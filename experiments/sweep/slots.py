@@ -179,6 +179,9 @@ def try_lock(path: Path) -> int | None:
 
     Returns:
         Its descriptor, or None if another process holds the lock.
+
+    Raises:
+        OSError: The file cannot be opened.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(path, flags, 0o600)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main
-from experiments.study.calibration import YARDSTICKS_FILE
+from experiments.study.control_calibration import YARDSTICKS_FILE
 
 WORDS = (
     *("run", "-q", "-m", "--in-process", "+experiment=controller_study"),

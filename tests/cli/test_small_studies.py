@@ -76,7 +76,7 @@ def test_scaling_from_line_to_report(tmp_path: Path, capsys: Capture) -> None:
     shapes = "lattice.shape=[8,8],[8,16],[16,16]"
     study = run_study(sweep, "scaling", "seed=0", shapes)
     assert [row[1] for row in study["tables"][0]["rows"]] == [64, 128, 256]
-    assert study["findings"][0].startswith("Wall time grows as nodes to the power")
+    assert study["findings"][0].startswith("Wall time goes as nodes to the power")
     assert any("Memory was not measured" in text for text in study["findings"])
     assert main(["report", str(sweep), "--to", str(tmp_path / "it.html")]) == 0
     assert "Wall time over nodes" in (tmp_path / "it.html").read_text("utf-8")

@@ -237,6 +237,19 @@ def test_sweep_that_is_being_run_is_left_alone(
     os.close(descriptor)
 
 
+def test_sweep_that_cannot_be_locked_says_so(
+    stage: Stage, folder: Path, capsys: Capture
+) -> None:
+    assert main([*SWEEP, "seed=1,2"]) == 0
+    lock = folder / "sweep" / "sweep.lock"
+    # A link is never followed, so it cannot be opened, by root neither.
+    lock.unlink()
+    lock.symlink_to("elsewhere")
+    assert main(["run", "--resume", "sweep"]) == 2
+    err = capsys.readouterr().err
+    assert "sweep.lock cannot be written" in err and "unexpected" not in err
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [

@@ -81,7 +81,7 @@
     const svg = Plot.plot({
       width, height: HEIGHT, marginLeft: 52, marginRight: 12, marginBottom: 38, marginTop: 24,
       style: { background: "none", color: "var(--ink)", fontSize: "12px" },
-      x: { label: plot.x.label, type: isCategory ? "point" : plot.x.scale, inset: hasDots && !isCategory ? 10 : 0, ...(isCategory ? {} : { nice: plot.x.scale === "log", ticks: width < NARROW ? 5 : 8, tickFormat: plot.x.scale === "log" ? "," : undefined }) },
+      x: { label: plot.x.label, type: isCategory ? "point" : plot.x.scale, inset: hasDots && !isCategory ? 10 : 0, ...(isCategory ? {} : { nice: plot.x.scale === "log", ticks: width < NARROW ? 5 : plot.x.scale === "log" ? 6 : 8, tickFormat: plot.x.scale === "log" ? "," : undefined }) },
       y: { label: plot.y.label, type: plot.y.scale, inset: plot.rules.length ? 6 : 0, ticks: plot.y.scale === "log" ? 4 : 6, tickFormat: plot.y.scale === "log" ? "," : undefined, nice: true },
       color: { type: "identity" },
       marks: [...marks, Plot.frame({ stroke: "var(--line)" })],

@@ -108,6 +108,12 @@ def test_an_odd_title_gives_a_plain_name(tmp_path: Path) -> None:
     assert path.name == "report-1-plot-light.svg"
 
 
+def test_a_long_title_is_cut_between_words(tmp_path: Path) -> None:
+    title = "r over lattice.coupling_rad_s and load.level"
+    path = draw(tmp_path, replace(CATEGORIES, title=title))[0]
+    assert path.name == "report-1-r-over-lattice-coupling-rad-s-and-load-light.svg"
+
+
 def test_no_plots_make_no_files(tmp_path: Path) -> None:
     assert draw(tmp_path) == []
     assert list(tmp_path.iterdir()) == []

@@ -24,9 +24,9 @@ from engine.config import (
 from engine.recording import to_yaml
 from experiments.report.document import NO, OPEN, YES
 from experiments.report.jobs import read_sweep
-from experiments.study import calibration, control
+from experiments.study import control, control_calibration
 from experiments.study.base import Study
-from experiments.study.calibration import (
+from experiments.study.control_calibration import (
     YARDSTICKS_FILE,
     measure_network,
     name_network,
@@ -206,6 +206,28 @@ def test_faults_are_judged_by_what_was_offered(tmp_path: Path) -> None:
     assert "1 decisions followed" in study.verdicts[2].text
 
 
+def test_a_fault_that_no_run_met_is_no_proof(tmp_path: Path) -> None:
+    make_job(tmp_path, 0, follow_load(fault=FaultConfig("lie", start_s=4.0)))
+    study = examine(tmp_path)
+    assert answers(study)[2] == OPEN
+    assert "ended before its sensor was to fail" in study.verdicts[2].text
+    assert not any("failing sensor" in text for text in study.findings)
+    assert not any("sensor" in plot.title for plot in study.plots)
+
+
+def test_a_run_too_short_to_settle_says_so(tmp_path: Path) -> None:
+    # Halfway it steps down, so the later half is flat.
+    make_job(tmp_path, 0, BASE)
+    assert not any("still moving" in text for text in examine(tmp_path).findings)
+    path = tmp_path / "0" / "timeseries.parquet"
+    table = parquet.read_table(path)
+    falling = pa.array(np.geomspace(400.0, 40.0, table.num_rows))
+    at = table.column_names.index("frequency_hz")
+    parquet.write_table(table.set_column(at, "frequency_hz", falling), path)
+    told = " ".join(examine(tmp_path).findings)
+    assert "still moving when 1 of 1 runs ended" in told
+
+
 def test_following_the_load_is_tracked(tmp_path: Path) -> None:
     load = LoadConfig("synthetic", "step", level=0.9, base_level=0.5, start_s=2.0)
     top_hz = BASE.tunnel.maximum_frequency_hz
@@ -239,7 +261,7 @@ def test_broken_jobs_are_named_and_left_out(tmp_path: Path) -> None:
     (failed / "status.json").write_text(json.dumps(status), "utf-8")
     study = examine(tmp_path)
     told = " ".join(study.findings)
-    assert "3 of 4 jobs are done" in told
+    assert "Only 3 of 4 jobs are done" in told
     assert "Job 1 shows nothing: its time series cannot be read." in told
     assert "Job 2 shows nothing: its configuration cannot be read." in told
     assert len(study.tables[0].rows) == 1
@@ -251,7 +273,7 @@ def test_nothing_done_is_no_study(tmp_path: Path) -> None:
     status = {"job": 0, "overrides": [], "status": "failed", "message": "no."}
     (failed / "status.json").write_text(json.dumps(status), "utf-8")
     study = examine(tmp_path)
-    assert study.findings == ("0 of 1 jobs are done; what follows is of those.",)
+    assert study.findings == ("Nothing can be told: of 1 job none is done.",)
     assert (study.verdicts, study.tables, study.plots) == ((), (), ())
 
 
@@ -311,7 +333,7 @@ def test_real_load_is_run_again_at_the_best_fixed_frequency(
         asked.append((config.controller.objective, frequency_hz))
         return {"wall_s": 4.0}
 
-    monkeypatch.setattr(calibration, "measure_wall", measure)
+    monkeypatch.setattr(control_calibration, "measure_wall", measure)
     control.complete(read_sweep(tmp_path), lambda sentence: None)
     assert asked == [("floor", 40.0)]
     findings = examine(tmp_path).findings

@@ -11,8 +11,8 @@ from engine.config import ControllerConfig
 from experiments.report.document import HeatMap, Plot
 from experiments.report.jobs import read_sweep
 from experiments.study.base import Study
-from experiments.study.frequency import examine
-from experiments.study.frontier import build_frontiers
+from experiments.study.frequency import NETWORKS_TOLD, examine
+from experiments.study.frequency_frontier import build_frontiers
 from tests.study_folders import SweepFolder
 
 LADDER = (10.0, 20.0, 40.0, 80.0, 160.0, 320.0)
@@ -62,7 +62,7 @@ def test_floor_and_controller_are_found(sweep: SweepFolder) -> None:
     found = study(sweep)
     assert f"is {hz:.4g} Hz, {4000.0 / hz:.3g} times fewer events" in found.findings[2]
     assert "missed r by 0.002 rms and 0.002 at most" in found.findings[3]
-    assert "controller=floor works at 70 Hz with an r of 0.88" in found.findings[4]
+    assert "controller=floor worked at 70 Hz with an r of 0.88" in found.findings[4]
     assert answer(found, "Floor held by the controller") == "yes"
     assert answer(found, "Controller as cheap") == "yes"
     assert answer(found, "Forecast met") == "yes"
@@ -136,6 +136,17 @@ def test_networks_are_told_apart(sweep: SweepFolder) -> None:
     assert len(found.tables[0].rows) == 2 * len(LADDER)
 
 
+def test_networks_beyond_those_told_are_counted(sweep: SweepFolder) -> None:
+    for coupling in range(100, 100 + NETWORKS_TOLD + 2):
+        words = [f"lattice.coupling_rad_s={coupling}", "controller=floor"]
+        controller = ControllerConfig("floor")
+        sweep.add(words, config={"controller": controller}, coherence=0.88)
+    found = study(sweep)
+    assert len(found.findings) == NETWORKS_TOLD + 1
+    assert "(r 0.88)" in found.findings[0]
+    assert found.findings[-1] == "2 more are in the table."
+
+
 def test_jobs_that_failed_or_run_leave_the_rest(sweep: SweepFolder) -> None:
     fill(sweep)
     sweep.add(["controller=floor"], status="failed")
@@ -149,7 +160,7 @@ def test_jobs_that_failed_or_run_leave_the_rest(sweep: SweepFolder) -> None:
 def test_one_job_and_none(sweep: SweepFolder) -> None:
     sweep.add(["controller=floor"], status="failed")
     found = study(sweep)
-    assert found.findings == ("No job has left a frequency and an r yet.",)
+    assert found.findings == ("Nothing can be told: of 1 job none is done.",)
     sweep.add_controlled("fixed", 102.0, 0.94)
     found = study(sweep)
     assert any("no frontier" in text for text in found.findings)

@@ -164,8 +164,9 @@ def test_sentences_follow_from_the_figures(ladder: Path) -> None:
     assert "r went from 0.97 to 0.91" in told
     assert "throughput went from 2 to 1 simulated s per wall s (2.05 M to" in told
     assert (
-        "The controller was floor-bound for up to 25.0% of the time (at 80% of load), "
-        "and nominal all the time at 2 of 3 levels." in told
+        "In the later half of the runs the controller was floor-bound for up to 25.0% "
+        "of the time (at 80% of load); it was nominal all the time in 2 of 3 rows"
+        in told
     )
     assert "within 3 points of what was asked for in 2 of 3 jobs" in told
     assert "65.0% of the cores came of 80.0%, for the cores were full" in told
@@ -311,8 +312,8 @@ def test_jobs_that_failed_or_fit_not_are_counted_out(ladder: Path) -> None:
     planned = {"jobs": [{"job": 5, "overrides": ["load.level=0.9"]}]}
     (ladder / "sweep.json").write_text(json.dumps(planned), "utf-8")
     study = study_of(ladder)
-    assert study.findings[0].startswith("2 of 6 jobs have no result")
-    assert study.findings[1].startswith("1 of the jobs that are done had no load")
+    assert study.findings[0].startswith("Only 4 of 6 jobs are done")
+    assert study.findings[1].startswith("1 job had no load of a known level")
     assert [row[0] for row in study.tables[0].rows] == [0.0, 0.4, 0.8]
 
 
@@ -341,5 +342,12 @@ def test_summaries_without_figures_leave_gaps(tmp_path: Path) -> None:
 def test_nothing_yet(tmp_path: Path) -> None:
     study = study_of(tmp_path)
     assert study.findings == ("There is no job yet.",)
-    assert answers(study) == [OPEN, OPEN, OPEN]
-    assert (study.tables, study.plots) == ((), ())
+    assert (study.verdicts, study.tables, study.plots) == ((), (), ())
+
+
+def test_a_made_up_load_and_two_levels_are_called_so(tmp_path: Path) -> None:
+    for number, level in enumerate((0.2, 0.5)):
+        make_load_job(tmp_path, number, level, kind="synthetic")
+    study = study_of(tmp_path)
+    assert "at both levels of load, 20% and 50%;" in study.findings[0]
+    assert "made-up load" in study.verdicts[2].text

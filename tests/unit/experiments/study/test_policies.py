@@ -11,7 +11,12 @@ from engine.config import TunnelConfig
 from experiments.report.jobs import read_sweep
 from experiments.study.base import Study
 from experiments.study.policies import examine
-from experiments.study.policy import COHERENCE, EVENTS, compare_policies, group_policies
+from experiments.study.policy_measures import (
+    COHERENCE,
+    EVENTS,
+    compare_policies,
+    group_policies,
+)
 from tests.study_folders import SweepFolder
 
 SEED_R = (0.90, 0.93, 0.96)
@@ -107,7 +112,7 @@ def test_one_seed_tells_no_difference_from_chance(sweep: SweepFolder) -> None:
 
 def test_missing_jobs_and_missing_baseline(sweep: SweepFolder) -> None:
     sweep.add(["tunnel=default"], status="failed")
-    assert study(sweep).findings == ("No job has left a summary with an r yet.",)
+    assert study(sweep).findings == ("Nothing can be told: of 1 job none is done.",)
     add(sweep, "production", 0, r=0.9, hz=90.0)
     found = study(sweep)
     assert found.findings[0].startswith("Only 1 of 2 jobs")
@@ -122,7 +127,7 @@ def test_policy_of_unlike_groups_has_both_names(sweep: SweepFolder) -> None:
     sweep.add(["tunnel=default", "resources=production"])
     sweep.add(["seed=1"])
     names = [policy.name for policy in group_policies(read_sweep(sweep.folder).jobs)]
-    assert names == ["default/production", "as configured"]
+    assert names == ["default/production", "the configured policy"]
 
 
 def test_table_and_plots(sweep: SweepFolder) -> None:

@@ -63,12 +63,22 @@ def test_known_power_is_found_where_kernels_outweigh_the_loop(
     assert verdict.answer == answer
 
 
+def test_exponent_of_a_wide_interval_leaves_the_verdict_open(
+    sweep: SweepFolder,
+) -> None:
+    # The middle size costs ten times as much as a power would have it.
+    for side, power in zip(SIDES[1:], (0.5, 0.7, 0.5), strict=True):
+        add(sweep, side, power=power)
+    (verdict,) = study(sweep).verdicts
+    assert verdict.answer == "open"
+
+
 def test_costs_memory_and_savings_are_told(sweep: SweepFolder) -> None:
     for side in SIDES:
         add(sweep, side)
     text = " ".join(study(sweep).findings)
     # 0.5 s for 5e7 events, 1 ns per node step, 100 bytes per node beside 3 MiB.
-    assert "a node step 1 ns and 1 ns, an event 10 ns and 10 ns" in text
+    assert "a node step takes 1 ns and 1 ns, an event takes 10 ns and 10 ns" in text
     assert "holds 3 MiB and 100 bytes per node" in text
     assert "39.2 times fewer throughout" in text
 
@@ -101,7 +111,7 @@ def test_other_keys_split_the_curves_and_are_curves_themselves(
         },
     }
     texts = study(sweep).findings
-    assert texts[0].startswith("With bridges.per_node=1: Wall time grows as nodes")
+    assert texts[0].startswith("With bridges.per_node=1: Wall time goes as nodes")
     assert len(texts) <= 6
 
 
@@ -116,7 +126,7 @@ def test_threads_are_a_size(sweep: SweepFolder) -> None:
 
 def test_few_jobs(sweep: SweepFolder) -> None:
     sweep.add(["lattice.shape=[64,64]"], status="failed")
-    assert study(sweep).findings == ("No job has left a wall time yet.",)
+    assert study(sweep).findings == ("Nothing can be told: of 1 job none is done.",)
     add(sweep, 64)
     found = study(sweep)
     assert found.findings[0].startswith("Only 1 of 2 jobs")

@@ -7,6 +7,7 @@ import pytest
 
 from experiments.study.statistics import (
     Estimate,
+    divide,
     estimate_mean,
     find_t,
     fit_power,
@@ -81,3 +82,14 @@ def test_fit_recovers_a_known_exponent(exponent: float) -> None:
 def test_two_abscissae_give_no_exponent() -> None:
     assert fit_power([1.0, 4.0], [8.0, 2.0]) is None
     assert fit_power([1.0, 1.0, 4.0], [8.0, 9.0, 2.0]) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "by", "expected"),
+    [(1.0, 4.0, 0.25), (0.0, 4.0, 0.0), (1.0, 0.0, None), (None, 4.0, None)],
+)
+def test_unknown_or_empty_divisors_give_none(
+    value: float | None, by: float | None, expected: float | None
+) -> None:
+    assert divide(value, by) == expected
+    assert divide(value, None) is None

@@ -44,6 +44,8 @@ class Response:
     """How far it went beyond its new level, in its own unit, >= 0."""
     change: float
     """New level less old one."""
+    is_settled: bool
+    """Whether it had settled before the part from which its new level is taken."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def measure_responses(
 def _measure_piece(
     began_s: float, before: float, times_s: F64, values: F64, tolerance: float
 ) -> Response:
-    final = float(values[-max(1, round(FINAL_SHARE * len(values))) :].mean())
+    last = len(values) - max(1, round(FINAL_SHARE * len(values)))
+    final = float(values[last:].mean())
     outside = np.flatnonzero(np.abs(values - final) > tolerance)
     settled_s = float(times_s[outside[-1]]) if len(outside) else began_s
     change = final - before
@@ -125,6 +128,7 @@ def _measure_piece(
         settling_s=settled_s - began_s,
         overshoot=max(0.0, float(beyond.max())),
         change=change,
+        is_settled=not len(outside) or bool(outside[-1] < last),
     )
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from experiments.report.document import to_number
 from experiments.report.jobs import Job
 from experiments.report.records import Columns, read_run
+from experiments.study.statistics import divide
 
 NEEDED = ("simulated_s", "wall_s", "coherence", "attempts")
 """Columns of the time series without which the summary is taken."""
@@ -83,17 +83,9 @@ def _measure_series(series: Columns, bridges: float | None, middle: int) -> Late
     return LateFigures(
         coherence=to_number(float(np.mean(late))),
         least=to_number(float(np.min(late))),
-        frequency_hz=_divide(fired, (bridges or 0.0) * span),
-        pace=_divide(_span(walls[middle:]), span),
+        frequency_hz=to_number(divide(fired, (bridges or 0.0) * span)),
+        pace=to_number(divide(float(walls[-1] - walls[middle]), span)),
     )
-
-
-def _span(values: npt.NDArray[np.float64]) -> float:
-    return float(values[-1] - values[0])
-
-
-def _divide(value: float, by: float) -> float | None:
-    return to_number(value / by) if by > 0.0 and value > 0.0 else None
 
 
 def _read_summary(job: Job) -> LateFigures:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from experiments.study.curve import find_crossing, find_knee
+from experiments.study.frequency_curve import find_crossing, find_knee
 
 
 def test_knee_of_a_parabola_is_its_highest_point_over_the_chord() -> None:

@@ -10,7 +10,7 @@ from engine.recording.folder import STATUS_FILE
 from experiments.report.document import to_number
 from experiments.report.jobs import Job
 from experiments.report.records import dig, read_json
-from experiments.study.statistics import Estimate, estimate_mean
+from experiments.study.statistics import Estimate, divide, estimate_mean
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class SizedRun:
     job: Job
     """The job."""
 
-    def _number(self, *path: str) -> float:
-        return self.job.record.number(*path) or 0.0
+    def _spent_ns(self, stage: str) -> float | None:
+        seconds = self.job.record.number("stage_seconds", stage)
+        return None if not seconds else 1e9 * seconds
 
     @property
     def nodes(self) -> float | None:
@@ -32,9 +33,7 @@ class SizedRun:
     def bridge_ends(self) -> float | None:
         """Bridge ends per node [-]; None where the bridges are not known."""
         bridges = self.job.record.number("bridges")
-        return (
-            None if bridges is None else _divide(2.0 * bridges, self._number("nodes"))
-        )
+        return divide(None if bridges is None else 2.0 * bridges, self.nodes)
 
     @property
     def threads(self) -> float | None:
@@ -49,14 +48,14 @@ class SizedRun:
     @property
     def node_step_ns(self) -> float | None:
         """Lattice time per node and step [ns]."""
-        work = self._number("nodes") * self._number("steps")
-        return _divide(1e9 * self._number("stage_seconds", "lattice"), work)
+        work = (self.nodes or 0.0) * (self.job.record.number("steps") or 0.0)
+        return divide(self._spent_ns("lattice"), work)
 
     @property
     def event_ns(self) -> float | None:
         """Tunnel time per attempted event [ns]; None without events."""
-        events = self._number("tunnels", "attempted")
-        return _divide(1e9 * self._number("stage_seconds", "tunnel"), events)
+        events = self.job.record.number("tunnels", "attempted")
+        return divide(self._spent_ns("tunnel"), events)
 
     @property
     def throughput(self) -> float | None:
@@ -73,10 +72,6 @@ class SizedRun:
     def saved(self) -> float | None:
         """Times fewer events than every bridge in every step [-]."""
         return self.job.record.number("events_saved_factor")
-
-
-def _divide(value: float, by: float) -> float | None:
-    return value / by if by > 0.0 and value > 0.0 else None
 
 
 Read = Callable[[SizedRun], float | None]

@@ -11,9 +11,9 @@ import numpy as np
 
 from experiments.report.document import Cell
 from experiments.report.jobs import Job, SweepRecord, sort_values
-from experiments.study.curve import Point, find_crossing, find_knee
-from experiments.study.late import LateFigures, measure_late
-from experiments.study.networks import list_other_keys, split_jobs
+from experiments.study.frequency_curve import Point, find_crossing, find_knee
+from experiments.study.job_groups import list_other_keys, split_jobs
+from experiments.study.later_half import LateFigures, measure_late
 from experiments.study.statistics import Estimate, estimate_mean
 
 OWN_KEYS: Final = (

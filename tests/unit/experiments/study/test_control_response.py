@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.config import ControllerConfig, LoadConfig, ResourcesConfig, RunConfig
-from experiments.study.response import (
+from experiments.study.control_response import (
     find_edges,
     find_ideal_hz,
     measure_activity,

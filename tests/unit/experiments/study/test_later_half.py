@@ -8,7 +8,7 @@ import pytest
 
 from engine.config import LoadConfig
 from experiments.report.jobs import read_sweep
-from experiments.study.late import LateFigures, measure_late
+from experiments.study.later_half import LateFigures, measure_late
 from tests.study_folders import SweepFolder, write_series
 
 

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 from engine.config import FaultConfig, MetricsConfig, RecordConfig, RunConfig
-from engine.errors import ConfigError, EngineError, RecordError
+from engine.errors import ConfigError, EngineError
 from experiments.report.jobs import Job, SweepRecord
 from experiments.report.records import dig, read_json
 from experiments.schema import run_config_from_dict
-from experiments.study.yardsticks import Oracle, find_best_fixed
+from experiments.study.base import write_json
+from experiments.study.control_yardsticks import Oracle, find_best_fixed
 
 YARDSTICKS_FILE: Final = "yardsticks.json"
 """In the folder of the sweep."""
@@ -84,7 +85,7 @@ def calibrate(record: SweepRecord, tell: Tell) -> None:
     Raises:
         RecordError: The sweep's folder cannot be written.
     """
-    known = read_yardsticks(record.folder)
+    known, path = read_yardsticks(record.folder), record.folder / YARDSTICKS_FILE
     networks = dict(dig(known, NETWORKS) or {})
     walls = dict(dig(known, WALLS) or {})
     for config in list_networks(record):
@@ -92,13 +93,13 @@ def calibrate(record: SweepRecord, tell: Tell) -> None:
         if name not in networks:
             tell(f"yardsticks of network {name}: best fixed frequency and oracle")
             networks[name] = measure_network(config)
-            _write(record.folder, {NETWORKS: networks, WALLS: walls})
+            write_json(path, {NETWORKS: networks, WALLS: walls})
     for job, config in _list_real(record):
         best_hz = dig(networks, name_network(config), "fixed", "late_hz")
         if job.name not in walls and best_hz is not None:
             tell(f"job {job.name} again at {best_hz:.4g} Hz under its load")
             walls[job.name] = measure_wall(config, best_hz)
-            _write(record.folder, {NETWORKS: networks, WALLS: walls})
+            write_json(path, {NETWORKS: networks, WALLS: walls})
 
 
 def list_networks(record: SweepRecord) -> list[RunConfig]:
@@ -189,15 +190,3 @@ def measure_wall(config: RunConfig, frequency_hz: float) -> dict[str, Any]:
         "wall_s": summary.wall_seconds,
         "frequency_hz": summary.average_frequency_hz,
     }
-
-
-def _write(folder: Path, values: Mapping[str, Any]) -> None:
-    path, draft = folder / YARDSTICKS_FILE, folder / f".{YARDSTICKS_FILE}"
-    try:
-        draft.write_text(f"{json.dumps(values, indent=1)}\n", encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise RecordError(
-            f"{path} cannot be written ({error.strerror or error}); make the folder "
-            "writable, or copy the sweep."
-        ) from error

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from engine.config import RunConfig
 from engine.recording.summary import CoherenceTally
-from experiments.study.plant import Mark, Plant
+from experiments.study.control_plant import Mark, Plant
 
 LATE_SHARE: Final = 0.5
 """First part of a run in which coherence may still rise [-]."""

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from experiments.report.jobs import Job
 from experiments.report.records import flatten
-from experiments.study.statistics import Estimate, estimate_mean
+from experiments.study.statistics import Estimate, divide, estimate_mean
 
 GROUPS: Final = ("tunnel", "resources")
 """Groups that make a policy."""
-UNNAMED: Final = "as configured"
+UNNAMED: Final = "the configured policy"
 """Name of a policy that no group was chosen for."""
 
 
@@ -32,10 +32,6 @@ class Measure:
     """Whether differences are shares of the other's, not in the unit itself."""
     least: float
     """Smallest difference worth a word: a share, or in the unit itself."""
-
-
-def _divide(value: float | None, by: float | None) -> float | None:
-    return None if value is None or not by else value / by
 
 
 def read_frequency(job: Job) -> float | None:
@@ -68,17 +64,17 @@ def read_pace(job: Job) -> float | None:
 def _read_events(job: Job) -> float | None:
     number = job.record.number
     bridges, span = number("bridges"), number("simulated_seconds")
-    return _divide(number("tunnels", "successful"), (bridges or 0.0) * (span or 0.0))
+    return divide(number("tunnels", "successful"), (bridges or 0.0) * (span or 0.0))
 
 
 def _read_failed(job: Job) -> float | None:
     number = job.record.number
-    return _divide(number("tunnels", "failed"), number("tunnels", "attempted"))
+    return divide(number("tunnels", "failed"), number("tunnels", "attempted"))
 
 
 def _read_power(job: Job) -> float | None:
     number = job.record.number
-    return _divide(number("energy_joules"), number("simulated_seconds"))
+    return divide(number("energy_joules"), number("simulated_seconds"))
 
 
 def _read_violations(job: Job) -> float | None:

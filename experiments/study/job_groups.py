@@ -1,15 +1,13 @@
-"""Jobs of one network: what a sweep varies beyond what a study itself looks at."""
+"""Jobs of a sweep: which are missing, and which are alike but for some keys."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final
 
 from experiments.report.jobs import Job, SweepRecord
 from experiments.report.run import format_setting
-
-SEED: Final = "seed"
-"""Key that repeats a job rather than changing it."""
+from experiments.report.sweep_plots import REPEATING_KEY
+from experiments.wording import format_jobs
 
 
 def list_other_keys(record: SweepRecord, own: Collection[str]) -> tuple[str, ...]:
@@ -19,7 +17,7 @@ def list_other_keys(record: SweepRecord, own: Collection[str]) -> tuple[str, ...
         record: What the folder holds.
         own: Keys that it looks at; seeds are never listed either.
     """
-    return tuple(key for key in record.keys if key != SEED and key not in own)
+    return tuple(key for key in record.keys if key != REPEATING_KEY and key not in own)
 
 
 def split_jobs(
@@ -42,15 +40,20 @@ def split_jobs(
 
 
 def describe_progress(record: SweepRecord) -> str:
-    """Say which jobs there is nothing of, empty where all are done.
+    """Say how many jobs a study rests on, empty where all are done.
 
     Args:
         record: What the folder holds.
     """
     done, all_jobs = len(record.done), len(record.jobs)
+    if not all_jobs:
+        return "There is no job yet."
     if done == all_jobs:
         return ""
+    if not done:
+        return f"Nothing can be told: of {format_jobs(all_jobs)} none is done."
+    verb = "is" if done == 1 else "are"
     return (
-        f"Only {done} of {all_jobs} jobs are done; the rest is missing from what "
+        f"Only {done} of {all_jobs} jobs {verb} done; the rest is missing from what "
         "follows."
     )

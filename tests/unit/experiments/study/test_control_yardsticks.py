@@ -18,8 +18,8 @@ from engine.config import (
     TunnelConfig,
 )
 from engine.system import ScribbleSystem
-from experiments.study.plant import Plant
-from experiments.study.yardsticks import (
+from experiments.study.control_plant import Plant
+from experiments.study.control_yardsticks import (
     LADDER_RATIO,
     Oracle,
     find_best_fixed,
