@@ -9,7 +9,6 @@ that follows the frequency, and the success law, of another policy.
 from __future__ import annotations
 
 import itertools
-import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -32,21 +31,15 @@ from engine.bridge.base import (
 )
 from engine.bridge.edges import EdgeList
 from engine.bridge.shares import Shares
+from engine.bridge.slots import U16Array, find_stops, invert, order_slots, split_rungs
 from engine.config import TunnelConfig
 from engine.config.checks import MAX_RATE
 from engine.config.mesh import MOST_SHARES
-from engine.constants import PHI_COEFFICIENT
 from engine.errors import CheckpointError, ConfigError, ShapeError
 from engine.state import State, check_inputs, digest_inputs, keep_array, take_fields
 
-U16Array = npt.NDArray[np.uint16]
-
 LAST_RUNG = 40
 """Most rungs that a ladder can have [-]."""
-STRIDE_REACH = 48
-"""Strides tried on either side of count / golden ratio."""
-EVEN_ENOUGH = 4
-"""Largest partial quotient at which a share of a budget, laid out often, is content."""
 
 
 @dataclass(frozen=True)
@@ -65,120 +58,6 @@ class _Layout:
     """How the budget is shared; None while every bridge follows alike."""
     is_in_turn: bool = False
     """Whether the first slots of every share are those that are due next."""
-
-
-def order_slots(
-    layers: npt.NDArray[np.int32],
-    rungs: npt.NDArray[np.int8],
-    sources: npt.NDArray[np.uint32],
-) -> tuple[npt.NDArray[np.int64], tuple[Group, ...]]:
-    """Sort bridges into slots.
-
-    Within a layer and a rung the bridges, sorted by their source, are taken with a
-    golden-ratio stride: any contiguous window is spread evenly over the lattice.
-
-    Args:
-        layers: Layer of each bridge, shape (bridges,).
-        rungs: Rung of each bridge, shape (bridges,).
-        sources: First end of each bridge, shape (bridges,).
-
-    Returns:
-        Bridge id in each slot, shape (bridges,), and the groups in slot order.
-    """
-    order = np.lexsort((sources, layers))
-    return split_rungs(order, layers, rungs)
-
-
-def split_rungs(
-    by_source: npt.NDArray[np.int64],
-    layers: npt.NDArray[np.int32],
-    rungs: npt.NDArray[np.int8],
-    turns: U16Array | None = None,
-) -> tuple[npt.NDArray[np.int64], tuple[Group, ...]]:
-    """Sort bridges into slots as `order_slots`, given them by layer and source.
-
-    Args:
-        by_source: Bridge ids sorted by layer, then source, shape (bridges,).
-        layers: Layer of each bridge, shape (bridges,).
-        rungs: Rung of each bridge, shape (bridges,).
-        turns: When each bridge was to act next, shape (bridges,): bridges of a shared
-            budget are then taken in that order, so that none waits for two turns.
-
-    Returns:
-        Bridge id in each slot, shape (bridges,), and the groups in slot order.
-    """
-    order, groups = np.empty_like(by_source), []
-    sorted_rungs = rungs[by_source]
-    layer_stops = _find_stops(layers[by_source])
-    for low, high in itertools.pairwise([0, *layer_stops]):
-        layer = int(layers[by_source[low]])
-        # Of 8-bit and 16-bit keys a stable sort is a radix sort: a pass or two.
-        within = np.arange(low, high)
-        if turns is not None:
-            within = np.argsort(turns[by_source[low:high]], kind="stable") + low
-        within = within[np.argsort(sorted_rungs[within], kind="stable")]
-        stops = _find_stops(sorted_rungs[within])
-        for first, last in itertools.pairwise([0, *stops]):
-            rung = int(sorted_rungs[within[first]])
-            group = within[first:last]
-            if turns is None or rung > SHARE:
-                enough = EVEN_ENOUGH if rung <= SHARE else 2
-                group = group[_golden_stride(last - first, enough)]
-            order[low + first : low + last] = by_source[group]
-            groups.append(Group(layer, rung, low + first, low + last))
-    return order, tuple(groups)
-
-
-def _find_stops(sorted_keys: npt.NDArray[np.integer]) -> list[int]:
-    """Return one past the last place of every run of equal keys."""
-    if not len(sorted_keys):
-        return []
-    changes = np.flatnonzero(sorted_keys[1:] != sorted_keys[:-1]) + 1
-    return [*changes.tolist(), len(sorted_keys)]
-
-
-def _invert(order: npt.NDArray[np.int64]) -> U32Array:
-    """Return the slot of each bridge id, given the id in each slot."""
-    slot_of = np.empty(len(order), dtype=np.uint32)
-    slot_of[order] = np.arange(len(order), dtype=np.uint32)
-    return slot_of
-
-
-def _golden_stride(count: int, enough: int) -> npt.NDArray[np.int64]:
-    """Permute range(count) by the most even of the strides near count / golden ratio.
-
-    A stride must be coprime to the count, which its nearest integer may not be; then
-    the neighbour whose ratio has the smallest partial quotients spreads best. The first
-    whose quotients are no larger than `enough` ends the search; none are below 2.
-    """
-    return np.arange(count, dtype=np.int64) * _choose_stride(count, enough) % count
-
-
-def _choose_stride(count: int, enough: int) -> int:
-    """Return the nearest of the strides whose largest partial quotient is least."""
-    centre = round(count * PHI_COEFFICIENT)
-    low, high = max(1, centre - STRIDE_REACH), min(centre + STRIDE_REACH, count)
-    best, least = 1, count + 1
-    for stride in sorted(range(low, high + 1), key=lambda k: abs(k - centre)):
-        largest = _largest_quotient(count, stride, least)
-        if largest < least and math.gcd(stride, count) == 1:
-            best, least = stride, largest
-            if least <= enough:
-                break
-    return best
-
-
-def _largest_quotient(count: int, stride: int, enough: int) -> int:
-    """Return the largest partial quotient of count / stride; 1 or 2 is even.
-
-    Whatever reaches `enough` is returned as soon as it is seen.
-    """
-    largest = 1
-    while stride and largest < enough:
-        quotient, rest = divmod(count, stride)
-        largest = max(largest, quotient)
-        count, stride = stride, rest
-    return largest
 
 
 def _check_doses(
@@ -246,7 +125,7 @@ class BridgeNetwork(Network):
         rungs = np.full(len(edges), FOLLOW, dtype=np.int8)
         order, groups = order_slots(edges.layers, rungs, edges.sources)
         arrays = backend.build_bridges(self._fill_arrays(order))
-        self._layout = _Layout(rungs, _invert(order), groups, arrays)
+        self._layout = _Layout(rungs, invert(order), groups, arrays)
 
     def _fill_arrays(self, order: npt.NDArray[np.int64]) -> BridgeArrays:
         """Build the host columns of bridges that have not attempted anything."""
@@ -450,7 +329,7 @@ class BridgeNetwork(Network):
             columns = [self.backend.to_host(column) for column in arrays.columns]
             columns[:5] = self._fill_arrays(order).columns[:5]
             arrays = self.backend.build_bridges(BridgeArrays(*columns))
-        slot_of, is_in_turn = _invert(order), turns is not None
+        slot_of, is_in_turn = invert(order), turns is not None
         return _Layout(rungs, slot_of, groups, arrays, layout.shares, is_in_turn)
 
     def _sort_by_source(self) -> npt.NDArray[np.int64]:
@@ -664,14 +543,14 @@ class BridgeNetwork(Network):
             raise CheckpointError(
                 "The bridges are not in an order that a run lays out."
             )
-        stops = _find_stops(keys)
+        stops = find_stops(keys)
         groups = tuple(
             Group(int(self.edges.layers[order[low]]), int(rungs[order[low]]), low, high)
             for low, high in itertools.pairwise([0, *stops])
         )
         layout = self._layout
         arrays = self.backend.move_bridges(layout.arrays, layout.slot_of[order])
-        return _Layout(rungs, _invert(order), groups, arrays, is_in_turn=True)
+        return _Layout(rungs, invert(order), groups, arrays, is_in_turn=True)
 
     def _fill_column(self, name: str, values: npt.NDArray[Any]) -> None:
         """Replace a column that a run changes by values by bridge id."""

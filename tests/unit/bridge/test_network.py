@@ -15,7 +15,7 @@ from engine.backends.matching import DIRECTED_FLAG
 from engine.backends.protocol import TABLEAUS, Backend
 from engine.bridge import FOLLOW, BridgeNetwork, build_matchings
 from engine.bridge.base import locking_value
-from engine.bridge.network import order_slots
+from engine.bridge.slots import order_slots
 from engine.config import BridgesConfig, RunConfig, TunnelConfig
 from engine.errors import ConfigError, ShapeError
 from engine.geometry import build_geometry

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from engine.backends.protocol import TABLEAUS, Backend
 from engine.bridge import FOLLOW, SHARE, BridgeNetwork, build_matchings
 from engine.bridge.base import Group
-from engine.bridge.network import EVEN_ENOUGH, order_slots
 from engine.bridge.shares import Shares
+from engine.bridge.slots import EVEN_ENOUGH, order_slots
 from engine.config import BridgesConfig, TunnelConfig
 from engine.tunnel import TunnelSchedule
 
