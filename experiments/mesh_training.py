@@ -1,12 +1,11 @@
 """Train the learned policy of the mesh: python -m experiments.mesh_training FILE.
 
-Antithetic evolution strategies (Salimans et al. 2017, arXiv:1703.03864) on the engine
-itself. A policy is as good as the coherence that small networks reach with it at a
-fixed budget, log(1 - r) averaged over `LESSONS`, each drawn anew in every generation:
-no data but seeds. It starts from the plastic rule, which the network can express, so
-that training can only say how far that rule is from the best of its kind. What comes
-out is the mean of the last generations or the start, whichever does better on networks
-that were not trained on.
+Evolution strategies (evolution.py) on the engine itself. A policy is as good as the
+coherence that small networks reach with it at a fixed budget, log(1 - r) averaged over
+`LESSONS`, each drawn anew in every generation: no data but seeds. It starts from the
+plastic rule, which the network can express, so that training can only say how far that
+rule is from the best of its kind. What comes out is the mean of the last generations or
+the start, whichever does better on networks that were not trained on.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.config import (
     BackendConfig,
@@ -34,8 +32,7 @@ from engine.config import (
 )
 from engine.system import ScribbleSystem
 from engine.wanda.policy import FEATURES, Policy
-
-F64 = npt.NDArray[np.float64]
+from experiments.evolution import F64, Descent
 
 UNITS: Final = 4
 """Hidden units."""
@@ -177,25 +174,20 @@ def train(plan: Plan, start: Policy, school: School) -> Policy:
     Returns:
         The mean of the weights over the last third of the generations.
     """
-    random = np.random.default_rng(plan.seed)
-    vector = start.to_vector()
-    momentum, square = np.zeros_like(vector), np.zeros_like(vector)
+    descent = Descent(
+        start.to_vector(),
+        deviation=plan.deviation,
+        rate=plan.rate * plan.deviation,
+        pairs=plan.pairs,
+        seed=plan.seed,
+    )
+
+    def mark(vector: F64, pair: int) -> float:
+        return school.mark(Policy.from_vector(vector), 1 + pair)
+
     late: list[F64] = []
     for generation in range(plan.generations):
-        slope = np.zeros_like(vector)
-        for pair in range(plan.pairs):
-            seed = 1 + generation * plan.pairs + pair
-            trial = plan.deviation * random.standard_normal(len(vector))
-            worse, better = (
-                school.mark(Policy.from_vector(vector + sign * trial), seed)
-                for sign in (1.0, -1.0)
-            )
-            slope += (worse - better) * trial
-        momentum = 0.8 * momentum + 0.2 * slope
-        square = 0.9 * square + 0.1 * slope**2
-        vector = vector - plan.rate * plan.deviation * momentum / np.sqrt(
-            square + 1e-12
-        )
+        vector = descent.step(mark)
         if 3 * generation >= 2 * plan.generations:
             late.append(vector)
     return Policy.from_vector(np.mean(late, axis=0))

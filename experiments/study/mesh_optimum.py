@@ -2,10 +2,10 @@
 
 python -m experiments.study.mesh_optimum FILE
 
-On a small network every bridge gets a frequency of its own, found offline by antithetic
-evolution strategies (Salimans et al. 2017, arXiv:1703.03864) on the engine itself: no
-rule, no features, only r at a fixed budget. What the search finds is a lower bound of
-what can be had; the gap to it is given in events, by how r answers to the budget.
+On a small network every bridge gets a frequency of its own, found offline by evolution
+strategies (evolution.py) on the engine itself: no rule, no features, only r at a fixed
+budget. What the search finds is a lower bound of what can be had; the gap to it is
+given in events, by how r answers to the budget.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.bridge import BridgeNetwork
 from engine.config import (
@@ -34,8 +33,7 @@ from engine.config import (
 )
 from engine.errors import ConfigError
 from engine.system import ScribbleSystem
-
-F64 = npt.NDArray[np.float64]
+from experiments.evolution import F64, Descent
 
 RULES: Final = ("plastic", "learned")
 """Rules that are compared; the better one is where the search starts."""
@@ -184,24 +182,19 @@ def search(plan: SearchPlan, start: F64) -> tuple[F64, float]:
     Returns:
         The best that was seen, and its r [-].
     """
-    random = np.random.default_rng(plan.seed)
+    descent = Descent(
+        start,
+        deviation=plan.deviation,
+        rate=plan.rate,
+        pairs=plan.pairs,
+        seed=plan.seed,
+    )
     best, best_r = start, measure(plan, start)
-    place = start.copy()
-    momentum, square = np.zeros_like(start), np.zeros_like(start)
     for _ in range(plan.generations):
-        slope = np.zeros_like(start)
-        for _ in range(plan.pairs):
-            trial = plan.deviation * random.standard_normal(len(start))
-            better, worse = (
-                math.log1p(-measure(plan, place + sign * trial)) for sign in (-1.0, 1.0)
-            )
-            slope += (worse - better) * trial
-        momentum = 0.8 * momentum + 0.2 * slope
-        square = 0.9 * square + 0.1 * slope**2
-        place = place - plan.rate * momentum / np.sqrt(square + 1e-12)
+        place = descent.step(lambda octaves, _: math.log1p(-measure(plan, octaves)))
         r = measure(plan, place)
         if r > best_r:
-            best, best_r = place.copy(), r
+            best, best_r = place, r
     return best, best_r
 
 
