@@ -222,7 +222,7 @@ def write_folder(
     texts = {
         "config.yaml": to_yaml(asdict(config)),
         "environment.json": json.dumps(describe_environment(*machine), indent=2) + "\n",
-        STUDY_FILE: json.dumps(study, indent=2) + "\n",
+        STUDY_FILE: json.dumps(study.to_dict(), indent=2) + "\n",
         "hysteresis.json": json.dumps(loop.to_dict(), indent=2) + "\n",
     }
     for name, text in texts.items():
