@@ -49,6 +49,8 @@ class Ledger:
     survived: int = 0
     anew: int = 0
     signals: int = 0
+    cuts: int = 0
+    resumed_alike: int = 0
 
     def describe(self) -> list[str]:
         return [
@@ -56,6 +58,8 @@ class Ledger:
             f"{self.survived} ({self.anew} before anything was written), lost: "
             f"{self.kills - self.survived}",
             f"signals (INT, TERM, USR1) answered with a checkpoint: {self.signals}",
+            f"runs cut off and resumed that came to equal digest, summary and rows: "
+            f"{self.resumed_alike}, cut off {self.cuts} times",
         ]
 
 
