@@ -16,17 +16,13 @@ from pyarrow import parquet
 
 from engine.config import (
     BackendConfig,
-    BridgesConfig,
     ControllerConfig,
     DynamicsConfig,
-    FaultConfig,
     LatticeConfig,
     LoadConfig,
     MeshConfig,
-    ObserveConfig,
     RecordConfig,
     ResourcesConfig,
-    RolloutConfig,
     RunConfig,
     TunnelConfig,
 )
@@ -48,6 +44,7 @@ BASE = RunConfig(
         hold_stale_s=0.06,
     ),
     resources=ResourcesConfig(sample_period_s=0.05, stale_after_s=0.051),
+    mesh=MeshConfig("none"),
     backend=BackendConfig("cpu"),
     load=LoadConfig("synthetic", "square", level=0.9, period_s=0.032),
     record=RecordConfig(forecast=False),
@@ -69,7 +66,7 @@ OBSERVED = {"snapshot_every_s": 0.016, "frequency_window_s": 0.08, "probe_count"
 DRIFT = {"drift_period_s": 0.32}
 REWIRED = {"rewire_every_s": 0.05}
 EDGES = "source,target,strength_rad_s,directed\n" + "".join(
-    f"{node},{(node + 13) % 64},{60 + node % 7 * (-1) ** node},{str(node % 3 == 0)}\n"
+    f"{node},{(node + 13) % 64},{60 + node % 7 * (-1) ** node},{int(node % 3 == 0)}\n"
     for node in range(64)
 )
 """An edge list with bridges that repel and bridges that are directed."""
@@ -156,7 +153,7 @@ FEATURES: dict[str, dict[str, Any]] = {
     },
     "procedural, directed": {"bridges": {"kind": "procedural", "directed": True}},
     "edge list": {"bridges": {"kind": "file", "path": NETWORK}},
-    "glass, aligned": {
+    "glass": {
         "bridges": {"strength_spread_rad_s": 90.0, "repulsive_share": 0.3},
         "tunnel": {"linewidth_hz": 3.0, "max_probability": 0.7},
     },
@@ -182,18 +179,9 @@ def build_config(name: str, inputs: Path, **groups: Mapping[str, Any]) -> RunCon
     config = BASE
     for changes in (FEATURES[name], groups):
         for group, values in changes.items():
-            values = {key: _find_input(value, inputs) for key, value in values.items()}
-            if group == "fault":
-                values = {"fault": FaultConfig(**values)}
-            elif group == "rollout":
-                values = {"rollout": RolloutConfig(**values)}
-            elif group == "mesh":
-                values = {"mesh": MeshConfig(**values)}
-            elif group == "observe":
-                values = {"observe": ObserveConfig(**values)}
-            else:
-                values = {group: replace(getattr(config, group), **values)}
-            config = replace(config, **values)
+            found = {key: _find_input(value, inputs) for key, value in values.items()}
+            changed = replace(getattr(config, group), **found)
+            config = replace(config, **{group: changed})
     return config
 
 
@@ -244,7 +232,28 @@ def read_rows(folder: Path, name: str) -> dict[str, list[Any]]:
     return {key: rows for key, rows in columns.items() if key not in WALL_COLUMNS}
 
 
-def assert_same_run(found: Path, wanted: Path, *, ignoring: tuple[str, ...] = ()) -> None:
+def assert_is_on(name: str, folder: Path) -> None:
+    """Make sure that a run had the feature that it stands for."""
+    summary, changes = read_figures(folder), FEATURES[name]
+    if "mesh" in changes:
+        assert summary["mesh"]["looks"] > 3
+        assert len(set(summary["mesh"]["shares"])) > 2
+    if "rewire_every_s" in changes.get("bridges", {}):
+        assert summary["paths"]["retired"] > 0
+        assert summary["paths"]["rewirings"] > 1
+    if "rollout" in changes:
+        assert len(summary["rollout"]["stages"]) > 1
+    if changes.get("fault", {}).get("kind") not in (None, "lag"):
+        assert 0 < summary["sensor"]["stale"] < summary["sensor"]["decisions"]
+    if "error_windows" in changes.get("controller", {}):
+        assert summary["coherence"]["distance_source"] == "windows"
+    if not {"controller fixed", "mean field"} & {name}:
+        assert len(set(read_rows(folder, "trace.parquet")["frequency_hz"])) > 3
+
+
+def assert_same_run(
+    found: Path, wanted: Path, *, ignoring: tuple[str, ...] = ()
+) -> None:
     """Hold all that a folder says of a run against what another one says.
 
     Args:

@@ -216,7 +216,7 @@ class ResourceMonitor:
             "trusted": text,
             "since_s": since_s,
             "known": sorted(self._known),
-            "is_held": bool(self._metrics.flaw),
+            "flaw": self._metrics.flaw,
             "fault": source.to_state() if isinstance(source, FaultySource) else None,
         }
 
@@ -236,7 +236,7 @@ class ResourceMonitor:
         try:
             if isinstance(source, FaultySource):
                 source.from_state(state["fault"], shift_s)
-            if source.is_live and not (state["is_held"] and state["fault"]):
+            if source.is_live and not (state["flaw"] and state["fault"]):
                 return
             self._take_trusted(state, shift_s)
         except RecordError as error:
@@ -249,7 +249,8 @@ class ResourceMonitor:
             found = ResourceMetrics.from_dict(json.loads(state["trusted"]))
             found = replace(found, timestamp_s=found.timestamp_s + shift_s)
             self._trusted = found, float(state["since_s"])
-            self._metrics = found
+            flaw = str(state["flaw"])
+            self._metrics = replace(found, is_stale=True, flaw=flaw) if flaw else found
         if not self._source.is_live:
             self._known = frozenset(map(str, state["known"]))
 
