@@ -27,7 +27,7 @@ from tests.resumed_runs import (
     write_inputs,
 )
 
-DRAWS = 3
+DRAWS = 2
 """Runs of the full form that are cut off, for each feature and back end."""
 LONGEST = 10**6
 """Periods of a leg that nobody cuts off."""
