@@ -87,9 +87,9 @@ def run_sweep(
 ) -> int:
     """Run every combination of the overrides' values.
 
-    What can be told before the first job (unknown keys, choices, types) refuses the
-    whole sweep and leaves nothing on disk; values that turn out to be impossible
-    together fail their own job only.
+    What can be told before the first job (unknown keys, choices, types, a value that no
+    job can take) refuses the whole sweep and leaves nothing on disk; values that are
+    impossible together fail their own job only.
 
     Args:
         overrides: Words as typed, such as ``seed=1,2,3``.
