@@ -76,6 +76,7 @@ RECORDED = "{recorded}"
 """Stands for the folder of a run that is replayed."""
 
 FEATURES: dict[str, dict[str, Any]] = {
+    "mesh auto": {"mesh": {"rule": "auto", **MESH}, "controller": FLOOR},
     "mesh plastic": {"mesh": {"rule": "plastic", **MESH}, "controller": FLOOR},
     "mesh learned": {
         "mesh": {"rule": "learned", **MESH},
