@@ -8,10 +8,10 @@ behind; readers then find its process gone, or its heartbeat stopped, and call i
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ import psutil
 
 from engine.config.checks import check_between
 from engine.config.hints import check_types
+from engine.disk import build_write_error, write_text
 from engine.errors import RecordError
 from engine.intake import read_json, take_mapping
 from engine.recording.folder import STATUS_FILE
@@ -107,20 +108,26 @@ def write_status(folder: Path, status: JobStatus) -> None:
     Args:
         folder: Folder of the job; made where it does not exist.
         status: What to write.
+
+    Raises:
+        WriteError: The folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{STATUS_FILE}.{os.getpid()}"
-    draft.write_text(f"{json.dumps(asdict(status), indent=2)}\n", encoding="utf-8")
-    draft.replace(folder / STATUS_FILE)
+    path, text = folder / STATUS_FILE, f"{json.dumps(asdict(status), indent=2)}\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise build_write_error(path, error) from error
+    write_text(path, text, is_shared=True)
 
 
 def beat(folder: Path) -> None:
-    """Give a sign of life.
+    """Give a sign of life; a disk that does not take it does not end the job.
 
     Args:
         folder: Folder of the job.
     """
-    (folder / STATUS_FILE).touch()
+    with suppress(OSError):
+        (folder / STATUS_FILE).touch()
 
 
 def read_status(folder: Path) -> JobStatus | None:

@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from engine.config import BackendConfig, RecordConfig, RunConfig, TunnelConfig
-from engine.errors import CheckpointError, ConfigError, RecordError
+from engine.errors import CheckpointError, ConfigError, RecordError, WriteError
 from engine.observation import open_snapshots
 from engine.recording import RunSummary
 from engine.recording.checkpoint import (
@@ -513,18 +513,19 @@ def test_checkpoints_by_the_clock_cost_at_most_their_share(
     assert written == [1.0, 32.0, 133.0, 234.0]
 
 
-def test_run_goes_on_where_a_checkpoint_cannot_be_written(
+def test_run_stops_where_a_checkpoint_cannot_be_written(
     build_config: BuildConfig,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
     digest: str,
 ) -> None:
     folder = tmp_path / "run"
     config = record(build(build_config, {}), folder, checkpoint_every_s=0.01)
+    attempts = []
 
-    def refuse(*_: Any) -> None:
-        raise RecordError("the disk is full")
+    def refuse(path: Path, *_: Any) -> None:
+        attempts.append(path)
+        raise WriteError("the disk is full")
 
     with ScribbleSystem(config) as system:
         start = system._keeper.begin  # what follows the start alone shall fail
@@ -534,8 +535,15 @@ def test_run_goes_on_where_a_checkpoint_cannot_be_written(
             monkeypatch.setattr("engine.system.keeper.write_checkpoint", refuse)
 
         monkeypatch.setattr(system._keeper, "begin", begin)
+        with pytest.raises(WriteError, match="the disk is full"):
+            system.run()
+    assert len(attempts) == 1
+    notes = json.loads((folder / "summary.json").read_text("utf-8"))["notes"]
+    expected = ["WriteError: the disk is full", "scribble resume goes on from step 0"]
+    assert notes == expected
+    monkeypatch.undo()
+    with ScribbleSystem.resume(folder) as system:
         assert system.run().state_digest == digest
-    assert sum("without a checkpoint" in text for text in caplog.messages) == 1
 
 
 def test_two_runs_in_one_folder(cut: Path, build_config: BuildConfig) -> None:
