@@ -22,6 +22,7 @@ def resume_run(
     *,
     backend: str | None = None,
     threads: int | None = None,
+    metrics_port: int | None = None,
     is_quiet: bool = False,
 ) -> int:
     """Go on with a run from its newest whole checkpoint.
@@ -30,6 +31,7 @@ def resume_run(
         folder: Run folder.
         backend: Name of another back end.
         threads: Another number of threads, >= 1.
+        metrics_port: Another port for the metrics, in [0, 65535].
         is_quiet: Show nothing but the closing line.
 
     Returns:
@@ -47,7 +49,11 @@ def resume_run(
         sys.stdout.write(f"{folder} is finished; there is nothing to resume.\n")
         return outcome.DONE
     summary = execute_resumption(
-        folder, backend=backend, threads=threads, is_quiet=is_quiet
+        folder,
+        backend=backend,
+        threads=threads,
+        metrics_port=metrics_port,
+        is_quiet=is_quiet,
     )
     return outcome.code_of_status(summary.status)
 
@@ -98,6 +104,7 @@ def execute_resumption(
     *,
     backend: str | None = None,
     threads: int | None = None,
+    metrics_port: int | None = None,
     is_quiet: bool = False,
 ) -> RunSummary:
     """Go on with a run in view and print the closing table.
@@ -106,6 +113,7 @@ def execute_resumption(
         folder: Run folder.
         backend: Name of another back end.
         threads: Another number of threads, >= 1.
+        metrics_port: Another port for the metrics, in [0, 65535].
         is_quiet: Show nothing but the closing line.
 
     Returns:
@@ -123,7 +131,12 @@ def execute_resumption(
         own = build_config(found, folder, None)
         name = own.backend.name if backend is None else backend
         count = own.backend.threads if threads is None else threads
-        config = replace(own, backend=replace(own.backend, name=name, threads=count))
+        port = own.metrics.port if metrics_port is None else metrics_port
+        config = replace(
+            own,
+            backend=replace(own.backend, name=name, threads=count),
+            metrics=replace(own.metrics, port=port),
+        )
         return ScribbleSystem(config, checkpoint=found)
 
     return show_run(build, is_quiet=is_quiet)

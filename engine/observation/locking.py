@@ -111,9 +111,7 @@ class Locking:
         count = np.int64(self.sample_count)
         try:
             with replace_whole(path) as draft, draft.open("wb") as file:
-                np.savez(
-                    file, nodes=self.nodes, matrix=self.matrix, sample_count=count
-                )
+                np.savez(file, nodes=self.nodes, matrix=self.matrix, sample_count=count)
         except OSError as error:
             raise build_write_error(
                 path, error, "set observe.probe_count=0 in another run"

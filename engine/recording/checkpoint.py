@@ -89,6 +89,19 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted((folder / CHECKPOINTS_FOLDER).glob(f"*{SUFFIX}"), reverse=True)
 
 
+def describe_resumption(folder: Path) -> tuple[str, ...]:
+    """Say where a run can be gone on with, for the notes of its summary.
+
+    Args:
+        folder: Run folder.
+
+    Returns:
+        One sentence, or none where there is no checkpoint.
+    """
+    found = [int(path.stem) for path in list_checkpoints(folder)]
+    return tuple(f"scribble resume goes on from step {step}" for step in found[:1])
+
+
 def write_checkpoint(path: Path, card: CheckpointCard, state: State | None) -> None:
     """Write a checkpoint whole or not at all, and wait until it is on the disk.
 

@@ -25,6 +25,7 @@ from engine.disk import (
 from engine.errors import CheckpointError, EngineError, RecordError, WriteError
 from engine.recording.checkpoint import (
     CHECKPOINTS_FOLDER,
+    describe_resumption,
     list_checkpoints,
     list_inside,
     remove_checkpoints,
@@ -255,7 +256,7 @@ class RunRecorder:
         try:
             failure = self._close_tables()
             if failure is not None:
-                summary = to_failed(summary, failure)
+                summary = to_failed(summary, failure, self.folder)
             try:
                 self._write_summary(summary)
             except WriteError as error:
@@ -294,15 +295,18 @@ class RunRecorder:
             raise build_write_error(self.folder, error) from error
 
 
-def to_failed(summary: RunSummary, error: Exception) -> RunSummary:
+def to_failed(summary: RunSummary, error: Exception, folder: Path | None) -> RunSummary:
     """Return the summary of a run that ends with an error.
 
     Args:
         summary: As it would have been.
         error: Why it failed.
+        folder: Run folder.
     """
-    note = f"{type(error).__name__}: {error}"
-    return replace(summary, status="failed", notes=(*summary.notes, note))
+    notes = (*summary.notes, f"{type(error).__name__}: {error}")
+    if summary.status == "done" and folder is not None:
+        notes += describe_resumption(folder)
+    return replace(summary, status="failed", notes=notes)
 
 
 def check_marks(folder: Path, marks: Mapping[str, Marks]) -> None:
@@ -358,6 +362,8 @@ def tidy_folder(folder: Path) -> None:
         RecordError: Somebody writes there, or the folder cannot be written.
     """
     refuse_taken(folder)
+    if not any((folder / name).exists() for name in (CHECKPOINTS_FOLDER, LOCK_FILE)):
+        return
     try:
         remove_checkpoints(folder)
         (folder / LOCK_FILE).unlink(missing_ok=True)

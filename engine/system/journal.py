@@ -213,7 +213,8 @@ class Journal:
             self._parts.observer.close()
         except WriteError as error:
             failure = error if summary.status != "failed" else None
-            summary = to_failed(summary, error)
+            folder = recorder.folder if recorder is not None else None
+            summary = to_failed(summary, error, folder)
         try:
             if recorder is not None:
                 recorder.finish(summary)

@@ -18,7 +18,7 @@ from engine.errors import CheckpointError, ConfigError, WriteError
 from engine.recording.checkpoint import (
     Checkpoint,
     CheckpointCard,
-    list_checkpoints,
+    describe_resumption,
     name_checkpoint,
     prune_checkpoints,
     write_checkpoint,
@@ -322,8 +322,5 @@ class Keeper:
         """What a reader of the summary of an unfinished run must know."""
         if not self._is_keeping:
             return ()
-        found = list_checkpoints(Path(self._record.folder or ""))
-        texts = [
-            f"scribble resume goes on from step {int(path.stem)}" for path in found
-        ]
-        return (*texts[:1], *([self.failure] if self.failure else []))
+        texts = describe_resumption(Path(self._record.folder or ""))
+        return (*texts, *([self.failure] if self.failure else []))

@@ -83,6 +83,9 @@ def add_resume(commands: Commands[argparse.ArgumentParser]) -> None:
         "--threads", type=int, metavar="N", help="use another number of CPU threads"
     )
     parser.add_argument(
+        "--metrics-port", type=int, metavar="N", help="serve the metrics elsewhere"
+    )
+    parser.add_argument(
         "-q",
         "--quiet",
         action="store_true",
@@ -197,6 +200,7 @@ def _resume(arguments: argparse.Namespace) -> int:
         arguments.folder,
         backend=arguments.backend,
         threads=arguments.threads,
+        metrics_port=arguments.metrics_port,
         is_quiet=arguments.quiet,
     )
 

@@ -6,12 +6,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.errors import ConfigError, RecordError
+from engine.errors import ConfigError, RecordError, WriteError
 from experiments import outcome
 from experiments.overrides import (
     CONF_PACKAGE,
@@ -114,7 +114,7 @@ def run_sweep(
     prepared = prepare_sweep(overrides, pairs, kept)
     _make_folder(prepared.folder)
     with _hold(prepared.folder):
-        write_plan(prepared.folder, prepared.plan)
+        _begin(prepared.folder, prepared.plan)
         return _run_plan(prepared.folder, "unfinished", is_quiet=options.is_quiet)
 
 
@@ -389,6 +389,21 @@ def _settle_interrupted(folder: Path) -> None:
                 status, status="interrupted", message=message, exit_code=code
             )
             write_status(folder / str(status.job), settled)
+
+
+def _begin(folder: Path, plan: SweepPlan) -> None:
+    """Write the plan; leave nothing behind where that cannot be done.
+
+    Raises:
+        RecordError: The folder takes no more.
+    """
+    try:
+        write_plan(folder, plan)
+    except WriteError as error:
+        with suppress(OSError):
+            (folder / LOCK_FILE).unlink(missing_ok=True)
+            folder.rmdir()
+        raise RecordError(str(error)) from error
 
 
 def _make_folder(folder: Path) -> None:

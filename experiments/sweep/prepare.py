@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.config import MetricsConfig
 from engine.errors import ConfigError
 from experiments.outcome import MissingPackageError
 from experiments.overrides import (
@@ -20,7 +21,7 @@ from experiments.overrides import (
 )
 from experiments.plugins import SWEEPERS
 from experiments.study import STUDIES
-from experiments.sweep.neighbours import REAL, refuse_neighbours
+from experiments.sweep.neighbours import REAL, refuse_neighbours, refuse_ports
 from experiments.sweep.plan import (
     PLAN_FILE,
     SweepPlan,
@@ -218,10 +219,14 @@ def _fill_plan(
 
             read_search(sweeper, plan.words)
         trials = list_trials(span_axes(_keep_discrete(plan.words)))
+    endpoints, launcher = [], {}
     for trial in trials:
         node = compose_node([*plan.hydra, *trial], with_hydra=True)
         _refuse_shared_folder(node)
         plan.has_real_load |= node.load.kind == REAL
+        endpoints.append(MetricsConfig(**to_plain_node(node.metrics)))
+        launcher = to_plain_node(node.hydra.launcher)
+    refuse_ports(endpoints, len(plan.jobs), launcher)
 
 
 def _keep_discrete(words: Sequence[str]) -> list[str]:

@@ -33,6 +33,8 @@ MAX_JOBS: Final = 10**9
 """More jobs than any sweep has."""
 LATEST_S: Final = 1e11
 """Later than any job began [s since 1970]."""
+_START_FIELD: Final = 19
+"""Where the start stands in /proc/PID/stat, behind the name of the process."""
 OPEN: Final = ("waiting", "running")
 """States in which a job still has somebody who works on it."""
 FAILED: Final = ("failed",)
@@ -60,8 +62,9 @@ class JobStatus:
     """Machine that it ran on."""
     pid: int | None = None
     """Process that watches it."""
-    pid_started_at: float | None = None
-    """When that process began, for numbers are used again [s since 1970]."""
+    pid_start_ticks: int | None = None
+    """When that process began, for numbers are used again [clock ticks since boot];
+    setting the clock of the machine does not move it."""
     job_pid: int | None = None
     """Process that simulates."""
     started_at: float | None = None
@@ -97,7 +100,7 @@ def open_status(job: int, overrides: list[str], attempt: int) -> JobStatus:
         attempt=attempt,
         host=socket.gethostname(),
         pid=own.pid,
-        pid_started_at=own.create_time(),
+        pid_start_ticks=read_start_ticks(own.pid),
         started_at=time.time(),
     )
 
@@ -202,7 +205,7 @@ def judge_status(status: JobStatus, beaten_at: float, now: float) -> JobStatus:
     if not status.is_open:
         return status
     is_here = status.host == socket.gethostname()
-    if is_here and _is_alive(status.pid, status.pid_started_at):
+    if is_here and _is_alive(status.pid, status.pid_start_ticks):
         return status
     if not is_here and now - beaten_at < SILENCE_S:
         return status
@@ -216,11 +219,29 @@ def judge_status(status: JobStatus, beaten_at: float, now: float) -> JobStatus:
     return replace(status, status="lost", message=message)
 
 
-def _is_alive(pid: int | None, started_at: float | None) -> bool:
+def read_start_ticks(pid: int) -> int | None:
+    """Read when a process began, in clock ticks since boot.
+
+    psutil gives seconds since 1970, which move when the clock is set.
+
+    Args:
+        pid: Number of a process.
+
+    Returns:
+        The ticks; None where there is no such process, or the system does not tell.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
+        # The name before the bracket may hold anything, blanks and brackets too.
+        return int(text.rpartition(")")[2].split()[_START_FIELD])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _is_alive(pid: int | None, start_ticks: int | None) -> bool:
     """Tell whether a process lives, and is not another one with its number."""
     try:
-        found = psutil.Process(pid).create_time()
+        psutil.Process(pid)
     except (psutil.Error, ValueError):
         return False
-    # Clock ticks round the start of a process to 0.01 s; adjusting the clock moves it.
-    return started_at is None or abs(found - started_at) < 1.0
+    return pid is None or start_ticks in (None, read_start_ticks(pid))

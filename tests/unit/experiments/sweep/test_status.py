@@ -41,8 +41,8 @@ def test_job_of_a_process_that_is_gone_is_lost(tmp_path: Path) -> None:
 
 
 def test_another_process_with_the_same_number_does_not_count() -> None:
-    assert OWN.pid_started_at is not None
-    older = replace(OWN, pid_started_at=OWN.pid_started_at - 100.0)
+    assert OWN.pid_start_ticks is not None
+    older = replace(OWN, pid_start_ticks=OWN.pid_start_ticks - 1)
     assert judge_status(older, NOW, NOW).status == "lost"
 
 
