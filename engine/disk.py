@@ -185,7 +185,7 @@ def format_size(size_bytes: float) -> str:
     """
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size_bytes < 1024:
-            return f"{size_bytes:.3g} {unit}"
+            return f"{size_bytes:.4g} {unit}"
         size_bytes /= 1024
     return f"{size_bytes:.4g} TiB"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.disk import refuse_closed
 from engine.errors import ConfigError, RecordError, WriteError
 from experiments import outcome
 from experiments.overrides import (
@@ -49,7 +51,7 @@ from experiments.sweep.prepare import (
 from experiments.sweep.search import describe_best
 from experiments.sweep.slots import try_lock
 from experiments.sweep.status import JobStatus, read_statuses, write_status
-from experiments.sweep.table import collect_rows, write_table
+from experiments.sweep.table import TABLE_FILE, collect_rows, write_table
 from experiments.views.sweep import (
     SweepView,
     build_cells_table,
@@ -203,6 +205,8 @@ def dry_run_sweep(
 def show_sweep(folder: Path, *, is_json: bool = False) -> int:
     """Print the table of a sweep as it stands, and write it anew.
 
+    It is printed first, so that a sweep in a read-only place can be looked at.
+
     Args:
         folder: Folder of the sweep.
         is_json: As JSON, for programs.
@@ -211,16 +215,20 @@ def show_sweep(folder: Path, *, is_json: bool = False) -> int:
         Exit code.
 
     Raises:
-        RecordError: The folder holds no sweep, or cannot be written.
+        RecordError: The folder holds no sweep, or may not be written.
+        WriteError: The disk takes no more.
     """
     rows = collect_rows(folder)
-    path = write_table(folder, rows)
-    study = _examine(folder)
     if is_json:
         sys.stdout.write(f"{json.dumps(rows, indent=2)}\n")
-        return outcome.DONE
-    _print_rows(rows)
-    sys.stdout.write(f"{_count_statuses(rows)}: {path}\n{study}")
+    else:
+        _print_rows(rows)
+    sys.stdout.flush()
+    refuse_closed(folder, f"{folder / TABLE_FILE}", "copy the sweep to write it anew")
+    path = write_table(folder, rows)
+    study = _examine(folder)
+    if not is_json:
+        sys.stdout.write(f"{_count_statuses(rows)}: {path}\n{study}")
     return outcome.DONE
 
 
@@ -338,8 +346,10 @@ def _run_plan(folder: Path, only: str, *, is_quiet: bool) -> int:
             _settle_interrupted(folder)
         except ConfigError:
             raise
+        except WriteError as error:
+            trouble = _say_how_to_go_on(error, folder)
         except Exception as error:  # noqa: BLE001 - the jobs that ran still count
-            trouble = outcome.describe_error(error)
+            trouble = f"the launcher failed: {outcome.describe_error(error)}"
     code = _close_sweep(folder, trouble, is_interrupted=is_interrupted)
     return outcome.INTERRUPTED if is_interrupted else code
 
@@ -406,6 +416,13 @@ def _begin(folder: Path, plan: SweepPlan) -> None:
         raise RecordError(str(error)) from error
 
 
+def _settle_own(status: JobStatus) -> JobStatus:
+    """Call a job of this process lost, for no job outlives the launcher."""
+    if not status.is_open or status.pid != os.getpid():
+        return status
+    return replace(status, status="lost", message="how it ended could not be written")
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -460,12 +477,16 @@ def _quote(text: str) -> str:
 
 def _close_sweep(folder: Path, trouble: str, *, is_interrupted: bool) -> int:
     """Write the table, print how the sweep went and choose its exit code."""
-    jobs = read_statuses(folder)
+    jobs = [_settle_own(status) for status in read_statuses(folder)]
     plan = read_plan(folder)
-    write_table(folder)
-    if not is_interrupted:
-        _complete(folder)
-    study = _examine(folder)
+    study = ""
+    try:
+        write_table(folder)
+        if not is_interrupted:
+            _complete(folder)
+        study = _examine(folder)
+    except WriteError as error:
+        trouble = trouble or _say_how_to_go_on(error, folder)
     is_open = [job.job for job in jobs if job.is_open]
     failed = [job for job in jobs if job.status != "done" and not job.is_open]
     # A sweeper of the user's own may start more jobs than the values say.
@@ -485,9 +506,14 @@ def _close_sweep(folder: Path, trouble: str, *, is_interrupted: bool) -> int:
             f"{len(is_open)} of {format_jobs(count)} still running without this "
             f"command; look at them by: scribble sweep {folder}"
         )
-    facts += [f"the launcher failed: {trouble}"] if trouble else []
+    facts += [trouble] if trouble else []
     sys.stderr.write(f"scribble: error: {'; '.join(facts)}\n")
     return outcome.FAILED
+
+
+def _say_how_to_go_on(error: WriteError, folder: Path) -> str:
+    """Add to the error of a full disk how to go on once it has room."""
+    return f"{error} Then go on by: scribble run --resume {shlex.quote(str(folder))}"
 
 
 def _describe_failures(failed: Sequence[JobStatus], count: int) -> str:

@@ -599,3 +599,25 @@ def test_settings_of_the_first_leg_stay_in_later_checkpoints(cut: Path) -> None:
     later: Checkpoint = read_checkpoint(list_checkpoints(cut)[0])
     assert later.card.step > first.card.step
     assert later.card.config == first.card.config
+
+
+def test_leap_of_the_clock_makes_one_checkpoint_due(
+    build_config: BuildConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that stood still for an hour does not write sixty of them."""
+    clock, written = {"now": 0.0}, []
+
+    def take(path: Path, *words: Any) -> None:
+        written.append(int(path.stem))
+        write_checkpoint(path, *words)
+
+    monkeypatch.setattr("engine.system.keeper.time.perf_counter", lambda: clock["now"])
+    monkeypatch.setattr("engine.system.keeper.write_checkpoint", take)
+    config = record(build(build_config, {}), tmp_path / "run", checkpoint_wall_s=60.0)
+
+    def stand_still(progress: Progress) -> None:
+        clock["now"] += 3600.0 if progress.step == 160 else 0.0
+
+    with ScribbleSystem(config) as system:
+        system.run(stand_still)
+    assert written == [0, 160]
