@@ -303,8 +303,8 @@ def survive(disk: SmallDisk, digest: str) -> bool:
     return True
 
 
-def digest_of_undisturbed() -> str:
-    config = compose_run_config(SMALL)
+def digest_of_undisturbed(seed: int = 0) -> str:
+    config = compose_run_config([*SMALL, f"seed={seed}"])
     with ScribbleSystem(config) as system:
         return system.run().state_digest
 
@@ -333,6 +333,31 @@ def test_disks_of_every_size(tmp_path: Path, ledger: Ledger) -> None:
             ledger.disks += 1
     assert begun == sorted(begun)  # from some size on all runs begin
     assert not begun[0] and begun[-1]
+
+
+@pytest.mark.faults
+def test_sweep_on_a_disk_that_fills_up(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], ledger: Ledger
+) -> None:
+    with SmallDisk(tmp_path / "disk", "80k") as disk:
+        words = ("run", "-m", "-q", "hydra.sweep.dir=sweep", "seed=1,2", *SMALL)
+        code, trouble = disk.scribble(*words)
+        assert code == 1
+        assert trouble.count("\n") == 1, trouble
+        assert "cannot be written (No space left on device: " in trouble
+        assert "of 2 jobs" in trouble
+        assert f"Then go on by: scribble run --resume {disk.place}/sweep" in trouble
+        disk.resize("64m")
+        assert disk.scribble("run", "-q", "--resume", "sweep") == (0, "")
+        sweep = disk.root / "sweep"
+        assert read_summary(sweep / "0")["state_digest"] == digest_of_undisturbed(1)
+        assert read_summary(sweep / "1")["state_digest"] == digest_of_undisturbed(2)
+        disk.close_folder("sweep")
+        assert main(["sweep", str(sweep)]) == 2
+        shown, trouble = capfd.readouterr()
+        assert shown.count("done") == 2
+        assert "sweep.parquet cannot be written (Read-only file system)" in trouble
+    ledger.disks += 2
 
 
 def test_folder_that_turns_read_only(

@@ -65,10 +65,7 @@ def test_folder_that_is_gone(tmp_path: Path) -> None:
     ("number", "words"),
     [
         (errno.ENOSPC, ("No space left on device: ", " are free); free some space.")),
-        (
-            errno.EDQUOT,
-            ("Disk quota exceeded: ", " are free); free some of the quota."),
-        ),
+        (errno.EDQUOT, ("Disk quota exceeded: ", "; free some of the quota.")),
         (errno.EFBIG, ("File too large: ", "(ulimit -f).")),
         (errno.EROFS, ("(Read-only file system); make the folder writable.",)),
         (errno.EACCES, ("(Permission denied); make the folder writable.",)),
