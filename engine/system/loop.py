@@ -69,7 +69,7 @@ class ScribbleSystem:
             checkpoint: Where to go on from; `resume` finds it.
 
         Raises:
-            ConfigError: The configuration is invalid.
+            ConfigError: The configuration is invalid, or the metrics port is taken.
             BackendUnavailableError: CUDA is asked for and cannot be used.
             ResourceError: The run does not fit into memory.
             RecordError: An input cannot be read, or the run folder is taken.
