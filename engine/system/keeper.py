@@ -15,11 +15,11 @@ from typing import Any, Final
 from engine import __version__
 from engine.bridge import FOLLOW
 from engine.config import RunConfig
-from engine.errors import CheckpointError, ConfigError, RecordError
+from engine.errors import CheckpointError, ConfigError, WriteError
 from engine.recording.checkpoint import (
     Checkpoint,
     CheckpointCard,
-    list_checkpoints,
+    describe_resumption,
     name_checkpoint,
     prune_checkpoints,
     write_checkpoint,
@@ -154,7 +154,7 @@ class Keeper:
         self._is_keeping = False
         self._kept_step: int | None = None
         self.failure = ""
-        """Why the last checkpoint could not be written; empty if it could."""
+        """Why a run that a fault ends has no checkpoint of its last step, if so."""
 
     def begin(self, *, is_resumed: bool) -> None:
         """Begin to keep a run that is recorded, with a checkpoint of its start.
@@ -166,7 +166,7 @@ class Keeper:
             is_resumed: Whether the run goes on from a checkpoint.
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more.
         """
         self._is_keeping = (
             self._journal.is_recording and self._record.checkpoints_kept > 0
@@ -201,48 +201,44 @@ class Keeper:
     def write_if_due(self) -> None:
         """Write a checkpoint if it is time to; to be called between control periods.
 
+        A run that can write none stops: what it did from then on could be lost.
+
         Raises:
-            RecordError: The tables take no more. A checkpoint that cannot be written
-                is a warning: those before it still hold.
+            WriteError: The disk takes no more; the checkpoints before stay whole.
         """
         if not self._is_keeping:
             return
         is_due = self._next_step is not None and self._account.step >= self._next_step
         if is_due or (self._due_s is not None and time.perf_counter() >= self._due_s):
-            self._try_write()
+            self._write_timed()
 
     def write_last(self) -> None:
         """Write a checkpoint of a run that is about to stop, unless it has this one.
 
         Raises:
-            RecordError: The tables take no more.
+            WriteError: The disk takes no more; the checkpoints before stay whole.
         """
         if self._is_keeping and self._kept_step != self._account.step:
-            self._try_write()
+            self._write_timed()
 
-    def rescue(self, *, is_between: bool) -> None:
+    def rescue(self, fault: BaseException, *, is_between: bool) -> None:
         """Write a checkpoint of a run that a fault ends, if it can be gone on from.
 
         Args:
+            fault: What ends it; where a disk has just taken no more, nothing is tried.
             is_between: Whether the run stands between two control periods; what is
                 amid one is lost, and the checkpoint before it stands.
         """
-        if not self._is_keeping or not is_between:
+        if not self._is_keeping or not is_between or isinstance(fault, WriteError):
             return
         try:
             self.write_last()
         except Exception as error:  # noqa: BLE001 - the fault itself shall be heard
             self.failure = f"no checkpoint of the last step: {error}"
 
-    def _try_write(self) -> None:
+    def _write_timed(self) -> None:
         started_s = time.perf_counter()
-        state = self._collect()
-        try:
-            self._write(self._folder(None), state)
-        except RecordError as error:
-            if not self.failure:
-                logger.warning("the run goes on without a checkpoint: %s", error)
-            self.failure = str(error)
+        self._write(self._folder(None), self._collect())
         self._plan_next(time.perf_counter() - started_s)
 
     def write(self, folder: str | Path | None) -> Path:
@@ -256,7 +252,7 @@ class Keeper:
 
         Raises:
             ConfigError: No folder is named and no run is recorded, or another one.
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more.
         """
         return self._write(self._folder(folder), self._collect())
 
@@ -344,8 +340,5 @@ class Keeper:
         """What a reader of the summary of an unfinished run must know."""
         if not self._is_keeping:
             return ()
-        found = list_checkpoints(Path(self._record.folder or ""))
-        texts = [
-            f"scribble resume goes on from step {int(path.stem)}" for path in found
-        ]
-        return (*texts[:1], *([self.failure] if self.failure else []))
+        texts = describe_resumption(Path(self._record.folder or ""))
+        return (*texts, *([self.failure] if self.failure else []))

@@ -51,6 +51,9 @@ class Ledger:
     signals: int = 0
     cuts: int = 0
     resumed_alike: int = 0
+    disks: int = 0
+    clocks: int = 0
+    ports: int = 0
 
     def describe(self) -> list[str]:
         return [
@@ -60,6 +63,9 @@ class Ledger:
             f"signals (INT, TERM, USR1) answered with a checkpoint: {self.signals}",
             f"runs cut off and resumed that came to equal digest, summary and rows: "
             f"{self.resumed_alike}, cut off {self.cuts} times",
+            f"disks full, limited or read-only, nothing whole lost: {self.disks}",
+            f"leaps of the clock and stops of the process, same digest: {self.clocks}",
+            f"taken ports refused before anything was written: {self.ports}",
         ]
 
 
