@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from engine.disk import DRAFT_SUFFIX, write_text
 from engine.errors import ConfigError
 from engine.intake import read_json
 from engine.recording.endpoint import ENDPOINT_FILE
 from engine.recording.lock import LOCK_FILE
-from engine.recording.tables import DRAFT_SUFFIX
 from engine.recording.tracker import Point, RunCard, RunEnding
 
 logger = logging.getLogger(__name__)
@@ -61,11 +61,9 @@ def write_memo(path: Path, run_id: str) -> None:
         run_id: As MLflow gave it.
 
     Raises:
-        OSError: The disk takes no more.
+        WriteError: The disk takes no more.
     """
-    draft = path.with_name(f"{path.name}{DRAFT_SUFFIX}")
-    draft.write_text(json.dumps({RUN_ID: run_id}) + "\n", encoding="utf-8")
-    draft.replace(path)
+    write_text(path, json.dumps({RUN_ID: run_id}) + "\n")
 
 
 def read_memo(path: Path) -> str | None:
