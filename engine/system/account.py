@@ -333,4 +333,5 @@ class Account:
         start_j, before_j = self._energy_start_j, self._energy_before_j
         if now_j is None or start_j is None or before_j is None:
             return None
-        return before_j + now_j - start_j
+        # A driver that was loaded again has begun to count anew.
+        return None if now_j < start_j else before_j + now_j - start_j

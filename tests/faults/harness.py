@@ -49,6 +49,8 @@ class Ledger:
     survived: int = 0
     anew: int = 0
     signals: int = 0
+    gpu_faults: int = 0
+    lost_workers: int = 0
 
     def describe(self) -> list[str]:
         return [
@@ -56,6 +58,9 @@ class Ledger:
             f"{self.survived} ({self.anew} before anything was written), lost: "
             f"{self.kills - self.survived}",
             f"signals (INT, TERM, USR1) answered with a checkpoint: {self.signals}",
+            f"losses of NVML or of GPU memory, outlived: {self.gpu_faults}",
+            f"workers and parents of sweeps killed, none left over: "
+            f"{self.lost_workers}",
         ]
 
 
