@@ -14,7 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NoReturn
 
-from engine.errors import EngineError, ForecastError, NumericalError, RecordError
+from engine.errors import (
+    DeviceError,
+    EngineError,
+    ForecastError,
+    NumericalError,
+    RecordError,
+)
 
 DONE: Final = 0
 """The command did what was asked."""
@@ -46,6 +52,10 @@ EXIT_CODES: Final = (
 
 class MissingPackageError(EngineError, ImportError):
     """A package that only some commands need is not installed."""
+
+
+_FAILURES: Final = (NumericalError, ForecastError, DeviceError, MissingPackageError)
+"""Errors of the engine that are no fault of what was asked for."""
 
 
 class SentenceParser(argparse.ArgumentParser):
@@ -141,7 +151,7 @@ def code_of_error(error: BaseException) -> int:
     """
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
-    if isinstance(error, (NumericalError, ForecastError, MissingPackageError)):
+    if isinstance(error, _FAILURES):
         return FAILED
     return BAD_INPUT if isinstance(error, EngineError) or is_path(error) else FAILED
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.config import RunConfig
+from engine.errors import DeviceError
 from experiments import outcome
 from experiments.overrides import compose_run_config
 
@@ -162,11 +163,25 @@ def show_run(build: Callable[[], ScribbleSystem], *, is_quiet: bool) -> RunSumma
         folder = system.config.record.folder
         view = build_view(console, system.description, is_quiet=is_quiet)
         with system, view:
-            summary = system.run(view.show)
+            summary = _run_and_advise(system, view)
     print_summary(console, summary.to_dict(), folder, is_quiet=is_quiet)
     if summary.status == "interrupted" and folder is not None and not is_quiet:
         _say_how_to_go_on(Path(folder))
     return summary
+
+
+def _run_and_advise(system: ScribbleSystem, view: RunView) -> RunSummary:
+    """Run; if the GPU fails, name the command that goes on without it."""
+    from engine.recording.checkpoint import list_checkpoints
+
+    try:
+        return system.run(view.show)
+    except DeviceError as error:
+        folder = system.config.record.folder
+        if folder is None or not list_checkpoints(Path(folder)):
+            raise
+        command = f"scribble resume {shlex.quote(folder)} --backend cpu"
+        raise type(error)(f"{error} On the CPU: {command}") from error
 
 
 def _say_how_to_go_on(folder: Path) -> None:
