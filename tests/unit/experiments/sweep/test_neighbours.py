@@ -9,7 +9,7 @@ import pytest
 from engine.errors import ConfigError
 from experiments.sweep.neighbours import refuse_neighbours
 
-JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+JOBLIB = "hydra_plugins.scribble.JoblibLauncher"
 SUBMITIT = "hydra_plugins.hydra_submitit_launcher.submitit_launcher"
 
 
