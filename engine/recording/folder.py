@@ -22,6 +22,7 @@ from engine.recording.checkpoint import (
 )
 from engine.recording.endpoint import ENDPOINT_FILE, EndpointRecord
 from engine.recording.lock import LOCK_FILE, FolderLock, refuse_taken
+from engine.recording.mlflow_sink import MEMO_FILE
 from engine.recording.summary import RunSummary
 from engine.recording.tables import DRAFT_SUFFIX, Marks, TableWriter, check_parts
 from engine.recording.trace import TRACE_FILE
@@ -34,7 +35,7 @@ RUN_FILES = frozenset(
     (
         *(CONFIG_FILE, ENVIRONMENT_FILE, TIMESERIES_FILE, TRACE_FILE, SUMMARY_FILE),
         *(STATUS_FILE, REPORT_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE),
-        *(ENDPOINT_FILE, LOCK_FILE, CHECKPOINTS_FOLDER),
+        *(ENDPOINT_FILE, LOCK_FILE, CHECKPOINTS_FOLDER, MEMO_FILE),
     )
 )
 """All that a run folder may hold; a sweep adds its job's status, a report itself, a run

@@ -68,7 +68,11 @@ class Journal:
             RecordError: The disk takes no more.
         """
         marks = self._recorder.seal() if self._recorder is not None else None
-        return {"marks": marks, "vitals": self.vitals.to_state()}
+        return {
+            "marks": marks,
+            "vitals": self.vitals.to_state(),
+            "sample": self._encoder.to_state(),
+        }
 
     def from_state(self, state: Mapping[str, Any]) -> None:
         """Go on counting; the next `open` goes on in the folder of the run.
@@ -78,6 +82,7 @@ class Journal:
         """
         self._marks = state["marks"]
         self.vitals.from_state(state["vitals"])
+        self._encoder.from_state(state["sample"])
         metrics, account = self._parts.metrics, self._account
         metrics.successful_tunnels.inc(account.successes)
         metrics.failed_tunnels.inc(account.attempts - account.successes)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine import __version__
+from engine.bridge import FOLLOW
 from engine.config import RunConfig
 from engine.errors import CheckpointError, ConfigError, RecordError
 from engine.recording.checkpoint import (
@@ -25,6 +26,7 @@ from engine.recording.checkpoint import (
 )
 from engine.state import State, Stateful, take_fields
 from engine.system.account import Account
+from engine.system.disturbance import Disturbance
 from engine.system.journal import Journal
 from engine.system.parts import Parts
 from engine.system.rewiring import REWIRED, Rewirer
@@ -89,7 +91,7 @@ def list_stateful(
         parts: What the run joins.
         account: Its figures.
         journal: What it has told.
-        others: What the loop keeps itself: rewiring and course.
+        others: What the loop keeps itself: rewiring, load and course.
     """
     found: dict[str, Stateful | None] = {
         "rollout": parts.pilot,
@@ -98,6 +100,9 @@ def list_stateful(
         "lattice": parts.lattice,
         "schedule": parts.schedule,
         "mesh": parts.mesh,
+        "trace": parts.trace,
+        "monitor": parts.monitor,
+        "load": others["load"],
         "cost": parts.cost,
         "controller": parts.controller,
         "observer": parts.observer,
@@ -118,6 +123,8 @@ class Keeper:
         account: Account,
         journal: Journal,
         rewirer: Rewirer,
+        *,
+        disturbance: Disturbance,
     ) -> None:
         """Keep nothing until a run begins.
 
@@ -127,13 +134,18 @@ class Keeper:
             account: Its figures.
             journal: What it tells.
             rewirer: What moves its bridges.
+            disturbance: The real load beside it, if there is one.
         """
         self.course = Course()
         self._record = config.record
         self._config: Mapping[str, Any] = asdict(config)
         self._parts, self._account, self._journal = parts, account, journal
         self._rewirer = rewirer
-        others: dict[str, Stateful] = {"rewiring": rewirer, "course": self.course}
+        others: dict[str, Stateful] = {
+            "rewiring": rewirer,
+            "load": disturbance,
+            "course": self.course,
+        }
         self._stateful = list_stateful(parts, account, journal, others)
         every_s, dt_s = config.record.checkpoint_every_s, config.dynamics.dt_s
         self._every_steps = max(1, round(every_s / dt_s)) if every_s else None
@@ -161,10 +173,16 @@ class Keeper:
         )
         self._plan_next(0.0)
         if self._is_keeping and not is_resumed:
-            lattice, network = self._parts.lattice, self._parts.network
-            is_touched = self.course.deeds or network.has_requests
-            is_start = lattice.is_as_drawn and not is_touched and not self._account.step
+            is_start = self._is_untouched()
             self._write(self._folder(None), None if is_start else self._collect())
+
+    def _is_untouched(self) -> bool:
+        """Tell whether the run stands as its configuration alone would have it."""
+        lattice, network = self._parts.lattice, self._parts.network
+        is_touched = self.course.deeds or network.has_requests or self._account.step
+        is_plain = all(group.rung == FOLLOW for group in network.groups)
+        is_plain = is_plain and network.strength_factor == 1.0
+        return lattice.is_as_drawn and is_plain and not is_touched
 
     def end(self) -> None:
         """Keep no more."""

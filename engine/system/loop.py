@@ -96,7 +96,12 @@ class ScribbleSystem:
         self._rewirer = Rewirer(self.config, self.network, self.lattice)
         self._is_closed = False
         self._keeper = Keeper(
-            self.config, parts, self._account, self._journal, self._rewirer
+            self.config,
+            parts,
+            self._account,
+            self._journal,
+            self._rewirer,
+            disturbance=self._disturbance,
         )
         self._course = self._keeper.course
         self._checkpoint = checkpoint
@@ -220,7 +225,8 @@ class ScribbleSystem:
         """
         self._check_open()
         status = "failed"
-        disturbance = self._disturbance = Disturbance(self.config.load)
+        disturbance = self._disturbance
+        disturbance.prepare(goes_on=self._course.last_step is not None)
         notes: tuple[str, ...] = ()
         try:
             with stop_on_signals(self.request_stop), disturbance:

@@ -51,6 +51,8 @@ class Ledger:
     signals: int = 0
     gpu_faults: int = 0
     lost_workers: int = 0
+    cuts: int = 0
+    resumed_alike: int = 0
 
     def describe(self) -> list[str]:
         return [
@@ -61,6 +63,8 @@ class Ledger:
             f"losses of NVML or of GPU memory, outlived: {self.gpu_faults}",
             f"workers and parents of sweeps killed, none left over: "
             f"{self.lost_workers}",
+            f"runs cut off and resumed that came to equal digest, summary and rows: "
+            f"{self.resumed_alike}, cut off {self.cuts} times",
         ]
 
 
