@@ -28,6 +28,14 @@ class ResourceError(EngineError, MemoryError):
     """The problem needs more memory than the machine or the GPU has."""
 
 
+class DeviceError(EngineError, RuntimeError):
+    """A GPU failed while a run was using it."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """A GPU has no memory left for what a run needs to go on."""
+
+
 class NumericalError(EngineError, ArithmeticError):
     """A value left the range in which the arithmetic is exact."""
 

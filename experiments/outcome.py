@@ -16,6 +16,7 @@ from typing import Final, NoReturn
 
 from engine.disk import CLOSED, FULL
 from engine.errors import (
+    DeviceError,
     EngineError,
     ForecastError,
     NumericalError,
@@ -53,6 +54,16 @@ EXIT_CODES: Final = (
 
 class MissingPackageError(EngineError, ImportError):
     """A package that only some commands need is not installed."""
+
+
+_FAILURES: Final = (
+    DeviceError,
+    ForecastError,
+    MissingPackageError,
+    NumericalError,
+    WriteError,
+)
+"""Errors of what had begun, or of the machine: no fault of what was asked for."""
 
 
 class SentenceParser(argparse.ArgumentParser):
@@ -140,10 +151,6 @@ def make_folder(folder: Path, option: str) -> None:
         raise RecordError(f"{option} {folder} cannot be written; name another folder.")
 
 
-_LATE: Final = (NumericalError, ForecastError, MissingPackageError, WriteError)
-"""Errors of what had begun, or of the machine."""
-
-
 def code_of_status(status: str) -> int:
     """Translate the status of a run into an exit code.
 
@@ -161,7 +168,7 @@ def code_of_error(error: BaseException) -> int:
     """
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
-    if isinstance(error, _LATE):
+    if isinstance(error, _FAILURES):
         return FAILED
     return BAD_INPUT if isinstance(error, EngineError) or is_path(error) else FAILED
 

@@ -80,6 +80,12 @@ def replay_run(
         compare_policies(folders, outcomes, overrides, is_quiet=is_quiet)
     _say_where_the_trace_ends(*outcomes)
     old, new = str(recorded["state_digest"]), str(summary.to_dict()["state_digest"])
+    if recorded["state_digest"] is None:
+        sys.stdout.write(
+            f"replay: state_digest is {new}; that of the recorded run was lost with "
+            "its GPU\n"
+        )
+        return outcome.DONE
     if old == new:
         sys.stdout.write(f"replay: state_digest is equal, {new}\n")
         return outcome.DONE

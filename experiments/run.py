@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.config import RunConfig
-from engine.errors import WriteError
+from engine.errors import DeviceError, WriteError
 from experiments import outcome
 from experiments.overrides import compose_run_config
 
@@ -187,18 +187,22 @@ def _name_resumption(folder: Path) -> str:
 
 @contextmanager
 def _say_how_to_go_on_after(folder: str | None) -> Iterator[None]:
-    """Add to the error of a disk that took no more how to go on once it does.
+    """Add to the error of a full disk, or of a GPU that failed, how to go on.
 
     Raises:
-        WriteError: What was raised inside, with the command that resumes the run.
+        DeviceError: What was raised inside, with the command for the CPU.
+        WriteError: Likewise, with the command for when the disk has room.
     """
     try:
         yield
-    except WriteError as error:
+    except (DeviceError, WriteError) as error:
         command = _name_resumption(Path(folder)) if folder is not None else ""
         if not command:
             raise
-        raise WriteError(f"{error} Then go on by: {command}") from error
+        advice = f"Then go on by: {command}"
+        if isinstance(error, DeviceError):
+            advice = f"On the CPU: {command} --backend cpu"
+        raise type(error)(f"{error} {advice}") from error
 
 
 def build_system(config: RunConfig) -> ScribbleSystem:

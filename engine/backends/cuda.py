@@ -127,14 +127,12 @@ class CudaBackend(CudaStepping):
             New columns in device memory.
 
         Raises:
-            ResourceError: The device has too little free memory for both.
+            DeviceMemoryError: The device has too little free memory for both.
         """
-        size = sum(column.nbytes for column in bridges.columns)
-        with self._device.allocating(
-            "Moving bridges", size, "Use mesh=none, lower bridges.per_node,"
-        ):
-            places = self._cupy.asarray(came_from)
-            return super().move_bridges(bridges, places)
+        move = super().move_bridges
+        return self._device.attempt(
+            lambda: move(bridges, self._cupy.asarray(came_from))
+        )
 
     def build_matchings(self, matching: Matching) -> MatchingArrays:
         """Allocate bridges that have attempted nothing on the device.
@@ -164,18 +162,19 @@ class CudaBackend(CudaStepping):
 
     def read_phases(self, lattice: LatticeState) -> U32Array:
         """Copy the phases to the host, shape (nodes,)."""
-        with self._device.working():
-            phases: U32Array = lattice.phases.get()
+        phases: U32Array = self.to_host(lattice.phases)
         return phases
 
     def read_probe(
         self, lattice: LatticeState, nodes: npt.NDArray[np.int64]
     ) -> U32Array:
         """Copy the phases of some nodes to the host, shape of `nodes`."""
-        with self._device.working():
-            places = self._cupy.asarray(nodes)
-            probe: U32Array = lattice.phases[places].get()
-        return probe
+
+        def pick() -> U32Array:
+            picked: U32Array = lattice.phases[self._cupy.asarray(nodes)].get()
+            return picked
+
+        return self._device.attempt(pick)
 
     def start_counting(
         self, lattice: LatticeState, fastest_hz: float, event_turns: float
@@ -208,36 +207,34 @@ class CudaBackend(CudaStepping):
 
     def write_phases(self, lattice: LatticeState, phases: U32Array) -> None:
         """Replace the phases by binary angles from the host, shape (nodes,)."""
-        with self._device.working():
-            words = np.ascontiguousarray(phases, dtype=np.uint32)
-            lattice.phases.set(words, stream=self._device.stream)
+        self.fill(lattice.phases, phases.astype(np.uint32, copy=False))
 
     def write_detunings(self, lattice: LatticeState, detunings_hz: F32Array) -> None:
         """Replace the detunings by others from the host [Hz], shape (nodes,)."""
-        with self._device.working():
-            values = np.ascontiguousarray(detunings_hz, dtype=np.float32)
-            lattice.detunings.set(values, stream=self._device.stream)
+        self.fill(lattice.detunings, detunings_hz.astype(np.float32, copy=False))
 
     def to_host(self, array: Any) -> npt.NDArray[Any]:
         """Copy an array to the host."""
-        with self._device.working():
-            host: npt.NDArray[Any] = array.get()
+        host: npt.NDArray[Any] = self._device.attempt(array.get)
         return host
 
     def fill(self, array: Any, values: npt.NDArray[Any]) -> None:
         """Replace the values of an array by those of a host array of its shape."""
-        with self._device.working():
-            array.set(np.ascontiguousarray(values), stream=self._device.stream)
+        whole = np.ascontiguousarray(values)
+        self._device.attempt(lambda: array.set(whole, stream=self._device.stream))
 
     def _sum_on_device(
         self, kernel: str, nodes: int, arguments: tuple[Any, ...], sums: int = 1
     ) -> list[int]:
         """Run a kernel that adds to zeroed 64-bit totals; return them."""
-        with self._device.working():
+
+        def add_up() -> list[int]:
             totals = self._cupy.zeros(sums, dtype=np.uint64)
             grid = self._device.fill_grid(nodes)
             self._device.launch(kernel, grid, (*arguments, totals))
             return [int(total) for total in totals.get().view(np.int64)]
+
+        return self._device.attempt(add_up)
 
     def _sum_edges(self, lattice: LatticeState, offsets: Any, is_cosine: bool) -> int:
         """Sum cosines [2^-28] or wrapped differences [binary angle] over edges."""

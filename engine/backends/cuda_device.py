@@ -8,12 +8,14 @@ are asked for; unlike the null stream it can be captured into a graph.
 from __future__ import annotations
 
 import importlib
+import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
+from engine.backends.cuda_faults import first_line, list_failures, translate
 from engine.backends.cuda_tiles import DeviceLimits
 from engine.backends.kernels import (
     COMPILE_OPTIONS,
@@ -22,7 +24,17 @@ from engine.backends.kernels import (
     Variant,
     read_source,
 )
-from engine.errors import BackendUnavailableError, ConfigError, ResourceError
+from engine.errors import (
+    BackendUnavailableError,
+    ConfigError,
+    DeviceMemoryError,
+    ResourceError,
+)
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+"""What some work on the device gives."""
 
 THREADS_PER_BLOCK = 256
 """Threads of a block; a multiple of the warp, for the warp sums [-]."""
@@ -52,12 +64,6 @@ def import_cupy() -> Any:
             'Run: pip install "scribble-engine[cuda12]" (or [cuda13] for a driver of '
             "CUDA 13), or use backend=cpu."
         ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or its type if it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 @cache
@@ -109,6 +115,11 @@ class CudaDevice:
             int(attributes["MaxSharedMemoryPerMultiprocessor"]),
         )
         self._kernels: dict[tuple[str, Variant], Any] = {}
+        self._failures = list_failures(self.cupy)
+        self.launch_count = 0
+        """Launches asked for so far [-]."""
+        self.on_shortage: Callable[[], None] = lambda: None
+        """Lets go of what can be made again, when memory is short."""
         with self._device:
             self.stream = self.cupy.cuda.Stream(non_blocking=True)
 
@@ -138,9 +149,60 @@ class CudaDevice:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Make the device and its stream current."""
-        with self._device, self.stream:
-            yield
+        """Make the device and its stream current.
+
+        Raises:
+            DeviceMemoryError: The device has no memory left.
+            DeviceError: It failed otherwise, and will go on failing.
+        """
+        try:
+            with self._device, self.stream:
+                yield
+        except self._failures as error:
+            raise translate(error, self.name) from error
+
+    def attempt(
+        self, work: Callable[[], Result], *, is_repeatable: bool = True
+    ) -> Result:
+        """Do some work; when memory is short, free what can be freed and do it again.
+
+        CuPy has given its own reserve back before it reports a shortage. Captured
+        graphs keep arrays that it cannot take, and a neighbour may have left meanwhile.
+
+        Args:
+            work: What to do on the device.
+            is_repeatable: Whether it can be done twice; if not, it is done again only
+                where nothing had been launched yet, so that the state is as it was.
+
+        Returns:
+            What the work gives.
+
+        Raises:
+            DeviceMemoryError: The device has no memory left.
+            DeviceError: It failed otherwise, and will go on failing.
+        """
+        launches = self.launch_count
+        try:
+            with self.working():
+                return work()
+        except DeviceMemoryError:
+            if not is_repeatable and self.launch_count > launches:
+                raise
+            logger.warning(
+                "%s is short of memory: what can be made again is given back, and the "
+                "work is tried once more.",
+                self.name,
+            )
+        self.free_reserves()
+        with self.working():
+            return work()
+
+    def free_reserves(self) -> None:
+        """Give memory back that is kept only to save time."""
+        self.on_shortage()
+        with self.working():
+            self.cupy.get_default_memory_pool().free_all_blocks()
+            self.cupy.get_default_pinned_memory_pool().free_all_blocks()
 
     @contextmanager
     def allocating(self, what: str, size_bytes: int, cure: str) -> Iterator[None]:
@@ -148,7 +210,7 @@ class CudaDevice:
         try:
             with self.working():
                 yield
-        except self.cupy.cuda.memory.OutOfMemoryError as error:
+        except DeviceMemoryError as error:
             raise ResourceError(
                 f"{what} needs {size_bytes} bytes of GPU memory; "
                 f"{self.memory_free_bytes()} are free on {self.name}. {cure} or use "
@@ -224,7 +286,17 @@ class CudaDevice:
         """
         blocks, threads = shape
         function = self._kernels[kernel, variant]
+        self.launch_count += 1
         function((blocks,), (threads,), arguments, shared_mem=shared_bytes)
+
+    def launch_graph(self, graph: Any) -> None:
+        """Start captured launches on the stream, which must be current.
+
+        Args:
+            graph: What the end of a capture gave.
+        """
+        self.launch_count += 1
+        graph.launch(self.stream)
 
     def fill_grid(self, count: int) -> tuple[int, int]:
         """Return a grid of at most as many threads as the device holds at once."""

@@ -15,7 +15,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engine.backends.cuda_device import CudaDevice, first_line
+from engine.backends.cuda_device import CudaDevice
+from engine.backends.cuda_faults import first_line
 from engine.backends.protocol import LatticeState
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class GraphCache:
             self._capture(entry, lattice, issue)
         if entry.graph is None or entry.phases is None:
             return False
-        entry.graph.launch(self._device.stream)
+        self._device.launch_graph(entry.graph)
         lattice.phases, lattice.work["spare"] = entry.phases
         return True
 

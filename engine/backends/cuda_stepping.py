@@ -102,6 +102,7 @@ class CudaStepping(CudaMotion):
         self._clock = EventClock(cupy.cuda.Event, cupy.cuda.get_elapsed_time)
         self._shares = StageShares()
         self._graphs = GraphCache(self._device)
+        self._device.on_shortage = self._graphs.clear
         self._owners: tuple[Any, ...] = (None,) * (1 + len(fields(BridgeArrays)))
         self._successes_taken = 0
 
@@ -125,29 +126,36 @@ class CudaStepping(CudaMotion):
 
         Raises:
             ResourceError: A tile does not fit the shared memory of the device.
+            DeviceMemoryError: The device has no memory left, also after a second try.
+            DeviceError: It failed; what it holds is lost.
         """
+        work = partial(self._advance, lattice, bridges, period)
+        return self._device.attempt(work, is_repeatable=False)
+
+    def _advance(
+        self, lattice: LatticeState, bridges: Bridges, period: Period
+    ) -> PeriodResult:
+        """Choose how to run a period, and run it."""
         if isinstance(bridges, MatchingArrays) or lattice.turn_count is not None:
-            with self._device.working():
-                self._clock.start(int(np.count_nonzero(np.diff(period.segment_bounds))))
-                return self._clock.complete(super().advance(lattice, bridges, period))
+            self._clock.start(int(np.count_nonzero(np.diff(period.segment_bounds))))
+            return self._clock.complete(super().advance(lattice, bridges, period))
         plan = plan_launches(period)
         shape = tile_shape(lattice.geometry, len(period.tableau.weights))
         whole_bytes = find_whole_bytes(shape, self._device.limits)
-        with self._device.working():
-            self._upload_plan(plan)
-            issue = partial(self._issue, lattice, bridges, period, plan)
-            if not lattice.motion.is_steady:
-                return self._advance_sampled(lattice, period, plan, issue)
-            if whole_bytes:
-                return self._advance_whole(lattice, bridges, period, plan, whole_bytes)
-            key, kept = self._name_launches(lattice, bridges, period, plan)
-            self._clock.start(0)
-            self._clock.mark()
-            if not self._graphs.run(key, kept, lattice, issue):
-                return self._advance_sampled(lattice, period, plan, issue)
-            whole_s, successes = self._finish()
-            shares = self._shares.split(whole_s, period.step_count, plan.events)
-            return PeriodResult(*shares, successes)
+        self._upload_plan(plan)
+        issue = partial(self._issue, lattice, bridges, period, plan)
+        if not lattice.motion.is_steady:
+            return self._advance_sampled(lattice, period, plan, issue)
+        if whole_bytes:
+            return self._advance_whole(lattice, bridges, period, plan, whole_bytes)
+        key, kept = self._name_launches(lattice, bridges, period, plan)
+        self._clock.start(0)
+        self._clock.mark()
+        if not self._graphs.run(key, kept, lattice, issue):
+            return self._advance_sampled(lattice, period, plan, issue)
+        whole_s, successes = self._finish()
+        shares = self._shares.split(whole_s, period.step_count, plan.events)
+        return PeriodResult(*shares, successes)
 
     def mark(self) -> int:
         """Record a point in time on the device if its stage is in the sample."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from engine.backends.cuda import CudaBackend
-from engine.backends.cuda_device import first_line
+from engine.backends.cuda_faults import first_line
 from engine.backends.protocol import TABLEAUS
 from engine.errors import EngineError, NumericalError
 from engine.geometry import Geometry

@@ -20,6 +20,12 @@ from engine.monitor.nvml import Answer, Fault, query
 MINIMUM_POWER_WINDOW_S: Final = 1.0
 """Shortest window over which power is derived from energy [s]."""
 
+SILENT_REFRESHES: Final = 8
+"""Refreshes in a row without a single answer after which a device counts as lost [-].
+
+One timeout is no loss; eight are two seconds at the usual period.
+"""
+
 _INITIAL_PID_NAMESPACE: Final = "pid:[4026531836]"
 """Inode that Linux gives the namespace of the host's own process ids."""
 
@@ -147,6 +153,22 @@ class Device:
     _energy_mark: tuple[float, float] | None = None
     _is_sole_user: bool = False
     _seen_us: int = 0
+    _answered: set[str] = field(default_factory=set)
+    _silent_count: int = 0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether no figure can be had until the device is found again."""
+        return self.status != "ok"
+
+    def lose(self, reason: str) -> None:
+        """Take the device for lost; the first reason stays.
+
+        Args:
+            reason: Why, in NVML's own words where there are any.
+        """
+        if not self.is_lost:
+            self.status = f"lost: {reason}"
 
     def refresh(self, library: Any, group: Sequence[QueryField]) -> None:
         """Query a group; a field without an answer becomes None, not its old self.
@@ -155,13 +177,26 @@ class Device:
             library: The `pynvml` module.
             group: The fields to query.
         """
-        for asked in group:
-            answer = self._ask(library, asked)
-            if answer.fault is None:
-                values = asked.convert(answer.value)
-                self._figures.update(zip(asked.figures, values, strict=True))
-            elif asked.name not in self.absent:
-                self._forget(asked.figures)
+        answers = [self._refresh_field(library, asked) for asked in group]
+        asked_for = [each for each in answers if each.fault is not Fault.ABSENT]
+        if not asked_for:
+            return
+        is_silent = all(each.fault is Fault.TRANSIENT for each in asked_for)
+        self._silent_count = self._silent_count + 1 if is_silent else 0
+        if self._silent_count >= SILENT_REFRESHES:
+            self.lose(f"{asked_for[-1].message}, again and again")
+
+    def _refresh_field(self, library: Any, asked: QueryField) -> Answer:
+        """Query one field and take its figures over."""
+        was_absent = asked.name in self.absent
+        answer = self._ask(library, asked)
+        if answer.fault is None:
+            values = asked.convert(answer.value)
+            self._figures.update(zip(asked.figures, values, strict=True))
+            self._answered.add(asked.name)
+        elif not was_absent:
+            self._forget(asked.figures)
+        return answer
 
     def derive_power(self, now_s: float) -> None:
         """Take power from the energy counter where the device reports none.
@@ -191,7 +226,7 @@ class Device:
         self._forget(("own_memory_bytes", "own_utilisation"))
         self._is_sole_user = False
         lists = [self._ask(library, asked) for asked in _PROCESS_FIELDS]
-        if lists[0].fault is not None or self.status != "ok":
+        if lists[0].fault is not None or self.is_lost:
             return
         entries = [entry for answer in lists for entry in answer.value or ()]
         pids = {entry.pid for entry in entries}
@@ -210,7 +245,7 @@ class Device:
         Returns:
             The state; every field without a figure is None.
         """
-        figures = dict(self._figures) if self.status == "ok" else {}
+        figures = {} if self.is_lost else dict(self._figures)
         if figures and self._is_sole_user:
             # Alone on the device, all of its use is ours, now and not 5 s ago.
             figures["own_utilisation"] = figures.get("utilisation")
@@ -224,15 +259,20 @@ class Device:
         )
 
     def _ask(self, library: Any, asked: QueryField, *arguments: int | str) -> Answer:
-        """Query one field, and keep what the answer says about the device."""
-        if asked.name in self.absent or self.status != "ok":
+        """Query one field, and keep what the answer says about the device.
+
+        A device that has told a figure does not forget how: if it says so, its handle
+        means another device, or none, as after a change of the MIG instances.
+        """
+        if asked.name in self.absent or self.is_lost:
             return Answer(fault=Fault.ABSENT)
         given = (*asked.arguments, *arguments)
         answer = query(library, asked.call, self.handle, *given)
-        if answer.fault is Fault.ABSENT:
+        is_absent = answer.fault is Fault.ABSENT
+        if answer.fault is Fault.LOST or (is_absent and asked.name in self._answered):
+            self.lose(answer.message)
+        elif is_absent:
             self.absent.add(asked.name)
-        elif answer.fault is Fault.LOST:
-            self.status = f"lost: {answer.message}"
         return answer
 
     def _forget(self, figures: Sequence[str]) -> None:

@@ -1,19 +1,31 @@
 """GPUs by NVML: a probe decides which fields exist, then each group has its period.
 
-Devices are known by UUID and PCI address, never by index. Process lists cost
-milliseconds and have the longest period. Imports only `engine.config` and this room.
+Process lists cost milliseconds and have the longest period. A device that is lost
+while we watch is looked for again, NVML being opened anew, after waits that grow.
+Imports only `engine.config` and this room.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from typing import Any
 
 from engine.config import ResourcesConfig
-from engine.monitor.device import FAST_FIELDS, SLOW_FIELDS, Device, Identity
+from engine.monitor.device import FAST_FIELDS, SLOW_FIELDS, Device
 from engine.monitor.metrics import GpuState
 from engine.monitor.nvml import load_library, open_library, query
+from engine.monitor.roster import (
+    LONGEST_WAIT_S,
+    Patience,
+    call_roll,
+    find_devices,
+    refresh_fully,
+    to_text,
+)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,8 @@ class GpuSampler:
         self._devices: list[Device] = []
         self._due = {"slow": float("-inf"), "process": float("-inf")}
         self._is_open = False
+        self._patience = Patience()
+        self._lost: frozenset[str] = frozenset()
         self.probe = GpuProbe("NVML: not asked yet.")
 
     def start(self) -> GpuProbe:
@@ -68,15 +82,17 @@ class GpuSampler:
             self.probe = GpuProbe(failure)
             return self.probe
         self._is_open = True
-        self._devices = list(_find_devices(self._library))
+        count = query(self._library, "nvmlDeviceGetCount").value or 0
+        self._devices = find_devices(self._library, count)
         for device in self._devices:
-            device.refresh(self._library, (*FAST_FIELDS, *SLOW_FIELDS))
-            device.refresh_own_use(self._library, self._own_pid)
+            refresh_fully(self._library, device, self._own_pid)
+        # What is lost from the beginning is told by the probe.
+        self._lost = self._name_lost()
         self.probe = _describe(self._library, self._devices)
         return self.probe
 
     def sample(self, now_s: float) -> tuple[GpuState, ...]:
-        """Refresh the groups that are due.
+        """Refresh the groups that are due, and look for devices that are lost.
 
         Args:
             now_s: Time on any steady clock [s].
@@ -84,6 +100,10 @@ class GpuSampler:
         Returns:
             The state of each device, newest figure of each field.
         """
+        if not self._is_open:
+            return ()
+        if any(device.is_lost for device in self._devices):
+            self._recover(now_s)
         is_slow_due = self._take_due("slow", now_s, self._config.slow_period_s)
         is_list_due = self._take_due("process", now_s, self._config.process_period_s)
         for device in self._devices:
@@ -93,6 +113,10 @@ class GpuSampler:
                 device.derive_power(now_s)
             if is_list_due:
                 device.refresh_own_use(self._library, self._own_pid)
+        if is_list_due:
+            roll = call_roll(self._library, self._devices, self._own_pid)
+            self._devices = roll
+        self._tell_changes(now_s)
         return tuple(device.state() for device in self._devices)
 
     def close(self) -> None:
@@ -103,6 +127,45 @@ class GpuSampler:
         self._devices = []
         query(self._library, "nvmlShutdown")
 
+    def _recover(self, now_s: float) -> None:
+        """Open NVML anew if it is time to, and see who is there.
+
+        A driver that was loaded again, or a device that was reset, answers only to who
+        has come after it; handles from before are void.
+        """
+        if now_s < self._patience.due_s:
+            return
+        self._patience.note_try(now_s)
+        query(self._library, "nvmlShutdown")
+        failure = open_library(self._library)
+        if failure is None:
+            self._devices = call_roll(self._library, self._devices, self._own_pid)
+            return
+        for device in self._devices:
+            device.lose(failure.removeprefix("NVML: ").rstrip("."))
+
+    def _name_lost(self) -> frozenset[str]:
+        return frozenset(d.identity.uuid for d in self._devices if d.is_lost)
+
+    def _tell_changes(self, now_s: float) -> None:
+        """Say once which devices have gone, and once that they are back."""
+        lost, before = self._name_lost(), self._lost
+        self._lost = lost
+        if lost - before:
+            self._patience.begin(now_s)
+        for device in self._devices:
+            if device.identity.uuid in lost - before:
+                logger.warning(
+                    "NVML has %s (%s); it is asked again after %g s, then after waits "
+                    "that grow to %g s.",
+                    device.status.replace("lost", "lost a GPU", 1),
+                    device.identity.uuid,
+                    self._patience.wait_s,
+                    LONGEST_WAIT_S,
+                )
+            elif device.identity.uuid in before - lost:
+                logger.info("NVML sees GPU %s again.", device.identity.uuid)
+
     def _take_due(self, group: str, now_s: float, period_s: float) -> bool:
         if now_s < self._due[group]:
             return False
@@ -110,58 +173,14 @@ class GpuSampler:
         return True
 
 
-def _find_devices(library: Any) -> list[Device]:
-    """List the devices, and behind each one its MIG instances."""
-    devices: list[Device] = []
-    for index in range(query(library, "nvmlDeviceGetCount").value or 0):
-        opened = query(library, "nvmlDeviceGetHandleByIndex", index)
-        if opened.fault is not None:
-            identity = Identity(index, f"unknown-{index}", None, None)
-            status = f"lost: {opened.message}"
-            devices.append(Device(identity, None, status=status))
-            continue
-        pci = query(library, "nvmlDeviceGetPciInfo", opened.value).value
-        address = _text(pci.busId) if pci is not None else None
-        handles = [opened.value, *_find_instances(library, opened.value)]
-        devices += [
-            _identify(library, handle, index=index, pci_bus_id=address)
-            for handle in handles
-        ]
-    return devices
-
-
-def _find_instances(library: Any, handle: Any) -> list[Any]:
-    mode = query(library, "nvmlDeviceGetMigMode", handle).value
-    if not mode or not mode[0]:
-        return []
-    count = query(library, "nvmlDeviceGetMaxMigDeviceCount", handle).value or 0
-    call = "nvmlDeviceGetMigDeviceHandleByIndex"
-    found = [query(library, call, handle, slot).value for slot in range(count)]
-    return [instance for instance in found if instance is not None]
-
-
-def _identify(
-    library: Any, handle: Any, *, index: int, pci_bus_id: str | None
-) -> Device:
-    uuid = _text(query(library, "nvmlDeviceGetUUID", handle).value)
-    name = _text(query(library, "nvmlDeviceGetName", handle).value)
-    identity = Identity(index, uuid or f"unknown-{index}", name, pci_bus_id)
-    return Device(identity, handle)
-
-
-def _text(value: Any) -> str | None:
-    """Decode what some versions of the binding give as bytes."""
-    return value.decode() if isinstance(value, bytes) else value
-
-
 def _describe(library: Any, devices: list[Device]) -> GpuProbe:
-    version = _text(query(library, "nvmlSystemGetDriverVersion").value)
+    version = to_text(query(library, "nvmlSystemGetDriverVersion").value)
     head = f"NVML: driver {version or 'of unknown version'}"
     rows = []
     for device in devices:
         lacking = f"without {', '.join(sorted(device.absent))}"
         detail = lacking if device.absent else "all fields"
-        detail = detail if device.status == "ok" else device.status
+        detail = device.status if device.is_lost else detail
         name = device.identity.name or "GPU"
         rows.append(f"{name} ({device.identity.uuid}), {detail}")
     return GpuProbe(

@@ -16,13 +16,15 @@ from engine.monitor.host import MINIMUM_WINDOW_S, HostSampler
 from engine.monitor.metrics import ResourceSample
 
 _JOIN_TIMEOUT_S: Final = 2.0
+_START_PATIENCE_S: Final = 10.0
+"""How long a driver may take to wake up before a run begins without it [s]."""
 
 
 class LiveSource:
     """Samples host, control groups and GPUs in the background.
 
     Readers get the newest sample at once and never wait for a sensor. A sensor that
-    fails leaves the last sample in place, so its age tells.
+    fails or hangs leaves the last sample in place, so its age tells.
 
     Args:
         config: Periods, and whether GPUs are asked at all.
@@ -48,6 +50,7 @@ class LiveSource:
         self._latest: ResourceSample | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._opener: threading.Thread | None = None
         self._error: Exception | None = None
         self._error_count = 0
 
@@ -64,13 +67,23 @@ class LiveSource:
     @property
     def probe(self) -> GpuProbe:
         """What was found out about the GPUs."""
+        if self._is_driver_silent:
+            return GpuProbe(
+                f"NVML: no answer within {_START_PATIENCE_S:g} s; GPU figures are "
+                "absent until it comes. Look at dmesg for the driver's messages."
+            )
         return self._gpus.probe if self._gpus else GpuProbe("NVML: switched off.")
+
+    @property
+    def _is_driver_silent(self) -> bool:
+        """Whether a call to open NVML has not come back yet."""
+        return self._opener is not None and self._opener.is_alive()
 
     def start(self) -> None:
         """Take a first sample and start the thread; while it runs, do nothing.
 
         Takes about 50 ms, since the first rate needs a window to look back on, and
-        longer where a driver wakes up.
+        longer where a driver wakes up; one that hangs is not waited for.
 
         Raises:
             psutil.Error: Not even the first sample can be taken.
@@ -80,8 +93,8 @@ class LiveSource:
         self._stop = threading.Event()
         self._host.prime()
         began_s = time.monotonic()
-        if self._gpus is not None:
-            self._gpus.start()
+        if self._gpus is not None and not self._is_driver_silent:
+            self._opener = _run_aside(self._gpus.start, _START_PATIENCE_S)
         # A little above the least window, and the real clock: this one is a wait.
         self._stop.wait(max(0.0, 1.1 * MINIMUM_WINDOW_S - time.monotonic() + began_s))
         self.sample()
@@ -101,7 +114,8 @@ class LiveSource:
         """
         now_s = self._clock()
         host = self._host.sample()
-        gpus = self._gpus.sample(now_s) if self._gpus is not None else ()
+        asked = None if self._is_driver_silent else self._gpus
+        gpus = () if asked is None else asked.sample(now_s)
         self._latest = ResourceSample(now_s, *host, gpus=gpus)
         return self._latest
 
@@ -129,9 +143,9 @@ class LiveSource:
         if thread is not None:
             thread.join(_JOIN_TIMEOUT_S)
         # A thread that hangs inside the driver must not have it closed under it.
-        hangs = thread is not None and thread.is_alive()
+        hangs = self._is_driver_silent or (thread is not None and thread.is_alive())
         if self._gpus is not None and not hangs:
-            self._gpus.close()
+            _run_aside(self._gpus.close, _JOIN_TIMEOUT_S)
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(self._config.sample_period_s):
@@ -142,3 +156,11 @@ class LiveSource:
                 self._error_count += 1
             else:
                 self._error = None
+
+
+def _run_aside(call: Callable[[], object], patience_s: float) -> threading.Thread:
+    """Make a call that may hang inside a driver, and wait for it within bounds."""
+    thread = threading.Thread(target=call, name="nvml-call", daemon=True)
+    thread.start()
+    thread.join(patience_s)
+    return thread

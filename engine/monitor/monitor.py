@@ -332,7 +332,7 @@ class ResourceMonitor:
         known = frozenset(metrics.availability_by_resource)
         lost = self._known - known
         if lost:
-            return f"{min(lost)} is not known any more"
+            return f"{min(lost)} is not known any more{_find_reason(lost, metrics)}"
         self._known = known
         return ""
 
@@ -373,6 +373,16 @@ class ResourceMonitor:
             verdict = judge_availability(sample, self._config, self._gpu_uuids)
             self._judged = (sample, verdict)
         return self._judged[1]
+
+
+def _find_reason(lost: Collection[str], metrics: ResourceMetrics) -> str:
+    """Give the status of the lost GPU to which a resource belongs, in brackets."""
+    reasons = (
+        f" ({gpu.status})"
+        for gpu in metrics.gpus
+        if gpu.is_lost and any(f":{gpu.uuid}:" in name for name in lost)
+    )
+    return next(reasons, "")
 
 
 def _name_sensor(source: Source) -> str:

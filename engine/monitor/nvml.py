@@ -100,6 +100,11 @@ def query(library: Any, call: str, *arguments: Any) -> Answer:
         return Answer(
             fault=_FAULT_OF_CODE.get(code, Fault.TRANSIENT), message=str(error)
         )
+    except Exception as error:  # noqa: BLE001 - the binding raises more than its own
+        # Where a driver is older than the binding, that is no NVMLError either.
+        is_older = type(error).__name__ == "NVMLLibraryMismatchError"
+        fault = Fault.ABSENT if is_older else Fault.TRANSIENT
+        return Answer(fault=fault, message=" ".join(str(error).split()))
 
 
 def open_library(library: Any | None) -> str | None:
@@ -115,7 +120,7 @@ def open_library(library: Any | None) -> str | None:
         return "NVML: nvidia-ml-py is not installed: pip install nvidia-ml-py."
     try:
         library.nvmlInit()
-    except library.NVMLError as error:
+    except Exception as error:  # noqa: BLE001 - a run needs no NVML, whatever it says
         return f"NVML: {_CURE_OF_CODE.get(_code_name(library, error), f'{error}.')}"
     return None
 

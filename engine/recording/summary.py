@@ -159,8 +159,8 @@ class RunSummary:
     None without any."""
     energy_joules: float | None
     """Energy of the GPU that was used [J]; None where unknown."""
-    state_digest: str
-    """SHA-256 of phases and bridge state."""
+    state_digest: str | None
+    """SHA-256 of phases and bridge state; None where they were lost with a GPU."""
     folder: str | None = None
     """Run folder, if one was written."""
     forecast: dict[str, Any] | None = None

@@ -12,6 +12,7 @@ import numpy as np
 from engine.backends.protocol import PeriodResult
 from engine.config import RunConfig
 from engine.crystal import CrystalLattice
+from engine.errors import DeviceError
 from engine.monitor import ResourceMetrics
 from engine.recording import CoherenceTally, RunSummary, StageTimes, digest_state
 from engine.state import State, build_record, keep_fields, take_fields
@@ -116,6 +117,7 @@ class Account:
         self.visits = LateVisits()
         self.windows = ErrorWindows(config)
         self.sensor = SensorTally()
+        self.is_state_lost = False
         self.tally = CoherenceTally(config.tunnel.min_coherence)
         self.order = parts.lattice.order_parameter()
         self.topology = measure_topology(parts.lattice)
@@ -266,6 +268,16 @@ class Account:
         moving = [lattice.phases, *([] if velocities is None else [velocities])]
         return digest_state(itertools.chain(moving, self.parts.network.read_state()))
 
+    def _seal(self) -> tuple[str | None, str]:
+        """Return the digest, or None and why it cannot be had where that is news."""
+        if self.is_state_lost:
+            return None, ""
+        try:
+            return self.digest(), ""
+        except DeviceError as error:
+            self.is_state_lost = True
+            return None, f"{type(error).__name__}: {error}"
+
     def summarise(self, status: str, notes: tuple[str, ...] = ()) -> RunSummary:
         """Sum up everything so far.
 
@@ -278,6 +290,9 @@ class Account:
         most, made = self._count_events()
         forecast = self._compare_forecast()
         price = find_price(self.windows, forecast, len(parts.network))
+        digest, trouble = self._seal()
+        if trouble:
+            status, notes = "failed", (*notes, trouble)
         return RunSummary(
             status=status,
             backend=parts.backend.name,
@@ -300,7 +315,7 @@ class Account:
             controller_state=decision.state if decision else "nominal",
             events_saved_factor=most / made if made else None,
             energy_joules=self._spent_energy_j(),
-            state_digest=self.digest(),
+            state_digest=digest,
             folder=self.config.record.folder,
             forecast=forecast,
             observation=parts.observer.to_dict(),
@@ -333,4 +348,5 @@ class Account:
         start_j, before_j = self._energy_start_j, self._energy_before_j
         if now_j is None or start_j is None or before_j is None:
             return None
-        return before_j + now_j - start_j
+        # A driver that was loaded again has begun to count anew.
+        return None if now_j < start_j else before_j + now_j - start_j

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from engine.backends.protocol import TABLEAUS, PeriodResult
 from engine.config import BackendConfig, LoadConfig, RunConfig
 from engine.config.checks import MAX_RATE
-from engine.errors import ClosedError, ConfigError
+from engine.errors import ClosedError, ConfigError, DeviceError
 from engine.monitor import ResourceMonitor, SyntheticSource
 from engine.recording import RunSummary
 from engine.recording.checkpoint import Checkpoint
@@ -237,7 +237,10 @@ class ScribbleSystem:
                 notes += ("not replayable: it was stopped in its error windows",)
         except BaseException as error:
             notes += (f"{type(error).__name__}: {error}",)
-            self._keeper.rescue(error, is_between=self._is_between)
+            # A GPU that has failed can give nothing of what it holds.
+            self._account.is_state_lost = isinstance(error, DeviceError)
+            is_whole = self._is_between and not self._account.is_state_lost
+            self._keeper.rescue(error, is_between=is_whole)
             raise
         finally:
             deeds = sorted(self._course.deeds)

@@ -20,6 +20,7 @@ from engine.bridge import (
 from engine.config import BridgesConfig, LoadConfig, RunConfig, TunnelConfig
 from engine.crystal import CrystalLattice
 from engine.disk import refuse_closed
+from engine.errors import DeviceError, ResourceError
 from engine.forecast import check_memory, estimate_memory
 from engine.monitor import (
     FaultySource,
@@ -107,16 +108,7 @@ def build_parts(
         ShapeError: An input does not fit the lattice.
     """
     trace = _check_inputs(config, is_resumed=is_resumed)
-    choice = _choose_backend(config)
-    _check_memory(config, choice.backend)
-    lattice = _build_lattice(config, choice.backend)
-    network = _build_network(config, lattice)
-    # After all that can be refused, before all that is timed.
-    choice.backend.warm_up(
-        computes_ends=isinstance(network, MatchingNetwork),
-        counts_turns=config.observe.frequency_window_s is not None,
-        motion=lattice.state.motion,
-    )
+    choice, lattice, network = _build_physics(config)
     owns_monitor = monitor is None
     monitor = monitor or _build_monitor(config, trace)
     monitor.watch_gpus(choice.backend.gpu_identifiers)
@@ -203,6 +195,34 @@ def _load_trace(load: LoadConfig) -> Trace | None:
     if load.kind != "replay" or load.trace is None:
         return None
     return read_trace(load.trace)
+
+
+def _build_physics(config: RunConfig) -> tuple[BackendChoice, CrystalLattice, Network]:
+    """Build what is simulated; `auto` leaves a GPU that fails to take it in."""
+    choice = _choose_backend(config)
+    try:
+        return choice, *_build_on(choice.backend, config)
+    except (ResourceError, DeviceError) as error:
+        if config.backend.name != "auto" or choice.backend.name != "cuda":
+            raise
+        reason = f"{choice.backend.device} did not take the run: {error}"
+    own = replace(config.backend, name="cpu")
+    choice = replace(select_backend(own, config.lattice.node_count), reason=reason)
+    return choice, *_build_on(choice.backend, config)
+
+
+def _build_on(backend: Backend, config: RunConfig) -> tuple[CrystalLattice, Network]:
+    """Build lattice and bridges, and make ready what would be slow at first."""
+    _check_memory(config, backend)
+    lattice = _build_lattice(config, backend)
+    network = _build_network(config, lattice)
+    # After all that can be refused, before all that is timed.
+    backend.warm_up(
+        computes_ends=isinstance(network, MatchingNetwork),
+        counts_turns=config.observe.frequency_window_s is not None,
+        motion=lattice.state.motion,
+    )
+    return lattice, network
 
 
 def _choose_backend(config: RunConfig) -> BackendChoice:

@@ -79,7 +79,7 @@ def describe_ending(summary: RunSummary) -> RunEnding:
         status=summary.status,
         figures=flatten_numbers(values, "summary."),
         tags={
-            "state_digest": summary.state_digest,
+            "state_digest": summary.state_digest or "",
             "controller_state": summary.controller_state,
         },
         folder=Path(summary.folder) if summary.folder is not None else None,

@@ -1,4 +1,4 @@
-"""Scribble's own sweepers and launcher, as Hydra's configuration sees them.
+"""Scribble's own sweepers and launchers, as Hydra's configuration sees them.
 
 Hydra takes plugins under the name ``hydra_plugins`` only, and a package of that name is
 seen by every program that uses Hydra. So the classes stay in this room and are made
@@ -57,6 +57,15 @@ class OptunaSweeperSettings:
 
 
 @dataclass
+class JoblibLauncherSettings:
+    """``hydra/launcher=joblib``: several jobs at a time on this machine."""
+
+    _target_: str = f"{_ROOM}.JoblibLauncher"
+    n_jobs: int = -1
+    """Jobs at a time; -1: one per core, -2: one less, as joblib counts."""
+
+
+@dataclass
 class RayLauncherSettings:
     """``hydra/launcher=ray``: a Ray cluster, or one made on this machine."""
 
@@ -83,21 +92,24 @@ SWEEPERS: Final[Mapping[str, str]] = types.MappingProxyType(
 
 
 def register_plugins() -> None:
-    """Give the names ``basic``, ``optuna`` and ``ray`` to Scribble's own plugins."""
+    """Give ``basic``, ``optuna``, ``joblib`` and ``ray`` to Scribble's own plugins."""
     from hydra.core.config_store import ConfigStore
     from hydra.core.plugins import Plugins
 
+    from experiments.plugins.joblib_launcher import JoblibLauncher
     from experiments.plugins.ray_launcher import RayLauncher
     from experiments.plugins.sweepers import GridSweeper, OptunaSweeper
 
     known = Plugins.instance().class_name_to_class
     known[GridSweeperSettings._target_] = GridSweeper
     known[OptunaSweeperSettings._target_] = OptunaSweeper
+    known[JoblibLauncherSettings._target_] = JoblibLauncher
     known[RayLauncherSettings._target_] = RayLauncher
     store = ConfigStore.instance().store
     for group, name, node in (
         ("hydra/sweeper", "basic", GridSweeperSettings),
         ("hydra/sweeper", "optuna", OptunaSweeperSettings),
+        ("hydra/launcher", "joblib", JoblibLauncherSettings),
         ("hydra/launcher", "ray", RayLauncherSettings),
     ):
         store(group=group, name=name, node=node, provider=_PROVIDER)

@@ -37,7 +37,8 @@ def main() -> int:
         Exit code, that of a single run.
     """
     order = json.load(sys.stdin)
-    _die_with_parent(order["parent"])
+    end_with_parent(order["parent"])
+    volunteer_for_memory()
     if order["memory_bytes"] is not None:
         take_work_buffers()
         limit_memory(order["memory_bytes"])
@@ -136,8 +137,11 @@ def limit_memory(limit_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
-def _die_with_parent(parent: int) -> None:
-    """Have the kernel end this process with its parent, and before it if memory lacks.
+def end_with_parent(parent: int) -> None:
+    """Have the kernel end this process with its parent.
+
+    Args:
+        parent: Its process id.
 
     Raises:
         SystemExit: The parent is gone already.
@@ -147,6 +151,10 @@ def _die_with_parent(parent: int) -> None:
         library.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         raise SystemExit(outcome.INTERRUPTED)
+
+
+def volunteer_for_memory() -> None:
+    """Have the kernel end this process before its parent if memory lacks."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE_ADJUSTMENT, "utf-8")
 

@@ -45,7 +45,7 @@ SWEEP_KEY: Final = "hydra.sweep.dir"
 FIXED_KEYS: Final = ("hydra.sweep.subdir", "hydra.sweeper.only")
 """Keys that a sweep sets itself."""
 _EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
-    "hydra/launcher=joblib": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
+    "hydra/launcher=joblib": ("joblib", "joblib"),
     "hydra/launcher=ray": ("ray", "ray"),
     "hydra/launcher=submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
     "hydra/launcher=submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),

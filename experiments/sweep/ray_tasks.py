@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from experiments.sweep.task import run_task, share_parts
+
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
 
@@ -45,11 +47,10 @@ def run_tasks(
         KeyboardInterrupt: A job or the whole sweep was interrupted.
     """
     import ray
-    from hydra.core.singleton import Singleton
 
     with _join_cluster(settings):
-        start = ray.remote(_run_task).options(**_list_resources(settings)).remote
-        shared = ray.put((*parts, Singleton.get_state()))
+        start = ray.remote(run_task).options(**_list_resources(settings)).remote
+        shared = ray.put(share_parts(parts))
         tasks = [
             start(shared, list(words), first + index)
             for index, words in enumerate(job_overrides)
@@ -123,29 +124,3 @@ def _collect(tasks: Sequence[Any]) -> Iterator[JobReturn]:
             raise KeyboardInterrupt from error
         except RayError as error:
             logging.getLogger(__name__).warning("A Ray worker died: %s", error)
-
-
-def _run_task(
-    shared: tuple[Any, Any, Any, Any], words: list[str], number: int
-) -> JobReturn:
-    """Compose and run one job, in a Ray worker."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.core.singleton import Singleton
-    from hydra.core.utils import run_job, setup_globals
-    from omegaconf import open_dict
-
-    context, config, task_function, state = shared
-    setup_globals()
-    Singleton.set_state(state)
-    composed = context.config_loader.load_sweep_config(config, words)
-    with open_dict(composed):
-        composed.hydra.job.id = f"{composed.hydra.job.name}_{number}"
-        composed.hydra.job.num = number
-    HydraConfig.instance().set_config(composed)
-    return run_job(
-        hydra_context=context,
-        config=composed,
-        task_function=task_function,
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )

@@ -160,7 +160,7 @@ def test_a_single_run_of_the_experiment_is_one_level(tmp_path: Path) -> None:
 def test_jobs_of_a_real_load_are_not_put_side_by_side(
     tmp_path: Path, capsys: Capture
 ) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    pytest.importorskip("joblib")
     folder = tmp_path / "sweep"
     words = ["run", "-m", "+experiment=load_study", f"hydra.sweep.dir={folder}"]
     assert main([*words, "hydra/launcher=joblib"]) == 2
@@ -173,7 +173,7 @@ def test_jobs_of_a_real_load_are_not_put_side_by_side(
 def test_nor_when_a_sweep_goes_on(
     tmp_path: Path, made: tuple[Path, str], capsys: Capture
 ) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    pytest.importorskip("joblib")
     plan = json.loads((made[0] / "sweep.json").read_text("utf-8"))
     plan |= {"has_real_load": True}
     (tmp_path / "sweep.json").write_text(json.dumps(plan), "utf-8")

@@ -49,6 +49,8 @@ class Ledger:
     survived: int = 0
     anew: int = 0
     signals: int = 0
+    gpu_faults: int = 0
+    lost_workers: int = 0
     cuts: int = 0
     resumed_alike: int = 0
     disks: int = 0
@@ -61,6 +63,9 @@ class Ledger:
             f"{self.survived} ({self.anew} before anything was written), lost: "
             f"{self.kills - self.survived}",
             f"signals (INT, TERM, USR1) answered with a checkpoint: {self.signals}",
+            f"losses of NVML or of GPU memory, outlived: {self.gpu_faults}",
+            f"workers and parents of sweeps killed, none left over: "
+            f"{self.lost_workers}",
             f"runs cut off and resumed that came to equal digest, summary and rows: "
             f"{self.resumed_alike}, cut off {self.cuts} times",
             f"disks full, limited or read-only, nothing whole lost: {self.disks}",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -39,12 +40,17 @@ class CUDARuntimeError(RuntimeError):
     """As `cupy.cuda.runtime.CUDARuntimeError`."""
 
 
+class CUDADriverError(RuntimeError):
+    """As `cupy.cuda.driver.CUDADriverError`."""
+
+
 class EmulatedArray(np.ndarray):
     """A NumPy array with CuPy's transfers."""
 
     def get(self) -> np.ndarray:
         """Copy to the host, which waits for the stream."""
         assert EmulatedStream.current
+        EmulatedDevice.meet("get")
         EmulatedStream.refuse_capture("a copy that waits")
         EmulatedStream.waits += 1
         return np.array(self)
@@ -52,6 +58,7 @@ class EmulatedArray(np.ndarray):
     def set(self, values: np.ndarray, stream: EmulatedStream) -> None:
         """Copy from the host; the kernels of a graph must not see a later copy."""
         assert stream is EmulatedStream.current[-1]
+        EmulatedDevice.meet("set")
         EmulatedStream.refuse_capture("a copy from memory that may change")
         assert type(values) is np.ndarray
         assert values.dtype == self.dtype
@@ -82,6 +89,14 @@ class EmulatedDevice:
     compute_capability = "host"
     pci_bus_id = "0000:00:00.0"
     mem_info = (2**30, 2**31)
+    trouble: Callable[[str], None] | None = None
+    """Called before whatever the device is asked for, by name; may raise."""
+
+    @classmethod
+    def meet(cls, what: str) -> None:
+        """Meet the trouble that a test has made, if it has."""
+        if cls.trouble is not None:
+            cls.trouble(what)
 
     def __init__(self, index: int) -> None:
         assert index == 0
@@ -139,6 +154,7 @@ class EmulatedGraph:
 
     def launch(self, stream: EmulatedStream) -> None:
         assert stream is EmulatedStream.current[-1]
+        EmulatedDevice.meet("launch graph")
         EmulatedStream.refuse_capture("a graph")
         EmulatedGraph.launched += 1
         for kernel, *arguments in self.launches:
@@ -166,6 +182,7 @@ class EmulatedKernel:
     ) -> None:
         assert EmulatedStream.current, "a launch outside the back end's stream"
         assert shared_mem <= self.most_shared_bytes
+        EmulatedDevice.meet(f"launch {self.name}")
         if EmulatedStream.captured is not None:
             launch = (self, grid, block, tuple(arguments), shared_mem)
             EmulatedStream.captured.append(launch)
@@ -247,7 +264,9 @@ class EmulatedCupy(ModuleType):
             Device=EmulatedDevice,
             Event=EmulatedEvent,
             Stream=EmulatedStream,
-            driver=SimpleNamespace(funcSetAttribute=set_attribute),
+            driver=SimpleNamespace(
+                CUDADriverError=CUDADriverError, funcSetAttribute=set_attribute
+            ),
             get_elapsed_time=lambda a, b: (b.time_ns - a.time_ns) * 1e-6,
             compiler=SimpleNamespace(
                 CompileException=CompileException, compile_using_nvrtc=self._compile
@@ -262,6 +281,7 @@ class EmulatedCupy(ModuleType):
         )
 
     def _take(self, array: np.ndarray) -> EmulatedArray:
+        EmulatedDevice.meet("allocate")
         EmulatedStream.refuse_capture("an allocation")
         if self.used_bytes + array.nbytes > self.limit_bytes:
             raise OutOfMemoryError(f"Out of memory allocating {array.nbytes} bytes")
@@ -284,7 +304,13 @@ class EmulatedCupy(ModuleType):
         return self._take(np.zeros(shape, dtype))
 
     def get_default_memory_pool(self) -> SimpleNamespace:
-        return SimpleNamespace(free_bytes=lambda: 4096)
+        return SimpleNamespace(
+            free_bytes=lambda: 4096,
+            free_all_blocks=lambda: EmulatedDevice.meet("free"),
+        )
+
+    def get_default_pinned_memory_pool(self) -> SimpleNamespace:
+        return SimpleNamespace(free_all_blocks=lambda: None)
 
     def _compile(
         self, source: str, options: tuple[str, ...], *, filename: str

@@ -14,6 +14,8 @@ from engine import errors
         (errors.ShapeError, ValueError),
         (errors.BackendUnavailableError, RuntimeError),
         (errors.ResourceError, MemoryError),
+        (errors.DeviceError, RuntimeError),
+        (errors.DeviceMemoryError, MemoryError),
         (errors.NumericalError, ArithmeticError),
         (errors.RecordError, OSError),
         (errors.ForecastError, ValueError),

@@ -11,7 +11,7 @@ from engine.config import MetricsConfig
 from engine.errors import ConfigError
 from experiments.sweep.neighbours import refuse_neighbours, refuse_ports
 
-JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+JOBLIB = "hydra_plugins.scribble.JoblibLauncher"
 SUBMITIT = "hydra_plugins.hydra_submitit_launcher.submitit_launcher"
 
 
