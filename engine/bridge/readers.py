@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from engine.bridge.edges import EdgeList, take_edges
 from engine.config import BridgesConfig
-from engine.errors import EngineError, RecordError, ShapeError, unknown_choice
+from engine.errors import EngineError, RecordError, ShapeError, cut, unknown_choice
 from engine.intake import describe, read_arrays, read_head, read_table
 
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -143,8 +143,8 @@ def _check_names(columns: Columns, config: BridgesConfig) -> None:
         if name in columns or (is_optional and name == getattr(plain, key)):
             continue
         raise ShapeError(
-            f"{config.path}: column {name!r} is missing; it has {', '.join(columns)}. "
-            f"Set bridges.{key}."
+            f"{config.path}: column {name!r} is missing; it has "
+            f"{cut(', '.join(columns))}. Set bridges.{key}."
         )
 
 

@@ -7,9 +7,12 @@ import os
 import random
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.inputs import Inputs, describe_inputs
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = (
@@ -43,12 +46,17 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 @dataclass
 class Ledger:
-    """What was done to runs, and what became of them, for the end of a session."""
+    """What was done to runs and readers, and what came of it, for the end of a session.
+
+    The fixture `ledger` hands out the only one of a session; `tests/conftest.py` prints
+    what it describes.
+    """
 
     kills: int = 0
     survived: int = 0
     anew: int = 0
     signals: int = 0
+    inputs: dict[str, Inputs] = field(default_factory=lambda: defaultdict(Inputs))
 
     def describe(self) -> list[str]:
         return [
@@ -56,6 +64,7 @@ class Ledger:
             f"{self.survived} ({self.anew} before anything was written), lost: "
             f"{self.kills - self.survived}",
             f"signals (INT, TERM, USR1) answered with a checkpoint: {self.signals}",
+            *describe_inputs(self.inputs),
         ]
 
 

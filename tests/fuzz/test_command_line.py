@@ -12,8 +12,8 @@ from experiments.cli import main
 from experiments.overrides import list_groups
 from experiments.schema import list_keys
 from tests.arbitrary import TEXTS
+from tests.faults.harness import Ledger
 from tests.fuzz.mutations import explore
-from tests.tally import Tally
 
 COMMANDS = (
     *("run", "sweep", "forecast", "hysteresis", "verify", "replay", "report"),
@@ -65,8 +65,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run_words(argv: list[str], capsys: pytest.CaptureFixture[str]) -> int:
-    code = main(argv)
+def run_words(
+    argv: list[str], capsys: pytest.CaptureFixture[str], ledger: Ledger
+) -> None:
+    inputs = ledger.inputs["command lines"]
+    with inputs.watch():
+        code = main(argv)
+    inputs.note(is_taken=code == 0)
     told = capsys.readouterr().err
     assert code in (0, 2), (argv, told)
     assert "Traceback" not in told
@@ -74,12 +79,11 @@ def run_words(argv: list[str], capsys: pytest.CaptureFixture[str]) -> int:
     assert len(told) < 10_000
     if code == 2:
         assert told.strip(), argv
-    return code
 
 
 @HOW_MANY
 def test_any_words(
-    examples: int, folder: Path, capsys: pytest.CaptureFixture[str], tally: Tally
+    examples: int, folder: Path, capsys: pytest.CaptureFixture[str], ledger: Ledger
 ) -> None:
     @explore(examples)
     @given(
@@ -94,21 +98,19 @@ def test_any_words(
         if {"--", "--to", "--folder", "-m", "--resume"} & set(more):
             harmless = [] if command not in ("run", "load", "watch") else harmless
         argv = [command, *more, *harmless] if is_last else [command, *harmless, *more]
-        run_words(argv, capsys)
+        run_words(argv, capsys, ledger)
 
     check()
-    tally("command lines tried", examples)
 
 
 @HOW_MANY
 def test_any_settings(
-    examples: int, folder: Path, capsys: pytest.CaptureFixture[str], tally: Tally
+    examples: int, folder: Path, capsys: pytest.CaptureFixture[str], ledger: Ledger
 ) -> None:
     @explore(examples)
     @given(st.lists(settings_words, min_size=1, max_size=3))
     def check(more: list[str]) -> None:
-        run_words(["run", "--cfg", *more], capsys)
+        run_words(["run", "--cfg", *more], capsys, ledger)
 
     check()
     assert list(folder.iterdir()) == []
-    tally("command lines tried", examples)

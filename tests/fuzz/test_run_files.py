@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from engine.config import (
     ObserveConfig,
 )
 from engine.crystal import draw_detunings
-from engine.errors import EngineError
 from engine.load.profile import build_weight
 from engine.monitor import ReplaySource, ResourceMonitor, SyntheticSource
 from engine.observation import open_locking, open_nodes, open_snapshots
@@ -39,12 +37,11 @@ from experiments.sweep.plan import (
     write_plan,
 )
 from experiments.sweep.status import open_status, read_status, write_status
+from tests.faults.harness import Ledger
 from tests.fuzz.mutations import bent, damage, explore, json_values
+from tests.inputs import Inputs
 from tests.report_folders import make_run, make_study
-from tests.tally import Tally
 
-MAX_GROWTH = 2**30
-"""Memory that reading small files may take [byte]: they hold some kilobytes."""
 HOW_MANY = pytest.mark.parametrize(
     "examples", [50, pytest.param(4_000, marks=pytest.mark.faults)]
 )
@@ -147,38 +144,24 @@ def list_seeds(run: Path, name: str) -> tuple[bytes, ...]:
     return ((run / name).read_bytes(),)
 
 
-def try_reader(read: Callable[[Path], None], path: Path) -> bool:
-    """Read a file; tell whether it was taken."""
-    try:
-        read(path)
-    except EngineError as error:
-        assert str(error).endswith(".")
-        assert "\n" not in str(error)
-        return False
-    return True
-
-
 @HOW_MANY
 @pytest.mark.parametrize("name", BINARY)
 def test_damaged_files(
-    name: str, examples: int, run: Path, tmp_path: Path, tally: Tally
+    name: str, examples: int, run: Path, tmp_path: Path, ledger: Ledger
 ) -> None:
     seeds, path = list_seeds(run, name), tmp_path / name
+    inputs, read = ledger.inputs[name], BINARY[name]
     path.write_bytes(seeds[0])
-    assert try_reader(BINARY[name], path)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    read(path)
 
     @explore(examples)
     @given(damage(*seeds))
     def check(content: bytes) -> None:
         path.unlink(missing_ok=True)  # a file that is mapped must not shrink
         path.write_bytes(content)
-        try_reader(BINARY[name], path)
+        inputs.attempt(lambda: read(path))
 
     check()
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown * 1024 < MAX_GROWTH
-    tally("run files tried", examples)
 
 
 def build_samples() -> list[dict[str, Any]]:
@@ -188,7 +171,7 @@ def build_samples() -> list[dict[str, Any]]:
 
 
 @HOW_MANY
-def test_bent_samples_of_a_trace(examples: int, tmp_path: Path, tally: Tally) -> None:
+def test_bent_samples_of_a_trace(examples: int, tmp_path: Path, ledger: Ledger) -> None:
     path, samples = tmp_path / "trace.parquet", build_samples()
     numbers = st.one_of(st.none(), st.floats(), st.sampled_from((0.0, 1e-9, -1.0)))
     rows = st.tuples(numbers, numbers, st.booleans() | st.none(), numbers, numbers)
@@ -208,14 +191,13 @@ def test_bent_samples_of_a_trace(examples: int, tmp_path: Path, tally: Tally) ->
         except (pa.ArrowInvalid, UnicodeEncodeError):
             return
         parquet.write_table(table, path)
-        try_reader(replay_trace, path)
+        ledger.inputs[path.name].attempt(lambda: replay_trace(path))
 
     check()
-    tally("run files tried", examples)
 
 
 @HOW_MANY
-def test_status_of_a_job(examples: int, tmp_path: Path, tally: Tally) -> None:
+def test_status_of_a_job(examples: int, tmp_path: Path, ledger: Ledger) -> None:
     write_status(tmp_path, open_status(0, ["seed=1"], 1))
     path = tmp_path / "status.json"
     whole = json.loads(path.read_text("utf-8"))
@@ -225,10 +207,9 @@ def test_status_of_a_job(examples: int, tmp_path: Path, tally: Tally) -> None:
     @given(bent(whole) | json_values)
     def check(content: Any) -> None:
         path.write_text(json.dumps(content), "utf-8")
-        try_reader(lambda path: str(read_status(path.parent)), path)  # type: ignore[arg-type, return-value]
+        ledger.inputs[path.name].attempt(lambda: read_status(tmp_path))
 
     check()
-    tally("run files tried", examples)
 
 
 def build_plan() -> SweepPlan:
@@ -237,7 +218,7 @@ def build_plan() -> SweepPlan:
 
 
 @HOW_MANY
-def test_plan_of_a_sweep(examples: int, tmp_path: Path, tally: Tally) -> None:
+def test_plan_of_a_sweep(examples: int, tmp_path: Path, ledger: Ledger) -> None:
     write_plan(tmp_path, build_plan())
     path = tmp_path / PLAN_FILE
     whole = json.loads(path.read_text("utf-8"))
@@ -247,14 +228,13 @@ def test_plan_of_a_sweep(examples: int, tmp_path: Path, tally: Tally) -> None:
     @given(bent(whole) | json_values)
     def check(content: Any) -> None:
         path.write_text(json.dumps(content), "utf-8")
-        try_reader(lambda path: str(read_plan(path.parent)), path)  # type: ignore[arg-type, return-value]
+        ledger.inputs[path.name].attempt(lambda: read_plan(tmp_path))
 
     check()
-    tally("run files tried", examples)
 
 
 @HOW_MANY
-def test_study(examples: int, tmp_path: Path, tally: Tally) -> None:
+def test_study(examples: int, tmp_path: Path, ledger: Ledger) -> None:
     folder = make_study(tmp_path / "study")
     whole = json.loads((folder / STUDY_FILE).read_text("utf-8"))
 
@@ -262,15 +242,18 @@ def test_study(examples: int, tmp_path: Path, tally: Tally) -> None:
     @given(bent(whole) | json_values)
     def check(content: Any) -> None:
         (folder / STUDY_FILE).write_text(json.dumps(content), "utf-8")
-        assert read_study(folder) is not None
+        ledger.inputs[STUDY_FILE].attempt(lambda: read_study(folder))
 
     check()
-    tally("run files tried", examples)
 
 
-def run_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def run_command(
+    words: list[str], capsys: pytest.CaptureFixture[str], inputs: Inputs
+) -> None:
     """Run a command, which may refuse its input but must not break."""
-    code = main(words)
+    with inputs.watch():
+        code = main(words)
+    inputs.note(is_taken=code == 0)
     told = capsys.readouterr().err
     assert code in (0, 2), told
     assert "unexpected" not in told
@@ -287,8 +270,9 @@ def test_report_of_a_damaged_run(
     run: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    tally: Tally,
+    ledger: Ledger,
 ) -> None:
+    inputs = ledger.inputs["reports of runs and sweeps"]
     for path in run.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     content = (run / name).read_bytes()
@@ -302,10 +286,9 @@ def test_report_of_a_damaged_run(
     def check(content: bytes) -> None:
         (tmp_path / name).write_bytes(content)
         (tmp_path / "report.html").unlink(missing_ok=True)
-        run_command(["report", str(tmp_path)], capsys)
+        run_command(["report", str(tmp_path)], capsys, inputs)
 
     check()
-    tally("run files tried", examples)
 
 
 @FEW
@@ -313,9 +296,9 @@ def test_table_and_report_of_a_damaged_sweep(
     examples: int,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    tally: Tally,
+    ledger: Ledger,
 ) -> None:
-    plan = build_plan()
+    plan, inputs = build_plan(), ledger.inputs["reports of runs and sweeps"]
     write_plan(tmp_path, plan)
     for job in plan.jobs:
         write_status(tmp_path / str(job.job), open_status(job.job, job.overrides, 1))
@@ -330,10 +313,9 @@ def test_table_and_report_of_a_damaged_sweep(
     def check(change: tuple[str, Any]) -> None:
         for name, content in (*whole.items(), change):
             (tmp_path / name).write_text(json.dumps(content), "utf-8")
-        run_command(["sweep", str(tmp_path)], capsys)
-        run_command(["sweep", "--json", str(tmp_path)], capsys)
+        run_command(["sweep", str(tmp_path)], capsys, inputs)
+        run_command(["sweep", "--json", str(tmp_path)], capsys, inputs)
         (tmp_path / "report.html").unlink(missing_ok=True)
-        run_command(["report", str(tmp_path)], capsys)
+        run_command(["report", str(tmp_path)], capsys, inputs)
 
     check()
-    tally("run files tried", examples)
