@@ -33,6 +33,8 @@ MAX_LINE_BYTES: Final = 2**17
 """Longest first line of a CSV file [byte]."""
 MAX_HEADER_BYTES: Final = 10_000
 """Longest header of a NumPy array [byte]."""
+WORD_BITS: Final = 64
+"""Longest whole number where numbers are counts."""
 PART_ROWS: Final = 2**14
 """Rows of a Parquet file that are decoded at a time."""
 
@@ -91,6 +93,42 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise IntakeError("it is nested too deeply") from error
+
+
+def parse_finite_json(text: str | bytes) -> Any:
+    """Parse JSON whose numbers all fit into a machine word.
+
+    Args:
+        text: The text.
+
+    Raises:
+        ValueError: It is no JSON, nested too deeply, or a number is NaN, infinite or a
+            whole one of over 64 bits.
+    """
+    try:
+        return json.loads(
+            text, parse_constant=_refuse, parse_float=_to_finite, parse_int=_to_word
+        )
+    except RecursionError as error:
+        raise IntakeError("it is nested too deeply") from error
+
+
+def _refuse(text: str) -> None:
+    raise IntakeError(f"it holds the number {text[:20]}")
+
+
+def _to_finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        _refuse(text)
+    return value
+
+
+def _to_word(text: str) -> int:
+    value = int(text)
+    if value.bit_length() > WORD_BITS:
+        _refuse(text)
+    return value
 
 
 def read_json(path: Path) -> Any:
