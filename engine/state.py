@@ -159,7 +159,8 @@ def take_fields(target: object, state: Mapping[str, Any], *names: str) -> None:
         value, present = state.get(key, ...), getattr(target, name)
         if not _is_alike(value, present):
             raise CheckpointError(
-                f"{key} is {quote(value)}, which no {type(target).__name__} can go on from."
+                f"{key} is {quote(value)}, which no {type(target).__name__} can go on "
+                "from."
                 if value is not ...
                 else f"{key} of {type(target).__name__} is missing."
             )

@@ -219,11 +219,17 @@ def _take_card(values: Mapping[str, Any]) -> CheckpointCard:
         ValueError: One is of another kind.
     """
     card = CheckpointCard(**values)
-    is_counted = type(card.step) is int and 0 <= card.step < 2**63
-    is_timed = isinstance(card.simulated_s, int | float)
-    is_named = isinstance(card.version, str) and isinstance(card.backend, str)
-    if not (is_counted and is_timed and is_named and isinstance(card.config, Mapping)):
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "step": int,
+        "simulated_s": (int, float),
+        "version": str,
+        "backend": str,
+        "config": dict,
+    }
+    if not all(isinstance(values[name], kind) for name, kind in kinds.items()):
         raise ValueError("it does not say what it is of")
+    if not 0 <= card.step < 2**63:
+        raise ValueError(f"it is of step {card.step}")
     return card
 
 
@@ -314,6 +320,8 @@ def remove_checkpoints(folder: Path) -> None:
         folder: Run folder.
     """
     inside = folder / CHECKPOINTS_FOLDER
+    if inside.is_symlink():  # what it leads to is not the run's
+        inside.unlink()
     if not inside.is_dir():
         return
     for path in list_inside(folder):

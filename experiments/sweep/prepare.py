@@ -22,6 +22,7 @@ from experiments.plugins import SWEEPERS
 from experiments.study import STUDIES
 from experiments.sweep.neighbours import REAL, refuse_neighbours
 from experiments.sweep.plan import (
+    FIXED_KEYS,
     PLAN_FILE,
     SweepPlan,
     expand_jobs,
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 SWEEP_KEY: Final = "hydra.sweep.dir"
 """Hydra's own key for the folder of a sweep."""
-FIXED_KEYS: Final = ("hydra.sweep.subdir", "hydra.sweeper.only")
-"""Keys that a sweep sets itself."""
 _EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
     "hydra/launcher=joblib": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
     "hydra/launcher=ray": ("ray", "ray"),

@@ -1,8 +1,8 @@
 """Checkpoints, damaged or forged: a run goes on, or one sentence says why not.
 
-Bytes that were changed by chance do not fit their checksums. A forged file has the right
-ones, and its author may have written anything: it must still not crash the reader, keep
-it busy for ever, or write anywhere but into the folder of the run.
+Bytes that were changed by chance do not fit their checksums. A forged file has the
+right ones, and its author may have written anything: it must still not crash the
+reader, keep it busy for ever, or write anywhere but into the folder of the run.
 """
 
 from __future__ import annotations
@@ -218,8 +218,6 @@ def test_array_that_is_named_a_thousand_times_is_hashed_once(tmp_path: Path) -> 
 
 
 def test_pipe_in_the_place_of_a_checkpoint_keeps_nobody_waiting(tmp_path: Path) -> None:
-    import os
-
     path = tmp_path / "000000000008.ckpt"
     os.mkfifo(path)
     with pytest.raises(CheckpointError, match="no regular file"):
