@@ -234,11 +234,13 @@ def _take_array(file: IO[bytes], size: int) -> npt.NDArray[Any]:
         raise IntakeError(f"its arrays are of version {version}")
     shape, is_fortran, dtype = read_header(file, max_header_size=MAX_HEADER_BYTES)
     if dtype.hasobject or dtype.itemsize == 0:
-        raise IntakeError(f"it holds an array of type {dtype}, not of numbers")
+        raise IntakeError(
+            f"it holds an array of type {str(dtype)[:40]}, not of numbers"
+        )
     bytes_claimed = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or bytes_claimed > size:
         raise IntakeError(
-            f"an array of shape {shape} and type {dtype} needs {bytes_claimed} bytes, "
+            f"an array of shape {str(shape)[:80]} and type {str(dtype)[:40]} needs {bytes_claimed} bytes, "
             f"but at most {size} follow"
         )
     content = file.read(bytes_claimed)
@@ -298,7 +300,9 @@ def _check_schema(schema: Any, wanted: Sequence[str]) -> None:
     for name in wanted:
         kind = schema.field(name).type
         if types.is_nested(kind):
-            raise IntakeError(f"column {name!r} holds {kind}, not numbers or texts")
+            raise IntakeError(
+                f"column {name[:40]!r} holds {str(kind)[:40]}, not numbers or texts"
+            )
 
 
 def _is_text(kind: Any) -> bool:

@@ -19,7 +19,6 @@ from engine.config import (
     GeneratorConfig,
     LatticeConfig,
     LoadConfig,
-    ObserveConfig,
 )
 from engine.crystal import draw_detunings
 from engine.load.profile import build_weight
@@ -27,7 +26,6 @@ from engine.monitor import ReplaySource, ResourceMonitor, SyntheticSource
 from engine.observation import open_locking, open_nodes, open_snapshots
 from engine.recording import read_trace
 from engine.recording.endpoint import EndpointRecord, read_endpoint
-from experiments.cli import main
 from experiments.report.study import STUDY_FILE, read_study
 from experiments.sweep.plan import (
     PLAN_FILE,
@@ -39,25 +37,11 @@ from experiments.sweep.plan import (
 from experiments.sweep.status import open_status, read_status, write_status
 from tests.faults.harness import Ledger
 from tests.fuzz.mutations import bent, damage, explore, json_values
-from tests.inputs import Inputs
-from tests.report_folders import make_run, make_study
+from tests.report_folders import make_study
 
 HOW_MANY = pytest.mark.parametrize(
     "examples", [50, pytest.param(4_000, marks=pytest.mark.faults)]
 )
-FEW = pytest.mark.parametrize(
-    "examples", [6, pytest.param(500, marks=pytest.mark.faults)]
-)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recorded run with everything that can be observed."""
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    observe = ObserveConfig(
-        snapshot_every_s=0.02, frequency_window_s=0.02, probe_count=4
-    )
-    return make_run(folder, duration_s=0.05, observe=observe, lattice=("chain", (16,)))
 
 
 def replay_trace(path: Path) -> None:
@@ -243,79 +227,5 @@ def test_study(examples: int, tmp_path: Path, ledger: Ledger) -> None:
     def check(content: Any) -> None:
         (folder / STUDY_FILE).write_text(json.dumps(content), "utf-8")
         ledger.inputs[STUDY_FILE].attempt(lambda: read_study(folder))
-
-    check()
-
-
-def run_command(
-    words: list[str], capsys: pytest.CaptureFixture[str], inputs: Inputs
-) -> None:
-    """Run a command, which may refuse its input but must not break."""
-    with inputs.watch():
-        code = main(words)
-    inputs.note(is_taken=code == 0)
-    told = capsys.readouterr().err
-    assert code in (0, 2), told
-    assert "unexpected" not in told
-    assert told.count("\n") <= 1
-
-
-@FEW
-@pytest.mark.parametrize(
-    "name", ["summary.json", "environment.json", "config.yaml", "timeseries.parquet"]
-)
-def test_report_of_a_damaged_run(
-    name: str,
-    examples: int,
-    run: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    ledger: Ledger,
-) -> None:
-    inputs = ledger.inputs["reports of runs and sweeps"]
-    for path in run.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    content = (run / name).read_bytes()
-    damaged = damage(content)
-    if name.endswith(".json"):
-        values = bent(json.loads(content)) | json_values
-        damaged |= values.map(lambda value: json.dumps(value).encode())
-
-    @explore(examples)
-    @given(damaged)
-    def check(content: bytes) -> None:
-        (tmp_path / name).write_bytes(content)
-        (tmp_path / "report.html").unlink(missing_ok=True)
-        run_command(["report", str(tmp_path)], capsys, inputs)
-
-    check()
-
-
-@FEW
-def test_table_and_report_of_a_damaged_sweep(
-    examples: int,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    ledger: Ledger,
-) -> None:
-    plan, inputs = build_plan(), ledger.inputs["reports of runs and sweeps"]
-    write_plan(tmp_path, plan)
-    for job in plan.jobs:
-        write_status(tmp_path / str(job.job), open_status(job.job, job.overrides, 1))
-    names = (PLAN_FILE, "0/status.json", "1/status.json")
-    whole = {name: json.loads((tmp_path / name).read_text("utf-8")) for name in names}
-    summary = {"status": "done", "coherence": {"mean": 0.9}, "notes": ["a"]}
-    whole["0/summary.json"] = summary
-    choices = [bent(content).map(lambda v, n=n: (n, v)) for n, content in whole.items()]
-
-    @explore(examples)
-    @given(st.one_of(choices))
-    def check(change: tuple[str, Any]) -> None:
-        for name, content in (*whole.items(), change):
-            (tmp_path / name).write_text(json.dumps(content), "utf-8")
-        run_command(["sweep", str(tmp_path)], capsys, inputs)
-        run_command(["sweep", "--json", str(tmp_path)], capsys, inputs)
-        (tmp_path / "report.html").unlink(missing_ok=True)
-        run_command(["report", str(tmp_path)], capsys, inputs)
 
     check()
