@@ -240,8 +240,8 @@ def _take_array(file: IO[bytes], size: int) -> npt.NDArray[Any]:
     bytes_claimed = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or bytes_claimed > size:
         raise IntakeError(
-            f"an array of shape {str(shape)[:80]} and type {str(dtype)[:40]} needs {bytes_claimed} bytes, "
-            f"but at most {size} follow"
+            f"an array of shape {str(shape)[:80]} and type {str(dtype)[:40]} needs "
+            f"{bytes_claimed} bytes, but at most {size} follow"
         )
     content = file.read(bytes_claimed)
     if len(content) < bytes_claimed:

@@ -159,8 +159,8 @@ def _integer_ids(
     if array.ndim != 1:
         raise ShapeError(
             f"{origin}: {name} ids have type {cut(str(array.dtype))} and shape "
-            f"{array.shape}; "
-            "they must be a column of whole numbers, the flat index of each node."
+            f"{array.shape}; they must be a column of whole numbers, the flat index of "
+            "each node."
         )
     if array.dtype == np.uint64:
         array = np.minimum(array, np.uint64(2**63 - 1))
@@ -210,8 +210,7 @@ def _real_strengths(values: npt.NDArray[Any], origin: str) -> npt.NDArray[np.flo
     if array.ndim != 1:
         raise ShapeError(
             f"{origin}: strengths have type {cut(str(array.dtype))} and shape "
-            f"{array.shape}; "
-            "they must be a column of numbers [rad/s]."
+            f"{array.shape}; they must be a column of numbers [rad/s]."
         )
     return array.astype(np.float64)
 
@@ -229,7 +228,8 @@ def _take_flags(values: npt.NDArray[Any] | bool, count: int, origin: str) -> Boo
         _refuse_row(array, _is_flag, name, "true or false, or 1 or 0")
     if array.shape != (count,):
         raise ShapeError(
-            f"{origin}: the flags of directed bridges have type {cut(str(array.dtype))} and "
+            f"{origin}: the flags of directed bridges have type "
+            f"{cut(str(array.dtype))} and "
             f"shape {array.shape}; they must be a column of {count} times true or "
             "false, or 1 or 0."
         )

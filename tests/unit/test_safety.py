@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,16 @@ def test_no_module_of_pickles_is_imported() -> None:
                 elif isinstance(node, ast.ImportFrom):
                     names = {node.module or ""}
                 assert not FORBIDDEN_IMPORTS & names, path
+
+
+def test_readme_names_tests_that_exist() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    section = text.partition("## What happens when")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    named = [re.findall(r"`([\w/]+\.py)`", row.split("|")[-2]) for row in rows]
+    assert sum(map(bool, named)) > 20
+    for name in {name for names in named for name in names}:
+        assert (ROOT / "tests" / name.removeprefix("tests/")).is_file(), name
 
 
 @pytest.fixture
