@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from engine.config import (
+    BackendConfig,
     LatticeConfig,
     LoadConfig,
     MetricsConfig,
@@ -201,7 +202,8 @@ def test_resumed_run_writes_through_no_link(name: str, tmp_path: Path) -> None:
     outside.write_text("precious", "utf-8")
     lattice, steady = LatticeConfig(shape=(8, 8)), LoadConfig("synthetic")
     record = RecordConfig(folder=str(folder), forecast=False)
-    config = RunConfig(lattice=lattice, load=steady, record=record)
+    backend = BackendConfig("reference")
+    config = RunConfig(lattice=lattice, load=steady, record=record, backend=backend)
     with ScribbleSystem(config) as system:
         system.run(lambda progress: system.request_stop())
     (folder / name).unlink(missing_ok=True)
