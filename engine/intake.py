@@ -33,6 +33,8 @@ MAX_LINE_BYTES: Final = 2**17
 """Longest first line of a CSV file [byte]."""
 MAX_HEADER_BYTES: Final = 10_000
 """Longest header of a NumPy array [byte]."""
+WORD_BITS: Final = 64
+"""Longest whole number where numbers are counts."""
 PART_ROWS: Final = 2**14
 """Rows of a Parquet file that are decoded at a time."""
 
@@ -91,6 +93,42 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise IntakeError("it is nested too deeply") from error
+
+
+def parse_finite_json(text: str | bytes) -> Any:
+    """Parse JSON whose numbers all fit into a machine word.
+
+    Args:
+        text: The text.
+
+    Raises:
+        ValueError: It is no JSON, nested too deeply, or a number is NaN, infinite or a
+            whole one of over 64 bits.
+    """
+    try:
+        return json.loads(
+            text, parse_constant=_refuse, parse_float=_to_finite, parse_int=_to_word
+        )
+    except RecursionError as error:
+        raise IntakeError("it is nested too deeply") from error
+
+
+def _refuse(text: str) -> None:
+    raise IntakeError(f"it holds the number {text[:20]}")
+
+
+def _to_finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        _refuse(text)
+    return value
+
+
+def _to_word(text: str) -> int:
+    value = int(text)
+    if value.bit_length() > WORD_BITS:
+        _refuse(text)
+    return value
 
 
 def read_json(path: Path) -> Any:
@@ -196,12 +234,14 @@ def _take_array(file: IO[bytes], size: int) -> npt.NDArray[Any]:
         raise IntakeError(f"its arrays are of version {version}")
     shape, is_fortran, dtype = read_header(file, max_header_size=MAX_HEADER_BYTES)
     if dtype.hasobject or dtype.itemsize == 0:
-        raise IntakeError(f"it holds an array of type {dtype}, not of numbers")
+        raise IntakeError(
+            f"it holds an array of type {str(dtype)[:40]}, not of numbers"
+        )
     bytes_claimed = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or bytes_claimed > size:
         raise IntakeError(
-            f"an array of shape {shape} and type {dtype} needs {bytes_claimed} bytes, "
-            f"but at most {size} follow"
+            f"an array of shape {str(shape)[:80]} and type {str(dtype)[:40]} needs "
+            f"{bytes_claimed} bytes, but at most {size} follow"
         )
     content = file.read(bytes_claimed)
     if len(content) < bytes_claimed:
@@ -260,7 +300,9 @@ def _check_schema(schema: Any, wanted: Sequence[str]) -> None:
     for name in wanted:
         kind = schema.field(name).type
         if types.is_nested(kind):
-            raise IntakeError(f"column {name!r} holds {kind}, not numbers or texts")
+            raise IntakeError(
+                f"column {name[:40]!r} holds {str(kind)[:40]}, not numbers or texts"
+            )
 
 
 def _is_text(kind: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import CheckpointError
+from engine.errors import CheckpointError, quote
 
 Record = TypeVar("Record")
 
@@ -67,7 +67,8 @@ class StateArray:
             The values in host memory.
 
         Raises:
-            CheckpointError: Type, shape or number of values differ.
+            CheckpointError: Type, shape or number of values differ, or one of them is
+                not finite.
         """
         if self.dtype != np.dtype(dtype) or self.shape != shape:
             raise CheckpointError(
@@ -84,6 +85,8 @@ class StateArray:
             raise CheckpointError(
                 f"{name} has {filled} values, but this run needs {values.size}."
             )
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise CheckpointError(f"{name} has values that are not finite.")
         return values.reshape(shape)
 
 
@@ -156,7 +159,8 @@ def take_fields(target: object, state: Mapping[str, Any], *names: str) -> None:
         value, present = state.get(key, ...), getattr(target, name)
         if not _is_alike(value, present):
             raise CheckpointError(
-                f"{key} is {value!r}, which no {type(target).__name__} can go on from."
+                f"{key} is {quote(value)}, which no {type(target).__name__} can go on "
+                "from."
                 if value is not ...
                 else f"{key} of {type(target).__name__} is missing."
             )
@@ -187,14 +191,14 @@ def build_record(kind: type[Record], state: Any) -> Record:
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     if not isinstance(state, Mapping) or sorted(state) != sorted(names):
         raise CheckpointError(
-            f"{kind.__name__} is {state!r}; it must hold {', '.join(names)}."
+            f"{kind.__name__} is {quote(state)}; it must hold {', '.join(names)}."
         )
     for field in fields(kind):  # type: ignore[arg-type]
         words = [word.strip() for word in str(field.type).split("|")]
         if not any(_is_of(word, state[field.name]) for word in words):
             raise CheckpointError(
-                f"{field.name} of {kind.__name__} is {state[field.name]!r}; it must be "
-                f"{field.type}."
+                f"{field.name} of {kind.__name__} is {quote(state[field.name])}; "
+                f"it must be {field.type}."
             )
     return kind(**state)
 

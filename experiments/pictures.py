@@ -5,6 +5,7 @@ Matplotlib (extra `report`) is imported when a picture is drawn, never with this
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,8 +92,11 @@ def open_picture(
         figure, axes = plt.subplots(*grid, figsize=inches)
         try:
             yield axes, colours
-            figure.tight_layout()
-            figure.savefig(path, transparent=True, metadata={"Date": None})
+            with warnings.catch_warnings():
+                # Of labels longer than the picture and of letters that no font has.
+                warnings.simplefilter("ignore", UserWarning)
+                figure.tight_layout()
+                figure.savefig(path, transparent=True, metadata={"Date": None})
         finally:
             plt.close(figure)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
-import json
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, Final, TypeVar, cast, get_origin
 
 from engine.config.hints import list_hints
 from engine.errors import ConfigError, cut, quote
+from engine.intake import parse_json
 from experiments.schema import convert_value
 
 Config = TypeVar("Config")
@@ -111,7 +111,7 @@ def _convert(key: str, text: str, hint: Any) -> Any:
 
 def _read(text: str) -> Any:
     """Read a word as JSON would, numbers also as Python writes them."""
-    for read in (json.loads, float):
+    for read in (parse_json, float):
         try:
             return read(text)
         except ValueError:

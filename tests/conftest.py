@@ -25,9 +25,9 @@ from engine.config import (
     LoadConfig,
     RunConfig,
 )
-from tests.tally import pytest_configure, pytest_terminal_summary, tally
+from tests.faults.harness import Ledger
 
-__all__ = ["pytest_configure", "pytest_terminal_summary", "tally"]
+_LEDGER = pytest.StashKey[Ledger]()
 
 SMALL_RUN = RunConfig(
     lattice=LatticeConfig(shape=(16, 16)),
@@ -36,6 +36,26 @@ SMALL_RUN = RunConfig(
     backend=BackendConfig("cpu"),
     load=LoadConfig(kind="synthetic", level=0.0),
 )
+
+
+@pytest.fixture(scope="session")
+def ledger(request: pytest.FixtureRequest) -> Ledger:
+    """What the session does to runs and readers, told at its end."""
+    return request.config.stash.setdefault(_LEDGER, Ledger())
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    kept = config.stash.get(_LEDGER, None)
+    if kept is None:
+        return
+    terminalreporter.section("faults")
+    for line in kept.describe():
+        terminalreporter.write_line(line)
+    is_whole = exitstatus == pytest.ExitCode.OK
+    verdict = "nothing lost" if is_whole else "see the failures above"
+    terminalreporter.write_line(verdict)
 
 
 def require_cuda() -> None:

@@ -25,13 +25,15 @@ from engine.backends.protocol import (
 )
 from engine.config import TunnelConfig
 from engine.constants import LOCKING_MEMORY
-from engine.errors import ConfigError
+from engine.errors import CheckpointError, ConfigError
 from engine.state import State, StateArray, keep_fields, take_fields
 
 FOLLOW = -1
 """Rung of a bridge that follows the network's frequency."""
 COHORT = -2
 """Rung of a bridge that follows the frequency of the cohort."""
+MAX_MEAN = 1.0 + 2.0**-10
+"""Largest running mean of cosines or sines; beyond 1 only by rounding [-]."""
 NETWORK_FIELDS = ("frequency_hz", "cohort_frequency_hz", "_strength_factor")
 """What a run changes of a network as a whole."""
 COLUMN_UNITS = {"last_ticks": "lattice step"}
@@ -213,6 +215,8 @@ class Network(ABC):
         self._apply_strengths()
         for name, kind in zip(STATE_COLUMNS, STATE_TYPES, strict=True):
             values = state[name].load(f"Column {name}", kind, (len(self),))
+            if kind is np.float32 and (np.abs(values) > MAX_MEAN).any():
+                raise CheckpointError(f"Column {name} holds what no mean cosine is.")
             self._fill_column(name, values)
 
     @abstractmethod

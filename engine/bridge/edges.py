@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.config.checks import MAX_RATE
-from engine.errors import ShapeError
+from engine.errors import ShapeError, cut, quote
 
 I64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -158,8 +158,9 @@ def _integer_ids(
         )
     if array.ndim != 1:
         raise ShapeError(
-            f"{origin}: {name} ids have type {array.dtype} and shape {array.shape}; "
-            "they must be a column of whole numbers, the flat index of each node."
+            f"{origin}: {name} ids have type {cut(str(array.dtype))} and shape "
+            f"{array.shape}; they must be a column of whole numbers, the flat index of "
+            "each node."
         )
     if array.dtype == np.uint64:
         array = np.minimum(array, np.uint64(2**63 - 1))
@@ -178,7 +179,7 @@ def _refuse_row(
     """
     values = array.tolist()
     row = next((row for row, value in enumerate(values) if not is_right(value)), 0)
-    value = "missing" if values[row] is None else repr(values[row])
+    value = "missing" if values[row] is None else quote(values[row])
     raise ShapeError(
         f"{name} of row {row} is {value}; it must be {wanted} (rows count from 0)."
     )
@@ -208,8 +209,8 @@ def _real_strengths(values: npt.NDArray[Any], origin: str) -> npt.NDArray[np.flo
         _refuse_row(array, _is_number, f"{origin}: strength", "a number [rad/s]")
     if array.ndim != 1:
         raise ShapeError(
-            f"{origin}: strengths have type {array.dtype} and shape {array.shape}; "
-            "they must be a column of numbers [rad/s]."
+            f"{origin}: strengths have type {cut(str(array.dtype))} and shape "
+            f"{array.shape}; they must be a column of numbers [rad/s]."
         )
     return array.astype(np.float64)
 
@@ -227,7 +228,8 @@ def _take_flags(values: npt.NDArray[Any] | bool, count: int, origin: str) -> Boo
         _refuse_row(array, _is_flag, name, "true or false, or 1 or 0")
     if array.shape != (count,):
         raise ShapeError(
-            f"{origin}: the flags of directed bridges have type {array.dtype} and "
+            f"{origin}: the flags of directed bridges have type "
+            f"{cut(str(array.dtype))} and "
             f"shape {array.shape}; they must be a column of {count} times true or "
             "false, or 1 or 0."
         )

@@ -16,7 +16,14 @@ import numpy.typing as npt
 
 from engine.bridge.edges import EdgeList, take_edges
 from engine.config import BridgesConfig
-from engine.errors import EngineError, RecordError, ShapeError, unknown_choice
+from engine.errors import (
+    EngineError,
+    RecordError,
+    ShapeError,
+    cut,
+    quote,
+    unknown_choice,
+)
 from engine.intake import describe, read_arrays, read_head, read_table
 
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -73,7 +80,7 @@ def _node_number(name: str) -> int:
     digits = name[1:] if name[:1] == "n" else name
     if not digits.isdigit():
         raise ShapeError(
-            f"GraphML node id {name!r} is no number; name the nodes 0, 1, 2 ... "
+            f"GraphML node id {quote(name)} is no number; name the nodes 0, 1, 2 ... "
             "(or n0, n1 ...), the flat index of each lattice node."
         )
     return int(digits)
@@ -143,8 +150,8 @@ def _check_names(columns: Columns, config: BridgesConfig) -> None:
         if name in columns or (is_optional and name == getattr(plain, key)):
             continue
         raise ShapeError(
-            f"{config.path}: column {name!r} is missing; it has {', '.join(columns)}. "
-            f"Set bridges.{key}."
+            f"{config.path}: column {quote(name)} is missing; it has "
+            f"{cut(', '.join(columns))}. Set bridges.{key}."
         )
 
 

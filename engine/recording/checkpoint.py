@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import struct
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ import numpy.typing as npt
 
 from engine.disk import DRAFT_SUFFIX, build_write_error, replace_whole
 from engine.errors import CheckpointError, DamagedCheckpointError
+from engine.intake import MAX_TEXT_BYTES, describe, open_file, parse_finite_json
 from engine.recording.tables import sync_file
 from engine.state import State, StateArray
 
@@ -40,6 +42,8 @@ PIECE_BYTES = 2**22
 """Read at a time when a file is verified."""
 NUMBER_TYPES = ("|i1", "<i8", "<u4", "<f4", "<f8")
 """Number types of arrays."""
+MAX_DIMS = 8
+"""Axes of an array."""
 ARRAY_KEY = "$array"
 """Stands in the plain values for an array."""
 CHECKPOINTS_FOLDER, SUFFIX = "checkpoints", ".ckpt"
@@ -177,23 +181,23 @@ def read_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: A newer version of the program wrote it.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             version, text, end = _read_index(file, path)
             if version > FORMAT_VERSION:
                 raise CheckpointError(
                     f"{path} has the format version {version}; this program reads up "
                     f"to {FORMAT_VERSION}. Go on with the newer program that wrote it."
                 )
-            index = json.loads(text)
-            arrays = [_check_entry(entry, end, path) for entry in index["arrays"]]
+            index = parse_finite_json(text)
+            arrays = _check_entries(index["arrays"], end, path)
             for entry, array in zip(index["arrays"], arrays, strict=True):
                 _verify(file, entry, array, path)
-        card = CheckpointCard(**index["card"])
+        card = _take_card(index["card"])
         state = _restore_arrays(index["state"], arrays)
     except CheckpointError:
         raise
     except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as e:
-        raise DamagedCheckpointError(f"{path} cannot be read ({e}).") from e
+        raise DamagedCheckpointError(f"{path} cannot be read ({describe(e)}).") from e
     return Checkpoint(path, card, state)
 
 
@@ -206,7 +210,7 @@ def _read_index(file: IO[bytes], path: Path) -> tuple[int, bytes, int]:
     file.seek(size - TAIL.size)
     length, digest, magic = TAIL.unpack(file.read(TAIL.size))
     end = size - TAIL.size - length
-    if magic != END_MAGIC or end < HEAD.size:
+    if magic != END_MAGIC or end < HEAD.size or length > MAX_TEXT_BYTES:
         raise DamagedCheckpointError(f"{path} was cut off.")
     file.seek(end)
     text = file.read(length)
@@ -215,16 +219,49 @@ def _read_index(file: IO[bytes], path: Path) -> tuple[int, bytes, int]:
     return HEAD.unpack(head)[1], text, end
 
 
+def _take_card(values: Mapping[str, Any]) -> CheckpointCard:
+    """Build a card of values that a file holds.
+
+    Raises:
+        ValueError: One is of another kind.
+    """
+    card = CheckpointCard(**values)
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "step": int,
+        "simulated_s": (int, float),
+        "version": str,
+        "backend": str,
+        "config": dict,
+    }
+    if not all(isinstance(values[name], kind) for name, kind in kinds.items()):
+        raise ValueError("it does not say what it is of")
+    if not 0 <= card.step < 2**63:
+        raise ValueError(f"it is of step {card.step}")
+    return card
+
+
+def _check_entries(entries: Any, end: int, path: Path) -> list[StateArray]:
+    """Hold the arrays of an index against the file; nothing is read.
+
+    Raises:
+        DamagedCheckpointError: They are not what was written.
+    """
+    arrays = [_check_entry(entry, end, path) for entry in entries]
+    if sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays) > end:
+        raise DamagedCheckpointError(f"{path} was altered: its arrays overlap.")
+    return arrays
+
+
 def _check_entry(entry: Mapping[str, Any], end: int, path: Path) -> StateArray:
     """Hold an entry of the index against the file; nothing is read."""
     shape, offset = tuple(entry["shape"]), entry["offset"]
     sizes = (*shape, offset)
+    if len(shape) > MAX_DIMS:
+        raise DamagedCheckpointError(f"{path} was altered: an array has many axes.")
     if entry["dtype"] not in NUMBER_TYPES or not all(type(n) is int for n in sizes):
         raise DamagedCheckpointError(f"{path} was altered: an array is of no type.")
     dtype = np.dtype(entry["dtype"])
-    count = 1
-    for length in shape:
-        count *= length
+    count = math.prod(shape)
     if min(sizes) < 0 or offset + count * dtype.itemsize > end:
         raise DamagedCheckpointError(f"{path} was altered: an array leaves the file.")
     read = partial(_read_values, path, offset, count * dtype.itemsize, dtype)
@@ -236,7 +273,7 @@ def _verify(
 ) -> None:
     digest = hashlib.sha256()
     file.seek(entry["offset"])
-    left = int(np.prod(array.shape, dtype=object)) * array.dtype.itemsize
+    left = math.prod(array.shape) * array.dtype.itemsize
     while left:
         piece = file.read(min(left, PIECE_BYTES))
         if not piece:
@@ -296,6 +333,8 @@ def remove_checkpoints(folder: Path) -> None:
         folder: Run folder.
     """
     inside = folder / CHECKPOINTS_FOLDER
+    if inside.is_symlink():  # what it leads to is not the run's
+        inside.unlink()
     if not inside.is_dir():
         return
     for path in list_inside(folder):

@@ -328,8 +328,10 @@ def _find_again(resumed: Resumed, folder: Path) -> None:
     """Make sure that a checkpoint is there still.
 
     Raises:
-        CheckpointError: It is not.
+        CheckpointError: It is not there any more.
+        RecordError: A file of the run is a link.
     """
+    refuse_links(folder)
     if not resumed.checkpoint.exists():
         raise CheckpointError(
             f"{resumed.checkpoint} has been removed meanwhile, because another process "
@@ -343,6 +345,27 @@ def _return_to(resumed: Resumed, folder: Path) -> None:
     for path in list_checkpoints(folder):
         if path.name > resumed.checkpoint.name:
             path.unlink()
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse to go on in a folder where a run would write through a link.
+
+    Args:
+        folder: Run folder.
+
+    Raises:
+        RecordError: A file that a run writes, or the folder of its checkpoints, is one.
+    """
+    inside = folder / CHECKPOINTS_FOLDER
+    own = [folder / name for name in RUN_FILES]
+    own += [folder / f"{name}{DRAFT_SUFFIX}" for name in RUN_FILES]
+    own += inside.iterdir() if inside.is_dir() else ()
+    link = next((path for path in own if path.is_symlink()), None)
+    if link is not None:
+        raise RecordError(
+            f"{link} is a link, and a run writes into its own folder alone; replace it "
+            "by what it leads to."
+        )
 
 
 def _claim_folder(folder: Path, overwrite: bool) -> None:

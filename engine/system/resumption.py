@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +17,9 @@ from engine.errors import (
     ConfigError,
     DamagedCheckpointError,
     RecordError,
+    quote,
 )
+from engine.intake import read_json, read_text
 from engine.observation import open_snapshots
 from engine.recording.checkpoint import Checkpoint, list_checkpoints, read_checkpoint
 from engine.recording.folder import (
@@ -87,7 +88,7 @@ def read_status(folder: Path) -> str | None:
         done, interrupted or failed; None where it has not, or nobody knows.
     """
     try:
-        summary = json.loads((folder / SUMMARY_FILE).read_text("utf-8"))
+        summary = read_json(folder / SUMMARY_FILE)
         return str(summary["status"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -135,7 +136,7 @@ def _check_config(folder: Path, checkpoint: Checkpoint) -> None:
         CheckpointError: They differ.
     """
     try:
-        stored = (folder / CONFIG_FILE).read_text("utf-8").splitlines()
+        stored = read_text(folder / CONFIG_FILE).splitlines()
     except FileNotFoundError:
         return  # a checkpoint that was written by hand
     except (OSError, ValueError) as error:
@@ -145,8 +146,8 @@ def _check_config(folder: Path, checkpoint: Checkpoint) -> None:
         if ours != theirs:
             raise CheckpointError(
                 f"{checkpoint.path} is of another configuration than "
-                f"{folder / CONFIG_FILE}: {ours.strip()!r} against {theirs.strip()!r}. "
-                "Restore the file, or start another run."
+                f"{folder / CONFIG_FILE}: {quote(ours.strip())} against "
+                f"{quote(theirs.strip())}. Restore the file, or start another run."
             )
 
 

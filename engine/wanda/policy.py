@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import RecordError
+from engine.intake import describe, parse_json, read_text, take_mapping
 
 FEATURES: Final = 6
 """Numbers that the network is told of a cell."""
@@ -22,6 +22,8 @@ SHIPPED: Final = "policy.json"
 """Weights that come with the engine."""
 MOST_HIDDEN: Final = 256
 """Hidden units of a network that is read."""
+MAX_WEIGHT: Final = 1e6
+"""Largest absolute weight: a step of more octaves is no step [-]."""
 F64 = npt.NDArray[np.float64]
 
 
@@ -76,11 +78,11 @@ def load_policy(path: str | None) -> Policy:
         file = resources.files("engine.wanda").joinpath(SHIPPED)
         return read_policy(file.read_text(encoding="utf-8"), SHIPPED)
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(Path(path))
+    except (OSError, ValueError) as error:
         raise RecordError(
-            f"mesh.policy_path {path} cannot be read ({error}); name a file that "
-            "experiments.mesh_training has written."
+            f"mesh.policy_path {path} cannot be read ({describe(error)}); name a file "
+            "that experiments.mesh_training has written."
         ) from error
     return read_policy(text, path)
 
@@ -96,21 +98,26 @@ def read_policy(text: str, name: str) -> Policy:
         RecordError: It holds no policy of `FEATURES` features.
     """
     try:
-        weights = json.loads(text)["weights"]
+        weights = take_mapping(parse_json(text))["weights"]
         policy = Policy(**{key: _take(weights, key) for key in Policy.__annotations__})
-    except (ValueError, KeyError, TypeError) as error:
-        raise _no_policy(name, f"{type(error).__name__}: {error}") from error
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
+        raise _no_policy(name, describe(error)) from error
     units = len(policy.output)
     shapes = [np.shape(part) for part in vars(policy).values()]
     if shapes != [(FEATURES,), (units, FEATURES), (units,), (units,)]:
         raise _no_policy(name, f"its arrays have shapes {shapes}")
-    if units > MOST_HIDDEN or not np.isfinite(policy.to_vector()).all():
-        raise _no_policy(name, "it is too large, or a weight is not finite")
+    if units > MOST_HIDDEN or not (abs(policy.to_vector()) <= MAX_WEIGHT).all():
+        raise _no_policy(
+            name, f"it has over {MOST_HIDDEN} units, or a weight beyond {MAX_WEIGHT:g}"
+        )
     return policy
 
 
 def _take(weights: dict[str, Any], key: str) -> F64:
-    return np.array(weights[key], dtype=np.float64)
+    values = np.array(weights[key], dtype=np.float64)
+    if values.ndim not in (1, 2):
+        raise ValueError(f"{key} is no vector or matrix")
+    return values
 
 
 def _no_policy(name: str, why: str) -> RecordError:

@@ -26,6 +26,7 @@ from experiments.cli.runs import (
     add_verify,
 )
 from experiments.cli.sweeps import add_sweep
+from experiments.printable import guard_streams
 
 _EPILOG = """\
 exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
@@ -86,8 +87,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code.
     """
+    with guard_streams():
+        return _run_words(list(sys.argv[1:] if argv is None else argv))
+
+
+def _run_words(words: list[str]) -> int:
     parser = build_parser()
-    words = list(sys.argv[1:] if argv is None else argv)
     foreign = next((word for word in words if not is_writable(word)), None)
     if foreign is not None:
         return outcome.report_error(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
 
+from engine.intake import parse_json
 from experiments.report.charts import TIME, build_series
 from experiments.report.document import (
     Axis,
@@ -191,7 +191,7 @@ def _draw_course(record: RunRecord, mesh: Mapping[str, Any]) -> Iterator[Plot]:
 def _read_shares(text: Any) -> tuple[float, ...]:
     """Read a cell of the column of shares; empty where there are none."""
     try:
-        values = json.loads(text) if isinstance(text, str) else None
+        values = parse_json(text) if isinstance(text, str) else None
     except ValueError:
         return ()
     numbers = map(to_number, values) if isinstance(values, list) else ()

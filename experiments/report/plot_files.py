@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 from engine.disk import build_write_error
 from experiments import pictures
+from experiments.printable import to_printable
 from experiments.report.document import Axis, Document, HeatMap, Plot, Series
 
 INCHES: Final = (6.4, 4.0)
@@ -60,11 +62,15 @@ def _to_slug(title: str) -> str:
 
 
 def _draw_plot(plot: Plot | HeatMap, theme: str, path: Path) -> None:
+    import matplotlib
+
     opened = pictures.open_picture(path, theme, grid=(1, 1), inches=INCHES)
-    with opened as (axes, colours):
-        axes.set_title(plot.title)
-        axes.set_xlabel(plot.x.label)
-        axes.set_ylabel(plot.y.label)
+    # Labels are what somebody wrote, not formulas: a dollar sign is a dollar sign.
+    as_they_are = matplotlib.rc_context({"text.parse_math": False})
+    with as_they_are, opened as (axes, colours):
+        axes.set_title(to_printable(plot.title))
+        axes.set_xlabel(to_printable(plot.x.label))
+        axes.set_ylabel(to_printable(plot.y.label))
         if isinstance(plot, HeatMap):
             _draw_heat_map(axes, plot)
         else:
@@ -79,13 +85,14 @@ def _draw_series(axes: Any, plot: Plot, colours: dict[str, str]) -> None:
     for rule in plot.rules:
         axes.axhline(rule.y, color=colours["faint"], linewidth=1, linestyle="--")
         axes.annotate(
-            rule.label, (1, rule.y), xycoords=("axes fraction", "data"), ha="right",
-            va="bottom", color=colours["faint"], fontsize=8,
+            to_printable(rule.label), (1, rule.y),
+            xycoords=("axes fraction", "data"), ha="right", va="bottom",
+            color=colours["faint"], fontsize=8,
         )  # fmt: skip
     _set_scale(axes.set_xscale, axes.xaxis, plot.x)
     _set_scale(axes.set_yscale, axes.yaxis, plot.y)
     if places is not None:
-        axes.set_xticks(range(len(places)), labels=list(places))
+        axes.set_xticks(range(len(places)), labels=_list_labels(places))
     if 1 < len(plot.series) <= LEGEND_ENTRIES:
         axes.legend(fontsize=8)
 
@@ -100,7 +107,7 @@ def _draw_one(
 ) -> None:
     x = [places[str(x)] for x in series.x] if places is not None else list(series.x)
     y = [float("nan") if value is None else value for value in series.y]
-    options = {"label": series.name, "color": colour}
+    options = {"label": to_printable(series.name), "color": colour}
     if series.style == "dots":
         axes.plot(x, y, "o", markersize=4, **options)
     elif series.style == "step":
@@ -117,7 +124,7 @@ def _draw_bands(axes: Any, plot: Plot, colours: dict[str, str]) -> None:
         for index, band in enumerate(b for b in plot.bands if b.label == label):
             axes.axvspan(
                 band.start, band.end, color=colours["faint"], alpha=shade,
-                linewidth=0, label=label if index == 0 else None,
+                linewidth=0, label=None if index else to_printable(label),
             )  # fmt: skip
 
 
@@ -137,6 +144,10 @@ def _draw_heat_map(axes: Any, plot: HeatMap) -> None:
         for row in plot.values
     ]
     image = axes.imshow(values, aspect="auto", origin="lower", cmap="viridis")
-    axes.set_xticks(range(len(plot.x_values)), labels=list(map(str, plot.x_values)))
-    axes.set_yticks(range(len(plot.y_values)), labels=list(map(str, plot.y_values)))
-    axes.figure.colorbar(image, label=plot.value_label)
+    axes.set_xticks(range(len(plot.x_values)), labels=_list_labels(plot.x_values))
+    axes.set_yticks(range(len(plot.y_values)), labels=_list_labels(plot.y_values))
+    axes.figure.colorbar(image, label=to_printable(plot.value_label))
+
+
+def _list_labels(values: Iterable[object]) -> list[str]:
+    return [to_printable(str(value)) for value in values]

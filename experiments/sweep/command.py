@@ -30,6 +30,7 @@ from experiments.sweep.job import SweepJob
 from experiments.sweep.launch import select_jobs
 from experiments.sweep.multirun import launch_multirun, quote_text
 from experiments.sweep.plan import (
+    FIXED_KEYS,
     SweepPlan,
     is_hydra_word,
     join_words,
@@ -38,7 +39,6 @@ from experiments.sweep.plan import (
     write_plan,
 )
 from experiments.sweep.prepare import (
-    FIXED_KEYS,
     SWEEP_KEY,
     check_extras,
     check_neighbours,
@@ -299,6 +299,7 @@ def _hold(folder: Path) -> Iterator[None]:
 def _run_plan(folder: Path, only: str, *, is_quiet: bool) -> int:
     """Start what is due, show it, and close with the table."""
     plan = read_plan(folder)
+    _refuse_links(folder, plan)
     job = SweepJob(is_quiet, working_folder=plan.working_folder, **plan.options)
     words = [word for word in plan.hydra if key_of_word(word) != SWEEP_KEY]
     words += [f"{SWEEP_KEY}={quote_text(str(folder))}", *plan.words]
@@ -319,6 +320,21 @@ def _run_plan(folder: Path, only: str, *, is_quiet: bool) -> int:
             trouble = f"the launcher failed: {outcome.describe_error(error)}"
     code = close_sweep(folder, trouble, is_interrupted=is_interrupted)
     return outcome.INTERRUPTED if is_interrupted else code
+
+
+def _refuse_links(folder: Path, plan: SweepPlan) -> None:
+    """Refuse a sweep whose jobs would write elsewhere.
+
+    Raises:
+        RecordError: The folder of a job is a link.
+    """
+    places = (folder / str(job.job) for job in plan.jobs)
+    link = next((place for place in places if place.is_symlink()), None)
+    if link is not None:
+        raise RecordError(
+            f"{link} is a link, and a job writes into the folder of its sweep alone; "
+            "remove it."
+        )
 
 
 @contextmanager

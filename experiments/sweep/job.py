@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.config import RunConfig
+from engine.errors import ConfigError, quote
 from engine.recording.checkpoint import list_checkpoints
 from engine.recording.folder import JOB_FILES, clear_folder
 from experiments import outcome
@@ -81,11 +82,13 @@ class SweepJob:
     def _prepare(
         self, composed: DictConfig, folder: Path, status: JobStatus
     ) -> RunConfig:
-        return set_folder(
-            convert_node(composed, status.overrides),
-            is_recorded=self.is_recorded,
-            folder=folder,
-        )
+        config = convert_node(composed, status.overrides)
+        if config.record.folder is not None:
+            raise ConfigError(
+                f"record.folder is {quote(config.record.folder)}, but every job of a "
+                "sweep is recorded in a folder of its own; leave it out."
+            )
+        return set_folder(config, is_recorded=self.is_recorded, folder=folder)
 
     def _run_here(
         self, composed: DictConfig, folder: Path, status: JobStatus

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.config.hints import check_types
 from engine.disk import write_text
 from engine.errors import ConfigError, RecordError, quote
-from engine.intake import read_json, take_mapping
+from engine.intake import describe, read_json, take_mapping
 from experiments.overrides import translate_error
 
 if TYPE_CHECKING:
@@ -28,6 +28,13 @@ PLAN_FILE: Final = "sweep.json"
 
 MAX_JOBS: Final = 100_000
 """Most jobs of one sweep."""
+
+MAX_NUMBER: Final = 10**9
+"""More jobs than any sweep has."""
+FIXED_KEYS: Final = ("hydra.sweep.subdir", "hydra.sweeper.only")
+"""Keys that a sweep sets itself."""
+OPTIONS: Final = {"is_recorded": bool, "is_isolated": bool, "memory_bytes": int}
+"""How jobs run; each may be left out."""
 
 Axis = tuple[str, list[list[str]]]
 """Keys that move along it, and for each point the words that set them."""
@@ -94,6 +101,7 @@ def read_plan(folder: Path) -> SweepPlan:
         plan = SweepPlan(**values, jobs=jobs)
         for entry in (*jobs, plan):
             check_types("", entry)
+        _check_stored(plan)
         return plan
     except FileNotFoundError as error:
         raise RecordError(
@@ -102,9 +110,29 @@ def read_plan(folder: Path) -> SweepPlan:
         ) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RecordError(
-            f"{path} cannot be read as the plan of a sweep ({error}); start the sweep "
-            "anew in another folder."
+            f"{path} cannot be read as the plan of a sweep ({describe(error)}); start "
+            "the sweep anew in another folder."
         ) from error
+
+
+def _check_stored(plan: SweepPlan) -> None:
+    """Check that a plan asks for jobs in folders of its own, and for nothing else.
+
+    Raises:
+        ValueError: A word would lead elsewhere, or name code to be called.
+    """
+    numbers = {job.job for job in plan.jobs}
+    if len(numbers) < len(plan.jobs) or not all(0 <= n < MAX_NUMBER for n in numbers):
+        raise ValueError("its jobs are not numbered from 0 on, each once")
+    own = (*plan.words, *(word for job in plan.jobs for word in job.overrides))
+    strange = [word for word in own if is_hydra_word(word)]
+    strange += [word for word in plan.hydra if key_of_word(word) in FIXED_KEYS]
+    strange += [word for word in (*own, *plan.hydra) if "_target_" in word]
+    if strange:
+        raise ValueError(f"the word {quote(strange[0])} has no place in it")
+    for name, value in plan.options.items():
+        if value is not None and not isinstance(value, OPTIONS.get(name, ())):
+            raise ValueError(f"the option {quote(name)} is {quote(value)}")
 
 
 def is_hydra_word(word: str) -> bool:

@@ -25,6 +25,7 @@ from experiments.study import STUDIES
 from experiments.sweep.feasibility import refuse_impossible
 from experiments.sweep.neighbours import REAL, refuse_neighbours, refuse_ports
 from experiments.sweep.plan import (
+    FIXED_KEYS,
     PLAN_FILE,
     SweepPlan,
     expand_jobs,
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 
 SWEEP_KEY: Final = "hydra.sweep.dir"
 """Hydra's own key for the folder of a sweep."""
-FIXED_KEYS: Final = ("hydra.sweep.subdir", "hydra.sweeper.only")
-"""Keys that a sweep sets itself."""
 _EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
     "hydra/launcher=joblib": ("joblib", "joblib"),
     "hydra/launcher=ray": ("ray", "ray"),

@@ -21,6 +21,8 @@ from experiments.wording import format_bytes
 
 LOG_FILE: Final = "job.log"
 """What the job wrote to its standard output and error."""
+LAST_BYTES: Final = 2**14
+"""How much of the end of it is looked at [byte]."""
 STOP_GRACE_S: Final = 30.0
 """How long an interrupted job may take to write its summary [s]."""
 _START: Final = (
@@ -256,5 +258,7 @@ def _name_signal(number: int) -> str:
 
 
 def _read_last_line(path: Path) -> str:
-    lines = path.read_text("utf-8", errors="replace").strip().splitlines()
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LAST_BYTES))
+        lines = file.read().decode("utf-8", errors="replace").strip().splitlines()
     return lines[-1].strip() if lines else "nothing"

@@ -262,7 +262,7 @@ def build_cells_table(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> T
 
     table = Table(box=None, header_style="dim", pad_edge=False)
     for head in heads:
-        table.add_column(head, overflow="fold")
+        table.add_column(Text(head), overflow="fold")
     for line in cells:
         style = _STYLES.get(line[1], "")
         texts = [Text(text) for text in line]

@@ -2,7 +2,35 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from experiments.printable import find_stream, to_printable
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+
+class PrintableConsole(Console):
+    """A console whose texts hold no commands to the terminal but its own styles."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Render, and replace what a terminal would obey.
+
+        Args:
+            renderable: What to draw.
+            options: How wide.
+        """
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(to_printable(segment.text), segment.style)
 
 
 def open_console(*, to_stderr: bool = False) -> Console:
@@ -11,7 +39,23 @@ def open_console(*, to_stderr: bool = False) -> Console:
     Args:
         to_stderr: Standard error instead of standard output.
     """
-    return Console(highlight=False, stderr=to_stderr, force_jupyter=False)
+    return build_console(find_stream(to_stderr=to_stderr), to_stderr=to_stderr)
+
+
+def build_console(stream: TextIO, *, to_stderr: bool = False) -> Console:
+    """Build a console that shows texts as they are, on a stream.
+
+    Args:
+        stream: Where is drawn.
+        to_stderr: Whether that is standard error.
+    """
+    return PrintableConsole(
+        file=stream,
+        highlight=False,
+        markup=False,
+        stderr=to_stderr,
+        force_jupyter=False,
+    )
 
 
 def is_redrawable(console: Console) -> bool:

@@ -7,9 +7,12 @@ import os
 import random
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.inputs import Inputs, describe_inputs
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = (
@@ -43,7 +46,11 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 @dataclass
 class Ledger:
-    """What was done to runs, and what became of them, for the end of a session."""
+    """What was done to runs and readers, and what came of it, for the end of a session.
+
+    The fixture `ledger` hands out the only one of a session; `tests/conftest.py` prints
+    what it describes.
+    """
 
     kills: int = 0
     survived: int = 0
@@ -56,6 +63,7 @@ class Ledger:
     disks: int = 0
     clocks: int = 0
     ports: int = 0
+    inputs: dict[str, Inputs] = field(default_factory=lambda: defaultdict(Inputs))
 
     def describe(self) -> list[str]:
         return [
@@ -71,6 +79,7 @@ class Ledger:
             f"disks full, limited or read-only, nothing whole lost: {self.disks}",
             f"leaps of the clock and stops of the process, same digest: {self.clocks}",
             f"taken ports refused before anything was written: {self.ports}",
+            *describe_inputs(self.inputs),
         ]
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.cli import main
+from experiments.cli import build_parser, main
 from experiments.overrides import list_groups
 from experiments.schema import list_keys
 from tests.arbitrary import TEXTS
+from tests.faults.harness import Ledger
 from tests.fuzz.mutations import explore
-from tests.tally import Tally
 
-COMMANDS = (
-    *("run", "sweep", "forecast", "hysteresis", "verify", "replay", "report"),
-    *("compare", "render", "export", "monitor", "watch", "load", "doctor"),
+PARSERS: dict[str, argparse.ArgumentParser] = next(
+    action.choices  # type: ignore[misc]
+    for action in build_parser()._actions
+    if isinstance(action, argparse._SubParsersAction)
 )
+"""All commands, so that none is forgotten."""
 HARMLESS = {
     "run": ["--cfg"],
     "verify": ["--only", "nothing"],
@@ -31,9 +34,10 @@ HARMLESS = {
 }
 """Words that let a command read all others and then do nothing that takes long."""
 OPTIONS = (
-    *("--help", "--version", "-q", "--quiet", "-m", "--json", "--to", "--once", "--"),
-    *("--no-record", "--resume", "--dry-run", "--pair", "--from", "--parameter"),
-    *("--study", "--every", "--theme", "--job-memory", "--folder", "-", "-x", "--x=1"),
+    *sorted(
+        {name for parser in PARSERS.values() for name in parser._option_string_actions}
+    ),
+    *("--version", "--", "-", "-x", "--x=1"),
 )
 PATHS = (
     *(".", "..", "/", "/dev/null", "/dev/zero", "/proc/self/mem", "/nowhere", "~"),
@@ -65,8 +69,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run_words(argv: list[str], capsys: pytest.CaptureFixture[str]) -> int:
-    code = main(argv)
+def run_words(
+    argv: list[str], capsys: pytest.CaptureFixture[str], ledger: Ledger
+) -> None:
+    inputs = ledger.inputs["command lines"]
+    with inputs.watch():
+        code = main(argv)
+    inputs.note(is_taken=code == 0)
     told = capsys.readouterr().err
     assert code in (0, 2), (argv, told)
     assert "Traceback" not in told
@@ -74,41 +83,36 @@ def run_words(argv: list[str], capsys: pytest.CaptureFixture[str]) -> int:
     assert len(told) < 10_000
     if code == 2:
         assert told.strip(), argv
-    return code
 
 
 @HOW_MANY
 def test_any_words(
-    examples: int, folder: Path, capsys: pytest.CaptureFixture[str], tally: Tally
+    examples: int, folder: Path, capsys: pytest.CaptureFixture[str], ledger: Ledger
 ) -> None:
     @explore(examples)
     @given(
-        st.sampled_from(COMMANDS) | texts,
+        st.sampled_from(tuple(PARSERS)) | texts,
         st.lists(words, max_size=3),
         st.booleans(),
     )
     def check(command: str, more: list[str], is_last: bool) -> None:
         harmless = HARMLESS.get(command, [])
-        if command == "load" and "--" in more:
-            return  # what follows is no option, so the load would really be made
-        if {"--", "--to", "--folder", "-m", "--resume"} & set(more):
-            harmless = [] if command not in ("run", "load", "watch") else harmless
-        argv = [command, *more, *harmless] if is_last else [command, *harmless, *more]
-        run_words(argv, capsys)
+        # After -- no word is an option, and harmless ones are.
+        is_end = is_last and "--" not in more
+        argv = [command, *more, *harmless] if is_end else [command, *harmless, *more]
+        run_words(argv, capsys, ledger)
 
     check()
-    tally("command lines tried", examples)
 
 
 @HOW_MANY
 def test_any_settings(
-    examples: int, folder: Path, capsys: pytest.CaptureFixture[str], tally: Tally
+    examples: int, folder: Path, capsys: pytest.CaptureFixture[str], ledger: Ledger
 ) -> None:
     @explore(examples)
     @given(st.lists(settings_words, min_size=1, max_size=3))
     def check(more: list[str]) -> None:
-        run_words(["run", "--cfg", *more], capsys)
+        run_words(["run", "--cfg", *more], capsys, ledger)
 
     check()
     assert list(folder.iterdir()) == []
-    tally("command lines tried", examples)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,22 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from engine.config import LoadConfig, MetricsConfig, RecordConfig, RunConfig
+from engine.config import (
+    BackendConfig,
+    LatticeConfig,
+    LoadConfig,
+    MetricsConfig,
+    RecordConfig,
+    RunConfig,
+)
 from engine.errors import ConfigError, RecordError
 from engine.recording import check_folder
+from engine.recording.folder import clear_folder
+from engine.system import ScribbleSystem
 from engine.tunnel.endpoint import MAX_ANSWER_S, MAX_SCRAPES, Endpoint
 from experiments.report.study import read_study
+from experiments.sweep import resume_sweep
+from experiments.sweep.plan import PlannedJob, SweepPlan, write_plan
 from tests.report_folders import make_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +76,16 @@ def test_no_module_of_pickles_is_imported() -> None:
                 elif isinstance(node, ast.ImportFrom):
                     names = {node.module or ""}
                 assert not FORBIDDEN_IMPORTS & names, path
+
+
+def test_readme_names_tests_that_exist() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    section = text.partition("## What happens when")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    named = [re.findall(r"`([\w/]+\.py)`", row.split("|")[-2]) for row in rows]
+    assert sum(map(bool, named)) > 20
+    for name in {name for names in named for name in names}:
+        assert (ROOT / "tests" / name.removeprefix("tests/")).is_file(), name
 
 
 @pytest.fixture
@@ -158,6 +180,54 @@ def test_overwrite_follows_no_link_out_of_the_folder(tmp_path: Path) -> None:
     _claim_folder(folder, overwrite=True)
     assert list(folder.iterdir()) == []
     assert outside.read_text("utf-8") == "precious"
+
+
+def test_overwrite_follows_no_link_in_the_place_of_checkpoints(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "run", tmp_path / "precious"
+    folder.mkdir()
+    outside.mkdir()
+    (outside / "mine.ckpt").write_text("precious", "utf-8")
+    (folder / "checkpoints").symlink_to(outside)
+    clear_folder(folder)
+    assert list(folder.iterdir()) == []
+    assert (outside / "mine.ckpt").read_text("utf-8") == "precious"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["summary.json", "trace.parquet", "summary.json.part", "checkpoints/x.ckpt.part"],
+)
+def test_resumed_run_writes_through_no_link(name: str, tmp_path: Path) -> None:
+    outside, folder = tmp_path / "precious", tmp_path / "run"
+    outside.write_text("precious", "utf-8")
+    lattice, steady = LatticeConfig(shape=(8, 8)), LoadConfig("synthetic")
+    record = RecordConfig(folder=str(folder), forecast=False)
+    backend = BackendConfig("reference")
+    config = RunConfig(lattice=lattice, load=steady, record=record, backend=backend)
+    with ScribbleSystem(config) as system:
+        system.run(lambda progress: system.request_stop())
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(outside)
+    with (
+        pytest.raises(RecordError, match="is a link"),
+        ScribbleSystem.resume(folder) as system,
+    ):
+        system.run()
+    assert outside.read_text("utf-8") == "precious"
+    assert (folder / name).is_symlink()
+
+
+def test_job_of_a_sweep_writes_into_its_sweep(tmp_path: Path) -> None:
+    outside, sweep = tmp_path / "precious", tmp_path / "sweep"
+    outside.mkdir()
+    sweep.mkdir()
+    (outside / "summary.json").write_text("precious", "utf-8")
+    jobs = [PlannedJob(0, ["seed=1"])]
+    write_plan(sweep, SweepPlan("grid", [], [], str(tmp_path), jobs=jobs))
+    (sweep / "0").symlink_to(outside)
+    with pytest.raises(RecordError, match="is a link"):
+        resume_sweep(sweep)
+    assert os.listdir(outside) == ["summary.json"]
 
 
 def test_folder_that_holds_other_things_is_left_alone(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.errors import ConfigError, RecordError
 from experiments.sweep.plan import (
+    PLAN_FILE,
     PlannedJob,
     SweepPlan,
     drop_common,
@@ -94,7 +97,8 @@ def test_last_of_several_words_counts() -> None:
 
 def test_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     jobs = [PlannedJob(0, ["seed=1"]), PlannedJob(1, ["seed=2"])]
-    plan = SweepPlan("grid", [], ["hydra/launcher=ray"], "/work", {"a": True}, jobs)
+    options = {"is_recorded": True}
+    plan = SweepPlan("grid", [], ["hydra/launcher=ray"], "/work", options, jobs)
     write_plan(tmp_path, plan)
     assert read_plan(tmp_path) == plan
 
@@ -106,5 +110,34 @@ def test_folder_without_a_plan_or_with_a_damaged_one(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="cannot be read as the plan"):
         read_plan(tmp_path)
     (tmp_path / "sweep.json").write_text('"text"', "utf-8")
+    with pytest.raises(RecordError, match="cannot be read as the plan"):
+        read_plan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"jobs": [{"job": 0, "overrides": ["hydra.sweep.dir=/precious"]}]},
+        {"jobs": [{"job": 0, "overrides": ["hydra.sweep.subdir=../../precious"]}]},
+        {"jobs": [{"job": -1, "overrides": []}]},
+        {"jobs": [{"job": 0, "overrides": []}] * 2},
+        {"words": ["+hydra.callbacks.a={_target_: os.system}"]},
+        {"hydra": ["+hydra.callbacks.a._target_=os.system"]},
+        {"hydra": ["hydra.sweep.subdir=../../precious"]},
+        {"options": {"working_folder": "/precious"}},
+        {"options": {"memory_bytes": "all"}},
+    ],
+)
+def test_stored_plan_leads_nowhere_else(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    plan = {
+        "sweeper": "grid", "words": ["seed=1"], "hydra": ["hydra.sweep.dir=a"],
+        "working_folder": "/", "options": {"is_recorded": True, "memory_bytes": None},
+        "jobs": [{"job": 0, "overrides": ["seed=1"]}],
+    }  # fmt: skip
+    (tmp_path / PLAN_FILE).write_text(json.dumps(plan), "utf-8")
+    assert len(read_plan(tmp_path).jobs) == 1
+    (tmp_path / PLAN_FILE).write_text(json.dumps(plan | changes), "utf-8")
     with pytest.raises(RecordError, match="cannot be read as the plan"):
         read_plan(tmp_path)
