@@ -248,7 +248,8 @@ def assert_is_on(name: str, folder: Path) -> None:
         assert 0 < summary["sensor"]["stale"] < summary["sensor"]["decisions"]
     if "error_windows" in changes.get("controller", {}):
         assert summary["coherence"]["distance_source"] == "windows"
-    if not {"controller fixed", "mean field"} & {name}:
+    # What a pace asks for depends on how fast this machine was when it recorded.
+    if name not in ("controller fixed", "mean field", "replay, judged anew, pace"):
         assert len(set(read_rows(folder, "trace.parquet")["frequency_hz"])) > 3
 
 
