@@ -41,6 +41,11 @@ LEAST_PULLS: Final = types.MappingProxyType(
 )  # fmt: skip
 """Pull of a node's bridges, by kind and axes, from which on random phases were seen to
 unwind, as a share of K (scanned over 0.1 to 3, with 1 to 8 bridges per node)."""
+WINDING_DOUBT: Final = (
+    "random initial phases may lock around vortices or twisted waves that these "
+    "bridges do not unwind; lattice.initial_phases=aligned avoids it"
+)
+"""Why a forecast is not trusted although a locked state was found."""
 NODE_STEP_S: Final = 1.0e-9
 """Wall time per node and Euler step, two cores of `benchmarks/README.md` [s]."""
 EVENT_S: Final = 6.0e-9
@@ -208,10 +213,7 @@ class Forecaster:
         is_short = axes < UNWINDING_AXES and (is_local or pull < least)
         is_sparse = ends < (CHAIN_BRIDGES if axes == 1 else FEW_BRIDGES)
         if lattice.initial_phases == "random" and (is_short or is_sparse):
-            return (
-                "random initial phases may lock around vortices or twisted waves that "
-                "these bridges do not unwind; lattice.initial_phases=aligned avoids it"
-            )
+            return WINDING_DOUBT
         return ""
 
     def forecast_ladder(self) -> LadderForecast:

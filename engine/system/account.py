@@ -206,7 +206,8 @@ class Account:
             self.windows.add(self.coherence)
         else:
             self.tally.add(self.coherence, self.simulated_s)
-            self.late.add(self.coherence, attempts, steps)
+            defects = self.topology.defect_count
+            self.late.add(self.coherence, attempts, steps, defect_count=defects)
             self.visits.add(self.parts.network.frequency_hz, steps)
         if self.periods % topology_periods == 0:
             self.topology = measure_topology(lattice)

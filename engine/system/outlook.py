@@ -16,6 +16,7 @@ from engine.bridge.shares import Shares
 from engine.config import RunConfig
 from engine.forecast import (
     MAX_RUN_EDGES,
+    WINDING_DOUBT,
     CoherenceForecast,
     Forecaster,
     count_lattice_edges,
@@ -44,13 +45,15 @@ class _Sums:
     periods: int = 0
     attempts: int = 0
     steps: int = 0
+    wound: int = 0
 
-    def add(self, coherence: float, attempts: int, steps: int) -> None:
+    def add(self, coherence: float, attempts: int, steps: int, wound: int) -> None:
         """Take in a control period."""
         self.coherence += coherence
         self.periods += 1
         self.attempts += attempts
         self.steps += steps
+        self.wound += wound
 
     def to_state(self) -> State:
         """Return the sums."""
@@ -67,20 +70,25 @@ class LateMeans:
     def __init__(self) -> None:
         """Start before the first control period."""
         self._part = LatePart(_Sums)
+        self._is_wound = True
 
-    def add(self, coherence: float, attempts: int, steps: int) -> None:
+    def add(
+        self, coherence: float, attempts: int, steps: int, *, defect_count: int = 0
+    ) -> None:
         """Take in a control period.
 
         Args:
             coherence: Order parameter r at its end [-].
             attempts: Tunnel attempts in it.
             steps: Lattice steps in it.
+            defect_count: Vortices and windings when they were last looked for [-].
         """
-        self._part.add(coherence, attempts, steps)
+        self._is_wound = self._is_wound and defect_count > 0
+        self._part.add(coherence, attempts, steps, int(self._is_wound))
 
     def to_state(self) -> State:
         """Return the sums of the later part."""
-        return self._part.to_state()
+        return {**self._part.to_state(), **keep_fields(self, "_is_wound")}
 
     def from_state(self, state: Mapping[str, Any]) -> None:
         """Go on from a state.
@@ -88,7 +96,13 @@ class LateMeans:
         Raises:
             CheckpointError: It is not one of such means.
         """
+        take_fields(self, state, "_is_wound")
         self._part.from_state(state)
+
+    @property
+    def is_unwound(self) -> bool:
+        """Whether what random initial phases had wound up was gone before."""
+        return not self._part.sums.wound
 
     @property
     def coherence(self) -> float | None:
@@ -193,7 +207,9 @@ class Outlook:
         found = unlimited
         if hz > 0.0:
             at = visits or [Visit(hz, 1.0)]
-            found = average_forecasts(self._forecaster, at, network)
+            found = average_forecasts(
+                self._forecaster, at, network, is_unwound=late.is_unwound
+            )
             if moved:
                 found = _doubt_movement(found, self._forecaster.forecast(hz), moved)
         return _to_entry(found, unlimited, hz or None, late.coherence, found.reason)
@@ -214,7 +230,11 @@ def _doubt_movement(
 
 
 def average_forecasts(
-    forecaster: Forecaster, visits: Sequence[Visit], network: Network
+    forecaster: Forecaster,
+    visits: Sequence[Visit],
+    network: Network,
+    *,
+    is_unwound: bool = False,
 ) -> CoherenceForecast:
     """Average forecasts over visited frequencies; r is far from linear in f.
 
@@ -222,6 +242,7 @@ def average_forecasts(
         forecaster: Knows the network.
         visits: At least one, the lowest frequency first.
         network: Tells which bridge acts how often at a network's frequency.
+        is_unwound: Whether random initial phases are known to have unwound.
 
     Returns:
         The forecast at the highest frequency, with the mean coherence of all, trusted
@@ -239,7 +260,10 @@ def average_forecasts(
     ][::-1]
     values = np.array([each.coherence for each in found])
     mean = float(shares @ np.interp(np.log(visited), np.log(asked), values))
-    doubt = next((each.reason for each in found if each.reason), "")
+    reasons = [each.reason for each in found if each.reason]
+    if is_unwound:
+        reasons = [reason for reason in reasons if reason != WINDING_DOUBT]
+    doubt = reasons[0] if reasons else ""
     return replace(found[-1], coherence=mean, is_trusted=not doubt, reason=doubt)
 
 
