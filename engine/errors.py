@@ -86,6 +86,16 @@ def cut(text: str) -> str:
     return text if text.isprintable() and len(text) <= MAX_QUOTE else quote(text)
 
 
+def count_noun(count: int, noun: str) -> str:
+    """Write a count with its noun, such as ``1 thread`` or ``12 threads``.
+
+    Args:
+        count: How many, >= 0.
+        noun: One of them.
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def is_writable(text: str) -> bool:
     """Tell whether a text can be stored as YAML in UTF-8 and be part of a path.
 

@@ -123,6 +123,22 @@ def key_of_word(word: str) -> str:
     return word.partition("=")[0].lstrip("+")
 
 
+def parse_value(text: str) -> str | float | bool | None:
+    """Read the value of a word: a number, true, false, null, or text as it stands.
+
+    Args:
+        text: What follows the equals sign. ``nan`` and ``inf`` are text: they name a
+            choice such as that of ``fault.value``, and JSON has no number for them.
+    """
+    for convert in (int, float):
+        try:
+            number = convert(text)
+        except ValueError:
+            continue
+        return number if math.isfinite(number) else text
+    return {"true": True, "false": False, "null": None}.get(text.lower(), text)
+
+
 def join_words(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
     """Join words; of those that set the same key the last one counts.
 

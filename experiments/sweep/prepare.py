@@ -14,12 +14,14 @@ from experiments.outcome import MissingPackageError
 from experiments.overrides import (
     compose_node,
     open_hydra,
+    read_node,
     refuse_idle_words,
     tidy_overrides,
     to_plain_node,
 )
 from experiments.plugins import SWEEPERS
 from experiments.study import STUDIES
+from experiments.sweep.feasibility import refuse_impossible
 from experiments.sweep.neighbours import REAL, refuse_neighbours
 from experiments.sweep.plan import (
     PLAN_FILE,
@@ -199,7 +201,11 @@ def _name_study(words: Sequence[str]) -> str | None:
 def _fill_plan(
     plan: SweepPlan, pairs: list[list[str]], sweeper: Mapping[str, Any]
 ) -> None:
-    """List the jobs, and compose every value of every word once."""
+    """List the jobs, and compose every value of every word once.
+
+    Raises:
+        ConfigError: A word is not allowed, or a value suits no job.
+    """
     if plan.sweeper == "grid":
         axes = span_axes(plan.words, pairs)
         plan.jobs = expand_jobs(axes)
@@ -218,10 +224,14 @@ def _fill_plan(
 
             read_search(sweeper, plan.words)
         trials = list_trials(span_axes(_keep_discrete(plan.words)))
+    configs = []
     for trial in trials:
-        node = compose_node([*plan.hydra, *trial], with_hydra=True)
+        node = compose_node([*plan.hydra, *trial])
         _refuse_shared_folder(node)
-        plan.has_real_load |= node.load.kind == REAL
+        configs.append(read_node(node, trial))
+    plan.has_real_load = any(config.load.kind == REAL for config in configs)
+    if plan.sweeper == "grid":
+        refuse_impossible(axes, configs)
 
 
 def _keep_discrete(words: Sequence[str]) -> list[str]:

@@ -136,8 +136,16 @@ def test_seeds_are_repetitions_and_get_no_map(tmp_path: Path) -> None:
 
 
 def test_values_of_overrides_are_read_as_numbers_where_they_are() -> None:
-    found = parse_overrides(["+experiment=demo", "seed=3", "x=1e-4", "y=nan", "z=a=b"])
-    assert found == {"experiment": "demo", "seed": 3, "x": 1e-4, "y": "nan", "z": "a=b"}
+    words = ["+experiment=demo", "seed=3", "x=1e-4", "y=nan", "z=a=b", "on=true"]
+    assert parse_overrides([*words, "period=null"]) == {
+        "experiment": "demo",
+        "seed": 3,
+        "x": 1e-4,
+        "y": "nan",
+        "z": "a=b",
+        "on": True,
+        "period": "null",
+    }
 
 
 def test_frontier_keeps_what_no_other_beats() -> None:
