@@ -155,7 +155,7 @@ class Outlook:
         fixed_hz = config.controller.fixed_frequency_hz
         hz = fixed_hz if is_fixed else config.tunnel.maximum_frequency_hz
         found, unlimited = self._forecaster.forecast(hz), self._forecaster.unlimited
-        where = "the fixed" if is_fixed else "at most"
+        where = "the fixed" if is_fixed else "up to"
         text = (
             f"r {found.coherence:.3f} at {where} {hz:.4g} Hz, "
             f"{unlimited.coherence:.3f} without limit"
