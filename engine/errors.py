@@ -36,6 +36,10 @@ class RecordError(EngineError, OSError):
     """A run folder, a trace or an input file cannot be used."""
 
 
+class WriteError(RecordError):
+    """The disk took no more while something was written: full, or read-only by now."""
+
+
 class CheckpointError(EngineError, OSError):
     """A checkpoint cannot be gone on from: newer, or of another run."""
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from engine.errors import DamagedCheckpointError, RecordError
+from engine.disk import TableFile, build_write_error, replace_whole
+from engine.errors import DamagedCheckpointError
 
 ROWS_PER_WRITE = 1024
-DRAFT_SUFFIX = ".part"
-"""Ends the name of a file that is not whole yet."""
 
 Marks = list[list[int]]
 """Rows and bytes of every part that is closed, in order."""
@@ -39,6 +39,9 @@ class TableWriter:
             columns: Name and Arrow type of each column.
             parts_folder: Where closed parts go; beside the file by default.
             marks: Parts to go on after; later ones are removed.
+
+        Raises:
+            OSError: The folder cannot be written.
         """
         import pyarrow as pa
 
@@ -55,29 +58,36 @@ class TableWriter:
         self._row_count = 0
         if marks is not None:
             remove_parts(self._parts_folder, path, keep=len(marks))
-        self._writer = self._open(path)
-
-    def _open(self, path: Path) -> Any:
-        from pyarrow import parquet
-
-        return parquet.ParquetWriter(path, self._schema, compression="zstd")
+        self._file = TableFile(path, self._schema)
+        self.is_broken = False
+        """Whether a part of it could not be written."""
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append one row.
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more.
         """
         self._rows.append(row)
         if len(self._rows) >= ROWS_PER_WRITE:
-            try:
+            with self._writing():
                 self._flush()
-            except OSError as error:
-                raise _cannot_write(self._path, error) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Write; a file that takes no more is broken from then on."""
+        try:
+            if self.is_broken:
+                raise OSError("an earlier part of it could not be written")
+            self.is_broken = True
+            yield
+            self.is_broken = False
+        except OSError as error:
+            raise build_write_error(self._path, error) from error
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_table(self._build(self._rows, schema=self._schema))
+            self._file.write(self._build(self._rows, schema=self._schema))
             self._row_count += len(self._rows)
             self._rows = []
 
@@ -88,41 +98,55 @@ class TableWriter:
             The marks of all parts.
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more.
         """
         if not self._rows and not self._row_count:
             return self._marks
-        try:
+        with self._writing():
             self._flush()
-            self._writer.close()
+            self._file.close()
             sync_file(self._path)
             self._parts_folder.mkdir(exist_ok=True)
             part = name_part(self._parts_folder, self._path, len(self._marks) + 1)
             self._path.replace(part)
             self._marks.append([self._row_count, part.stat().st_size])
             self._row_count = 0
-            self._writer = self._open(self._path)
-        except OSError as error:
-            raise _cannot_write(self._path, error) from error
+            self._file = TableFile(self._path, self._schema)
         return self._marks
 
     def close(self) -> None:
-        """Write what is left and the footer, and put all parts into the file."""
-        self._flush()
-        self._writer.close()
+        """Write what is left and the footer, and put all parts into the file.
+
+        Raises:
+            WriteError: The disk takes no more; parts that were closed stay whole.
+        """
+        with self._writing():
+            self._flush()
+            self._file.close()
         if self._marks:
             numbers = range(1, len(self._marks) + 1)
             parts = [name_part(self._parts_folder, self._path, n) for n in numbers]
-            self._join([*parts, self._path])
+            try:
+                self._join([*parts, self._path])
+            except OSError as error:
+                raise build_write_error(self._path, error) from error
+
+    def give_up(self) -> None:
+        """Remove the part that is being written, to make room.
+
+        Those that a checkpoint relies on stay.
+        """
+        self._file.give_up()
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     def _join(self, parts: Sequence[Path]) -> None:
         """Put parts together beside the file, which they then replace."""
-        draft = self._path.with_name(f"{self._path.name}{DRAFT_SUFFIX}")
-        with self._open(draft) as writer:
-            for table in _gather_batches(parts, self._schema):
-                writer.write_table(table)
-        sync_file(draft)
-        draft.replace(self._path)
+        with replace_whole(self._path) as draft:
+            with TableFile(draft, self._schema) as file:
+                for table in _gather_batches(parts, self._schema):
+                    file.write(table)
+            sync_file(draft)
 
 
 def _gather_batches(parts: Sequence[Path], schema: Any) -> Iterator[Any]:
@@ -207,10 +231,3 @@ def sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _cannot_write(path: Path, error: OSError) -> RecordError:
-    return RecordError(
-        f"{path} cannot be written ({error.strerror or error}); free some space, or "
-        "choose another record.folder."
-    )

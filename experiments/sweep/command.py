@@ -6,12 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from engine.errors import ConfigError, RecordError
+from engine.disk import refuse_closed
+from engine.errors import ConfigError, RecordError, WriteError
 from experiments import outcome
 from experiments.overrides import compose_node, open_hydra, require_hydra
 from experiments.sweep.dry_run import (
@@ -19,7 +20,12 @@ from experiments.sweep.dry_run import (
     forecast_jobs,
     list_forecast_cells,
 )
-from experiments.sweep.ending import close_sweep, examine_sweep, settle_interrupted
+from experiments.sweep.ending import (
+    close_sweep,
+    examine_sweep,
+    say_how_to_go_on,
+    settle_interrupted,
+)
 from experiments.sweep.job import SweepJob
 from experiments.sweep.launch import select_jobs
 from experiments.sweep.multirun import launch_multirun, quote_text
@@ -40,7 +46,7 @@ from experiments.sweep.prepare import (
 )
 from experiments.sweep.slots import try_lock
 from experiments.sweep.status import read_statuses
-from experiments.sweep.table import collect_rows, write_table
+from experiments.sweep.table import TABLE_FILE, collect_rows, write_table
 from experiments.views.sweep import (
     SweepView,
     build_cells_table,
@@ -102,7 +108,7 @@ def run_sweep(
     prepared = prepare_sweep(overrides, pairs, kept)
     _make_folder(prepared.folder)
     with _hold(prepared.folder):
-        write_plan(prepared.folder, prepared.plan)
+        _begin(prepared.folder, prepared.plan)
         return _run_plan(prepared.folder, "unfinished", is_quiet=options.is_quiet)
 
 
@@ -191,6 +197,8 @@ def dry_run_sweep(
 def show_sweep(folder: Path, *, is_json: bool = False) -> int:
     """Print the table of a sweep as it stands, and write it anew.
 
+    It is printed first, so that a sweep in a read-only place can be looked at.
+
     Args:
         folder: Folder of the sweep.
         is_json: As JSON, for programs.
@@ -199,16 +207,20 @@ def show_sweep(folder: Path, *, is_json: bool = False) -> int:
         Exit code.
 
     Raises:
-        RecordError: The folder holds no sweep, or cannot be written.
+        RecordError: The folder holds no sweep, or may not be written.
+        WriteError: The disk takes no more.
     """
     rows = collect_rows(folder)
-    path = write_table(folder, rows)
-    study = examine_sweep(folder)
     if is_json:
         sys.stdout.write(f"{json.dumps(rows, indent=2)}\n")
-        return outcome.DONE
-    _print_rows(rows)
-    sys.stdout.write(f"{_count_statuses(rows)}: {path}\n{study}")
+    else:
+        _print_rows(rows)
+    sys.stdout.flush()
+    refuse_closed(folder, f"{folder / TABLE_FILE}", "copy the sweep to write it anew")
+    path = write_table(folder, rows)
+    study = examine_sweep(folder)
+    if not is_json:
+        sys.stdout.write(f"{_count_statuses(rows)}: {path}\n{study}")
     return outcome.DONE
 
 
@@ -301,8 +313,10 @@ def _run_plan(folder: Path, only: str, *, is_quiet: bool) -> int:
             settle_interrupted(folder)
         except ConfigError:
             raise
+        except WriteError as error:
+            trouble = say_how_to_go_on(error, folder)
         except Exception as error:  # noqa: BLE001 - the jobs that ran still count
-            trouble = outcome.describe_error(error)
+            trouble = f"the launcher failed: {outcome.describe_error(error)}"
     code = close_sweep(folder, trouble, is_interrupted=is_interrupted)
     return outcome.INTERRUPTED if is_interrupted else code
 
@@ -340,6 +354,21 @@ def _count_planned(folder: Path, plan: SweepPlan, only: str) -> int:
     statuses = {status.job: status for status in read_statuses(folder)}
     is_kept = [s for s in statuses.values() if s.status == "done" or s.is_open]
     return len(is_kept) + len(select_jobs(plan, statuses, only))
+
+
+def _begin(folder: Path, plan: SweepPlan) -> None:
+    """Write the plan; leave nothing behind where that cannot be done.
+
+    Raises:
+        RecordError: The folder takes no more.
+    """
+    try:
+        write_plan(folder, plan)
+    except WriteError as error:
+        with suppress(OSError):
+            (folder / LOCK_FILE).unlink(missing_ok=True)
+            folder.rmdir()
+        raise RecordError(str(error)) from error
 
 
 def _make_folder(folder: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from engine.errors import WriteError
 from experiments import outcome
 from experiments.sweep.plan import read_plan
 from experiments.sweep.search import describe_best
@@ -20,15 +23,19 @@ def close_sweep(folder: Path, trouble: str, *, is_interrupted: bool) -> int:
 
     Args:
         folder: Folder of the sweep.
-        trouble: Why the launcher failed, if it did.
+        trouble: What failed beside the jobs, if anything did.
         is_interrupted: Whether somebody stopped it.
     """
-    jobs = read_statuses(folder)
+    jobs = [_settle_own(status) for status in read_statuses(folder)]
     plan = read_plan(folder)
-    write_table(folder)
-    if not is_interrupted:
-        _complete(folder)
-    study = examine_sweep(folder)
+    study = ""
+    try:
+        write_table(folder)
+        if not is_interrupted:
+            _complete(folder)
+        study = examine_sweep(folder)
+    except WriteError as error:
+        trouble = trouble or say_how_to_go_on(error, folder)
     is_open = [job.job for job in jobs if job.is_open]
     failed = [job for job in jobs if job.status != "done" and not job.is_open]
     # A sweeper of the user's own may start more jobs than the values say.
@@ -48,9 +55,26 @@ def close_sweep(folder: Path, trouble: str, *, is_interrupted: bool) -> int:
             f"{len(is_open)} of {format_jobs(count)} still running without this "
             f"command; look at them by: scribble sweep {folder}"
         )
-    facts += [f"the launcher failed: {trouble}"] if trouble else []
+    facts += [trouble] if trouble else []
     sys.stderr.write(f"scribble: error: {'; '.join(facts)}\n")
     return outcome.FAILED
+
+
+def say_how_to_go_on(error: WriteError, folder: Path) -> str:
+    """Add to the error of a full disk how to go on once it has room.
+
+    Args:
+        error: What could not be written.
+        folder: Folder of the sweep.
+    """
+    return f"{error} Then go on by: scribble run --resume {shlex.quote(str(folder))}"
+
+
+def _settle_own(status: JobStatus) -> JobStatus:
+    """Call a job of this process lost, for no job outlives the launcher."""
+    if not status.is_open or status.pid != os.getpid():
+        return status
+    return replace(status, status="lost", message="how it ended could not be written")
 
 
 def _describe_failures(failed: Sequence[JobStatus], count: int) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.config.hints import check_types
+from engine.disk import write_text
 from engine.errors import ConfigError, RecordError, quote
 from engine.intake import read_json, take_mapping
 from experiments.overrides import translate_error
@@ -70,10 +71,11 @@ def write_plan(folder: Path, plan: SweepPlan) -> None:
     Args:
         folder: Folder of the sweep.
         plan: What to write.
+
+    Raises:
+        WriteError: The folder cannot be written.
     """
-    draft = folder / f".{PLAN_FILE}"
-    draft.write_text(f"{json.dumps(asdict(plan), indent=2)}\n", encoding="utf-8")
-    draft.replace(folder / PLAN_FILE)
+    write_text(folder / PLAN_FILE, f"{json.dumps(asdict(plan), indent=2)}\n")
 
 
 def read_plan(folder: Path) -> SweepPlan:

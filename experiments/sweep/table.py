@@ -6,12 +6,11 @@ So it can be made at any time, of a sweep that runs, was killed or is complete.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.errors import RecordError
+from engine.disk import build_write_error, replace_whole
 from engine.intake import read_json, take_mapping
 from engine.recording.folder import SUMMARY_FILE
 from experiments.sweep.plan import key_of_word, parse_value, read_plan
@@ -143,19 +142,16 @@ def write_table(folder: Path, rows: Sequence[Mapping[str, Any]] | None = None) -
         The file.
 
     Raises:
-        RecordError: The folder holds no sweep, or cannot be written.
+        RecordError: The folder holds no sweep.
+        WriteError: It cannot be written.
     """
     from pyarrow import parquet
 
     table = build_table(collect_rows(folder) if rows is None else rows)
-    path, draft = folder / TABLE_FILE, folder / f".{TABLE_FILE}.{os.getpid()}"
+    path = folder / TABLE_FILE
     try:
-        parquet.write_table(table, draft, compression="zstd")
-        draft.replace(path)
+        with replace_whole(path, is_shared=True) as draft:
+            parquet.write_table(table, draft, compression="zstd")
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise RecordError(
-            f"{path} cannot be written ({error.strerror or error}); make the folder "
-            "writable, or copy the sweep."
-        ) from error
+        raise build_write_error(path, error, "copy the sweep") from error
     return path

@@ -174,7 +174,7 @@ def test_statuses_of_this_version_are_understood(tmp_path: Path) -> None:
 
 
 def test_job_whose_process_is_gone_is_lost(tmp_path: Path) -> None:
-    status = replace(open_status(0, ["seed=1"], 1), pid_started_at=0.0)
+    status = replace(open_status(0, ["seed=1"], 1), pid_start_ticks=0)
     write_status(tmp_path / "0", status)
     job = read_sweep(tmp_path).jobs[0]
     assert job.status == "lost"
