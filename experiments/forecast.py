@@ -192,6 +192,12 @@ def list_lines(report: Report) -> list[str]:
         lines[-1] += f", {format_bytes(report.memory.device_bytes)} on the GPU"
     if ladder:
         lines.append("wall s/s: wall time per simulated second on two cores, roughly")
+    rule = report.config.acting_mesh.rule
+    if ladder and ladder.rungs and rule != "none":
+        lines.append(
+            f"This is for bridges that all act alike; with mesh={rule} fewer events "
+            "hold the same r."
+        )
     return lines
 
 

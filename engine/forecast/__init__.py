@@ -1,13 +1,15 @@
 """What a run will need and what it will reach, before it is run.
 
 `memory.py` estimates bytes, `response.py` is the answer of lattice plus bridges to
-tunnel events, `locking.py` the locked state that follows, `scope.py` which networks
-these know, `coherence.py` the forecast, `cure.py` what would bring a floor into reach.
-Imports configuration, geometry, oscillators, bridges and the tunnel room's success law.
+tunnel events, `rhythm.py` how often each bridge acts, `locking.py` the locked state
+that follows, `scope.py` which networks these know, `coherence.py` the forecast,
+`cure.py` what would bring a floor into reach. Imports configuration, geometry,
+oscillators, bridges and the tunnel room's success law.
 """
 
 from engine.forecast.coherence import (
     MAX_EDGES,
+    WINDING_DOUBT,
     CoherenceForecast,
     Forecaster,
     LadderForecast,
@@ -26,6 +28,7 @@ from engine.forecast.scope import find_obstacle
 __all__ = [
     "MAX_EDGES",
     "MAX_RUN_EDGES",
+    "WINDING_DOUBT",
     "CoherenceForecast",
     "Cure",
     "Forecaster",

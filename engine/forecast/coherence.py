@@ -14,12 +14,14 @@ from engine.backends.protocol import TABLEAUS
 from engine.bridge import EdgeList, build_edges
 from engine.bridge.edges import spread_flag
 from engine.bridge.matching import CHUNK, build_matching
+from engine.bridge.operator import F64
 from engine.config import BridgesConfig, RunConfig
 from engine.crystal import draw_detunings
 from engine.errors import ForecastError
 from engine.forecast.locking import LockedNetwork, LockedState
 from engine.forecast.scope import find_obstacle
 from engine.geometry import Geometry, build_geometry
+from engine.state import digest_inputs
 
 MAX_EDGES: Final = 2**24
 """Lattice edges plus bridges up to which a forecast is made: minutes, 1 GiB."""
@@ -39,6 +41,11 @@ LEAST_PULLS: Final = types.MappingProxyType(
 )  # fmt: skip
 """Pull of a node's bridges, by kind and axes, from which on random phases were seen to
 unwind, as a share of K (scanned over 0.1 to 3, with 1 to 8 bridges per node)."""
+WINDING_DOUBT: Final = (
+    "random initial phases may lock around vortices or twisted waves that these "
+    "bridges do not unwind; lattice.initial_phases=aligned avoids it"
+)
+"""Why a forecast is not trusted although a locked state was found."""
 NODE_STEP_S: Final = 1.0e-9
 """Wall time per node and Euler step, two cores of `benchmarks/README.md` [s]."""
 EVENT_S: Final = 6.0e-9
@@ -50,7 +57,7 @@ class CoherenceForecast:
     """What a run at one tunnel frequency is expected to reach, and to cost."""
 
     frequency_hz: float | None
-    """Tunnel frequency of every bridge [Hz]; None: every bridge all the time."""
+    """Mean tunnel frequency of the bridges [Hz]; None: each acts all the time."""
     coherence: float
     """Order parameter r after settling [-], in [0, 1]."""
     is_trusted: bool
@@ -135,7 +142,7 @@ class Forecaster:
             lattice.coupling_rad_s,
             config.tunnel,
         )
-        self._known: dict[float, CoherenceForecast] = {}
+        self._known: dict[str, CoherenceForecast] = {}
         self._last: LockedState | None = None
 
     @property
@@ -143,38 +150,44 @@ class Forecaster:
         """Forecast for bridges that act all the time."""
         return self.forecast(math.inf)
 
-    def forecast(self, frequency_hz: float) -> CoherenceForecast:
-        """Forecast a run at one tunnel frequency.
+    def forecast(self, frequency_hz: float | F64) -> CoherenceForecast:
+        """Forecast a run at given tunnel frequencies.
 
         Args:
-            frequency_hz: Frequency of every bridge [Hz], > 0; may be infinite.
+            frequency_hz: Frequency of all bridges, or of each, shape (bridges,) [Hz],
+                > 0; may be infinite.
 
         Returns:
             Coherence, trust and cost.
         """
-        if frequency_hz not in self._known:
-            state = self.network.settle(frequency_hz, self._find_start(frequency_hz))
+        key = digest_inputs(np.asarray(frequency_hz, dtype=np.float64))
+        if key not in self._known:
+            start = self._find_start(frequency_hz)
+            state = self.network.settle(frequency_hz, start)
             self._last = state if state.is_converged else self._last
-            self._known[frequency_hz] = self._describe(state)
-        return self._known[frequency_hz]
+            self._known[key] = self._describe(state)
+        return self._known[key]
 
-    def _find_start(self, frequency_hz: float) -> LockedState | None:
-        """Return the last state if its bridges acted more often.
+    def _find_start(self, frequency_hz: float | F64) -> LockedState | None:
+        """Return the last state if no bridge acted less often there.
 
         Oscillators that slipped at a lower frequency would stay so at a higher one.
         """
         last = self._last
-        return last if last and last.frequency_hz >= frequency_hz else None
+        if last is None or np.any(last.rhythm.by_bridge < np.asarray(frequency_hz)):
+            return None
+        return last
 
     def _describe(self, state: LockedState) -> CoherenceForecast:
         dynamics, operator = self.config.dynamics, self.network.operator
-        is_finite = not math.isinf(state.frequency_hz)
-        events = operator.bridge_count * state.frequency_hz if is_finite else None
+        rhythm = state.rhythm
+        is_finite = not rhythm.is_continuous
+        events = operator.bridge_count * rhythm.mean_hz if is_finite else None
         stages = len(TABLEAUS[dynamics.integrator].weights)
         steps_s = NODE_STEP_S * stages * operator.node_count / dynamics.dt_s
-        reason = state.doubt or self._find_doubt(state.frequency_hz)
+        reason = state.doubt or self._find_doubt(rhythm.by_bridge)
         return CoherenceForecast(
-            frequency_hz=state.frequency_hz if is_finite else None,
+            frequency_hz=rhythm.mean_hz if is_finite else None,
             coherence=state.coherence,
             is_trusted=not reason,
             reason=reason,
@@ -184,7 +197,7 @@ class Forecaster:
             ),
         )
 
-    def _find_doubt(self, frequency_hz: float) -> str:
+    def _find_doubt(self, frequency_hz: float | F64) -> str:
         """Say where random initial phases may lock into another state than this one.
 
         Bridges unwind twists and vortices if they reach far and pull hard enough
@@ -200,10 +213,7 @@ class Forecaster:
         is_short = axes < UNWINDING_AXES and (is_local or pull < least)
         is_sparse = ends < (CHAIN_BRIDGES if axes == 1 else FEW_BRIDGES)
         if lattice.initial_phases == "random" and (is_short or is_sparse):
-            return (
-                "random initial phases may lock around vortices or twisted waves that "
-                "these bridges do not unwind; lattice.initial_phases=aligned avoids it"
-            )
+            return WINDING_DOUBT
         return ""
 
     def forecast_ladder(self) -> LadderForecast:

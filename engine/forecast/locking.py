@@ -1,4 +1,4 @@
-"""The locked state of a network whose bridges act at a given frequency.
+"""The locked state of a network whose bridges act at given frequencies.
 
 Phases are split into a mean x and a fluctuation of variance v. The mean obeys
 
@@ -12,6 +12,10 @@ edges, and on a bridge its mean pull over its mean gap,
 shift being the exact pair event of dose kappa/(f P) and lag the network's drift back
 between events. A few conjugate-gradient solves, each started at the last x, converge.
 Then r = abs(mean exp(i x)) exp(-v/2). For f -> infinity k = kappa sin(d)/d and v = 0.
+
+f may differ from bridge to bridge. Each has its own k; the network answers kicks of
+every frequency in another way, so each frequency has its own lag, and v is the sum over
+them, for kicks of different bridges hardly know of each other.
 """
 
 from __future__ import annotations
@@ -26,12 +30,8 @@ import numpy.typing as npt
 from engine.bridge import EdgeList
 from engine.bridge.operator import F64, CouplingOperator
 from engine.config import TunnelConfig
-from engine.forecast.response import (
-    KickResponse,
-    find_response,
-    find_shift,
-    measure_spectrum,
-)
+from engine.forecast.response import find_response, find_shift, measure_spectrum
+from engine.forecast.rhythm import Rhythm, build_rhythm
 from engine.geometry import Geometry
 from engine.tunnel.probability import transmission_probability
 
@@ -69,14 +69,14 @@ HOPELESS_SLIP: Final = 0.3
 class LockedState:
     """What a network settles to at one frequency."""
 
-    frequency_hz: float
-    """Tunnel frequency [Hz]; infinity evaluates every bridge all the time."""
+    rhythm: Rhythm
+    """How often bridges act."""
     phases: F64
     """Mean phases x [rad], unwrapped, of mean 0, shape (nodes,)."""
     stiffnesses: F64
     """Mean pull of each bridge per mean gap [rad/s], shape (bridges,)."""
-    lag: float = 0.5
-    """Drift back between two events, in kicks [-]."""
+    lag: float | F64 = 0.5
+    """Drift back between two events, in kicks [-]; by bridge if their f differ."""
     variance: float = 0.0
     """v, fluctuation of a phase [rad^2]."""
     edge_variance: float = 0.0
@@ -143,20 +143,21 @@ class LockedNetwork:
         self.edge_count = int(is_edge.sum())
 
     def settle(
-        self, frequency_hz: float = math.inf, start: LockedState | None = None
+        self, frequency_hz: float | F64 = math.inf, start: LockedState | None = None
     ) -> LockedState:
         """Find the locked state.
 
         Args:
-            frequency_hz: Tunnel frequency of every bridge [Hz]; infinity by default.
-            start: A state at another frequency, to begin with.
+            frequency_hz: Tunnel frequency of all bridges, or of each, shape
+                (bridges,) [Hz], > 0; infinity by default.
+            start: A state in another rhythm, to begin with.
 
         Returns:
             The state, converged or not.
         """
-        nodes = self.operator.node_count
-        stiffnesses = np.minimum(self.strengths, 0.5 * frequency_hz)
-        state = LockedState(frequency_hz, np.zeros(nodes), stiffnesses)
+        nodes, rhythm = self.operator.node_count, build_rhythm(frequency_hz)
+        stiffnesses = np.minimum(self.strengths, 0.5 * rhythm.by_bridge)
+        state = LockedState(rhythm, np.zeros(nodes), stiffnesses)
         if start is not None and start.is_converged:
             state = replace(state, phases=start.phases)
         tolerance, change, coherence = FIRST_TOLERANCE, math.inf, math.inf
@@ -200,14 +201,14 @@ class LockedNetwork:
             lattice_slip=_slip_share(lattice, self.edge_count),
             bridge_slip=_slip_share(pulls.gaps_before, len(bridges)),
         )
-        if has_new_spectrum and len(bridges) and not math.isinf(state.frequency_hz):
+        if has_new_spectrum and len(bridges) and not state.rhythm.is_continuous:
             state = self._measure_fluctuations(state, weights, pulls)
         return state, is_solved
 
     def _find_pulls(self, state: LockedState, gaps: F64) -> _Pulls:
         """Average the pair event of every bridge over the fluctuation of its gap."""
-        f = state.frequency_hz
-        if math.isinf(f):
+        f = state.rhythm.by_bridge
+        if state.rhythm.is_continuous:
             stiffnesses = self.strengths * _secant(gaps)
             return _Pulls(stiffnesses, gaps, np.zeros(0), np.zeros(0))
         growth = 1.0 + state.lag * state.stiffnesses / f
@@ -230,34 +231,40 @@ class LockedNetwork:
     def _measure_fluctuations(
         self, state: LockedState, weights: F64, pulls: _Pulls
     ) -> LockedState:
-        """Sum the variance that the events of all bridges leave."""
+        """Sum the variance that the events of all bridges leave.
+
+        Whatever its own k, a bridge without its own pull sees A/(1 - k A) with the mean
+        A and the mean k (`find_response`), so both serve at every frequency.
+        """
         nodes, bridges = self.operator.node_count, self.operator.bridge_count
-        stiffness = float(pulls.stiffnesses.mean())
+        rhythm, stiffness = state.rhythm, float(pulls.stiffnesses.mean())
         spectrum = measure_spectrum(self.operator, weights)
-        answer = find_response(spectrum, stiffness, state.frequency_hz)
         kicks = self.probabilities * pulls.shifts
         misses = self.probabilities * (1.0 - self.probabilities) * pulls.squares
-        regular, random = float(kicks @ kicks) / nodes, float(misses.sum()) / nodes
-        variance = regular * answer.sawtooth + random * answer.shot
+        lags, variance, pull = [], 0.0, 0.0
+        parts = zip(rhythm.split(kicks), rhythm.split(misses), strict=True)
+        for hz, (kick, miss) in zip(rhythm.frequencies_hz, parts, strict=True):
+            answer = find_response(spectrum, stiffness, hz)
+            regular, random = float(kick @ kick) / nodes, float(miss.sum()) / nodes
+            lags.append(answer.lag)
+            variance += regular * answer.sawtooth + random * answer.shot
+            pull += regular * answer.sawtooth_pull_per_s
+            pull += random * answer.shot_pull_per_s
         variance = min(np.nan_to_num(variance, nan=MAX_VARIANCE), MAX_VARIANCE)
+        on_bridges = 2.0 * variance * stiffness * bridges / nodes
         return replace(
             state,
-            lag=answer.lag,
+            lag=rhythm.spread(lags),
             variance=variance,
-            edge_variance=self._share_pull(
-                answer, regular, random, 2.0 * variance * stiffness * bridges / nodes
-            ),
+            edge_variance=self._find_edge_variance(pull - on_bridges),
         )
 
-    def _share_pull(
-        self, answer: KickResponse, regular: float, random: float, on_bridges: float
-    ) -> float:
-        """Find the variance of lattice gaps: <x L x> less what the bridges hold."""
-        total = regular * answer.sawtooth_pull_per_s + random * answer.shot_pull_per_s
+    def _find_edge_variance(self, pull: float) -> float:
+        """Find the variance of lattice gaps from <x L x> less what bridges hold."""
         lattice = self.coupling_rad_s * self.edge_count / self.operator.node_count
         if lattice <= 0.0:
             return 0.0
-        return min(max((total - on_bridges) / lattice, 0.0), MAX_VARIANCE)
+        return min(max(pull / lattice, 0.0), MAX_VARIANCE)
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,8 @@ class Account:
             self.windows.add(self.coherence)
         else:
             self.tally.add(self.coherence, self.simulated_s)
-            self.late.add(self.coherence, attempts, steps)
+            defects = self.topology.defect_count
+            self.late.add(self.coherence, attempts, steps, defect_count=defects)
             self.visits.add(self.parts.network.frequency_hz, steps)
         if self.periods % topology_periods == 0:
             self.topology = measure_topology(lattice)
@@ -327,11 +328,17 @@ class Account:
 
     def _compare_forecast(self) -> dict[str, Any] | None:
         """Compare what was expected with the later part of the run."""
-        if self.parts.outlook is None:
+        parts, dt_s = self.parts, self.config.dynamics.dt_s
+        if parts.outlook is None:
             return None
-        bridges, dt_s = len(self.parts.network), self.config.dynamics.dt_s
-        visits = [] if self.has_pins else self.visits.list_visits()
-        return self.parts.outlook.compare(self.late, bridges, dt_s, visits)
+        allotment = parts.mesh.allotment if parts.mesh else None
+        return parts.outlook.compare(
+            self.late,
+            parts.network,
+            dt_s,
+            self.visits.list_visits(),
+            moved=allotment.moved if allotment else 0.0,
+        )
 
     def _read_energy_j(self) -> float | None:
         """Sum the energy counters of the GPUs in use [J]; None where unknown."""

@@ -284,11 +284,6 @@ def find_price(
         return PriceTag(None, None, None, "without bridges there is no distance")
     if windows.refusal:
         return PriceTag(None, None, None, windows.refusal)
-    if forecast is not None and forecast["coherence"] is None:
-        outcome = forecast.get("outcome")
-        if forecast["is_trusted"] and outcome is not None:  # a mesh shares the budget
-            distance = forecast["coherence_unlimited"] - outcome
-            return PriceTag(distance, None, "forecast")
     reason = _find_doubt(forecast)
     if reason or forecast is None:
         cure = "controller.error_windows=4 measures it"

@@ -22,6 +22,9 @@ def test_table_marks_the_cheapest_rung(capsys: Capture) -> None:
     assert f"{hz} is the lowest rung that holds the floor of 0.87" in out
     assert "no limit" in out
     assert "memory:" in out
+    assert "This is for bridges that all act alike; with mesh=plastic fewer" in out
+    assert main(["forecast", *SMALL, "mesh=none"]) == 0
+    assert "alike" not in capsys.readouterr().out
 
 
 def test_json_holds_every_figure(capsys: Capture) -> None:

@@ -270,7 +270,9 @@ def test_error_windows_find_the_shares_as_they_are(
     assert summary.coherence["distance_source"] == "windows"
 
 
-def test_forecast_without_limit_is_still_one(build: Callable[..., RunConfig]) -> None:
+def test_run_is_priced_by_the_forecast_of_its_shares(
+    build: Callable[..., RunConfig],
+) -> None:
     config = build(
         dynamics={"duration_s": 2.0},
         record={"forecast": True},
@@ -279,8 +281,8 @@ def test_forecast_without_limit_is_still_one(build: Callable[..., RunConfig]) ->
     with ScribbleSystem(config) as system:
         summary = system.run()
     assert summary.forecast is not None
-    assert summary.forecast["coherence"] is None
-    assert "act alike" in summary.forecast["reason"]
+    assert summary.forecast["is_trusted"], summary.forecast["reason"]
+    assert abs(summary.forecast["difference"]) < 0.01
     assert summary.coherence["distance_source"] == "forecast"
     assert 0.9 < summary.coherence["continuous"] < 1.0
 
