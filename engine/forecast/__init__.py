@@ -1,8 +1,9 @@
 """What a run will need and what it will reach, before it is run.
 
-`memory.py` estimates bytes, `response.py` is the answer of lattice plus bridges to
-tunnel events, `locking.py` the locked state that follows, `scope.py` which networks
-these know, `coherence.py` the forecast, `cure.py` what would bring a floor into reach.
+`memory.py` estimates bytes in memory, `record.py` those on the disk, `response.py` is
+the answer of lattice plus bridges to tunnel events, `locking.py` the locked state that
+follows, `scope.py` which networks these know, `coherence.py` the forecast, `cure.py`
+what would bring a floor into reach.
 Imports configuration, geometry, oscillators, bridges and the tunnel room's success law.
 """
 
@@ -19,8 +20,10 @@ from engine.forecast.memory import (
     MAX_RUN_EDGES,
     MemoryEstimate,
     check_memory,
+    check_period,
     estimate_memory,
 )
+from engine.forecast.record import RecordEstimate, estimate_record
 from engine.forecast.scope import find_obstacle
 
 __all__ = [
@@ -31,10 +34,13 @@ __all__ = [
     "Forecaster",
     "LadderForecast",
     "MemoryEstimate",
+    "RecordEstimate",
     "build_forecaster",
     "check_memory",
+    "check_period",
     "count_lattice_edges",
     "estimate_memory",
+    "estimate_record",
     "find_cure",
     "find_obstacle",
 ]

@@ -27,7 +27,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import CheckpointError, DamagedCheckpointError, RecordError
-from engine.recording.tables import DRAFT_SUFFIX, sync_file
+from engine.recording.parts import PART_NAME, sync_file
+from engine.recording.tables import DRAFT_SUFFIX
 from engine.state import State, StateArray
 
 FORMAT_VERSION = 1
@@ -263,17 +264,23 @@ def _restore_arrays(value: Any, arrays: list[StateArray]) -> Any:
     return {key: _restore_arrays(entry, arrays) for key, entry in value.items()}
 
 
-def prune_checkpoints(folder: Path, kept: int) -> None:
+def prune_checkpoints(folder: Path, kept: int) -> list[int]:
     """Remove all but the newest checkpoints; that of the start stays.
 
     Args:
         folder: Run folder.
         kept: How many stay, >= 1.
+
+    Returns:
+        Steps of those that stay.
     """
     start = name_checkpoint(folder, 0)
-    for path in list_checkpoints(folder)[kept:]:
+    found = list_checkpoints(folder)
+    for path in found[kept:]:
         if path != start:
             path.unlink(missing_ok=True)
+    stay = {*found[:kept], start} & set(found)
+    return [int(path.stem) for path in stay if path.stem.isdigit()]
 
 
 def remove_checkpoints(folder: Path) -> None:
@@ -298,5 +305,8 @@ def list_inside(folder: Path) -> list[Path]:
         folder: Run folder.
     """
     inside = folder / CHECKPOINTS_FOLDER
-    patterns = (f"*{SUFFIX}", f"*{SUFFIX}{DRAFT_SUFFIX}", "*-??????.parquet")
-    return [path for pattern in patterns for path in inside.glob(pattern)]
+    patterns = (f"*{SUFFIX}", f"*{SUFFIX}{DRAFT_SUFFIX}")
+    found = [path for pattern in patterns for path in inside.glob(pattern)]
+    tables = inside.glob("*.parquet")
+    parts = [path for path in tables if PART_NAME.fullmatch(path.name)]
+    return found + parts
