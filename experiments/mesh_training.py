@@ -93,7 +93,7 @@ def build_start(config: MeshConfig) -> Policy:
         config: Gives exponent and gain.
     """
     direct = np.zeros(FEATURES)
-    direct[:2] = config.gain * config.exponent, -config.gain
+    direct[:2] = config.gain * config.find_exponent("plastic"), -config.gain
     hidden = np.zeros((UNITS, FEATURES))
     hidden[np.arange(UNITS), np.arange(UNITS)] = 0.5
     return Policy(direct, hidden, np.zeros(UNITS), np.zeros(UNITS))

@@ -30,7 +30,7 @@ from engine.config.load import (
     to_generator,
 )
 from engine.config.machine import BackendConfig, ResourcesConfig
-from engine.config.mesh import MESH_RULES, MOST_SHARES, MeshConfig
+from engine.config.mesh import AUTO_RULE, MESH_RULES, MOST_SHARES, MeshConfig
 from engine.config.output import (
     TRACKERS,
     MetricsConfig,
@@ -47,6 +47,7 @@ from engine.config.run import RunConfig
 from engine.config.tunnel import TunnelConfig
 
 __all__ = [
+    "AUTO_RULE",
     "BRIDGE_KINDS",
     "COUPLING_RANGES",
     "CPU_TARGETS",

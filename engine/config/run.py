@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from engine.config.bridges import BridgesConfig
 from engine.config.checks import check_between
@@ -13,7 +13,7 @@ from engine.config.hints import check_types
 from engine.config.lattice import LatticeConfig
 from engine.config.load import LoadConfig
 from engine.config.machine import BackendConfig, ResourcesConfig
-from engine.config.mesh import MeshConfig
+from engine.config.mesh import AUTO_RULE, MeshConfig
 from engine.config.output import MetricsConfig, ObserveConfig, RecordConfig
 from engine.config.rollout import RolloutConfig
 from engine.config.tunnel import TunnelConfig
@@ -49,6 +49,22 @@ class RunConfig:
     record: RecordConfig = field(default_factory=RecordConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
+    @property
+    def acting_mesh(self) -> MeshConfig:
+        """The mesh with `auto` decided.
+
+        At a fixed frequency every bridge has that one, and a rollout itself chooses
+        which bridges act how often.
+        """
+        if not self.mesh.is_auto:
+            return self.mesh
+        can_act = (
+            self.bridges.kind not in ("procedural", "none")
+            and self.controller.objective != "fixed"
+            and self.rollout.is_idle
+        )
+        return replace(self.mesh, rule=AUTO_RULE if can_act else "none")
+
     def validate(self) -> None:
         """Check every group, then the rules that join them.
 
@@ -64,7 +80,7 @@ class RunConfig:
         self._validate_matchings()
         self._validate_placement()
         self._validate_observation()
-        if not self.mesh.is_idle:
+        if not self.acting_mesh.is_idle:
             self._validate_mesh()
         self._validate_windows()
         if self.lattice.drift_period_s is not None:

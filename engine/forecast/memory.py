@@ -124,7 +124,7 @@ def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
     if not config.rollout.is_idle:
         state += bridges * _COLUMN_BYTES_PER_BRIDGE  # old columns beside the new
         build += bridges * _MOVE_BYTES_PER_BRIDGE
-    if not config.mesh.is_idle:
+    if not config.acting_mesh.is_idle:
         state += bridges * _COLUMN_BYTES_PER_BRIDGE
         build += bridges * _LOOK_BYTES_PER_BRIDGE
     if config.bridges.kind == "small_world":

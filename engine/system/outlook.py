@@ -271,4 +271,4 @@ def build_outlook(
             "them",
         )
     forecaster = Forecaster(config, edges, detunings_hz)
-    return Outlook(forecaster, is_shared=not config.mesh.is_idle)
+    return Outlook(forecaster, is_shared=not config.acting_mesh.is_idle)

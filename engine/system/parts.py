@@ -151,7 +151,7 @@ def build_parts(
         outlook=build_outlook(config, network, lattice.detunings_hz),
         observer=Observer(config, lattice),
         pilot=_build_pilot(config, network, lattice, controller),
-        mesh=build_mesh(network, lattice, config.mesh, schedule.read_turns),
+        mesh=build_mesh(network, lattice, config.acting_mesh, schedule.read_turns),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from engine.config import MeshConfig
+from engine.config import AUTO_RULE, MeshConfig
 from engine.wanda.census import Census, measure_levels
 from engine.wanda.policy import Policy, load_policy
 
@@ -182,10 +182,11 @@ def build_rule(config: MeshConfig) -> Rule | None:
     Raises:
         RecordError: The weights of a learned policy cannot be read.
     """
-    if config.rule == "plastic":
-        return Plastic(config.exponent, config.gain)
-    if config.rule == "detuning":
-        return Detuning(config.exponent)
-    if config.rule == "learned":
+    rule = AUTO_RULE if config.is_auto else config.rule
+    if rule == "plastic":
+        return Plastic(config.find_exponent(rule), config.gain)
+    if rule == "detuning":
+        return Detuning(config.find_exponent(rule))
+    if rule == "learned":
         return Learned(load_policy(config.policy_path))
     return None

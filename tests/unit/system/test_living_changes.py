@@ -112,7 +112,7 @@ def test_summary_says_what_was_changed(build_config: BuildConfig) -> None:
 def test_coupling_out_of_range_changes_nothing(
     build_config: BuildConfig, coupling_rad_s: float, sentence: str
 ) -> None:
-    with ScribbleSystem(build_config()) as system:
+    with ScribbleSystem(build_config(mesh={"rule": "none"})) as system:
         with pytest.raises(ConfigError, match=sentence):
             system.adjust_coupling(coupling_rad_s)
         assert system.lattice.coupling_rad_s == 216.0

@@ -226,6 +226,7 @@ def test_forecast_follows_a_frequency_that_moves(build_config: BuildConfig) -> N
         lattice={"shape": (48, 48), "initial_phases": "aligned"},
         dynamics={"duration_s": 4.0},
         load={"profile": "square", "level": 0.95, "period_s": 1.0},
+        mesh={"rule": "none"},
         backend={"threads": 1},
     )
     with ScribbleSystem(config) as system:

@@ -120,7 +120,10 @@ WALL_FIGURES = (
 
 
 def build(build_config: BuildConfig, changes: Mapping[str, Any]) -> RunConfig:
-    groups: dict[str, Any] = {"dynamics": {}, "record": {"forecast": False}, **changes}
+    groups: dict[str, Any] = {
+        **{"dynamics": {}, "record": {"forecast": False}, "mesh": {"rule": "none"}},
+        **changes,
+    }
     groups["dynamics"] = {"duration_s": 0.1, **groups["dynamics"]}
     return build_config(**groups)
 

@@ -120,7 +120,7 @@ def test_run_is_not_replayable(build_config: BuildConfig, tmp_path: Path) -> Non
 def test_second_rewiring_that_moves_nothing_is_no_deed(
     build_config: BuildConfig,
 ) -> None:
-    config = build_config(bridges={"placement": "aligned"})
+    config = build_config(bridges={"placement": "aligned"}, mesh={"rule": "none"})
     with ScribbleSystem(config) as system:
         assert system.optimize_paths().retired == 0
         summary = system.run()

@@ -15,6 +15,7 @@ from pyarrow import parquet
 from engine.bridge import FOLLOW
 from engine.config import (
     LoadConfig,
+    MeshConfig,
     RecordConfig,
     RolloutConfig,
     RunConfig,
@@ -154,7 +155,8 @@ def test_rollout_before_its_first_stage_changes_no_bit(
 ) -> None:
     config = build(GOOD)
     short = replace(config.dynamics, duration_s=0.5)
-    alone = replace(config, rollout=RolloutConfig(), dynamics=short)
+    even = MeshConfig("none")  # as it is decided for a rollout
+    alone = replace(config, rollout=RolloutConfig(), dynamics=short, mesh=even)
     digests = []
     for each in (config, alone):
         with ScribbleSystem(each) as system:

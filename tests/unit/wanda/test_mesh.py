@@ -20,7 +20,7 @@ from engine.wanda import AdvancedNeuralMesh
 from engine.wanda.census import find_levels
 
 BuildConfig = Callable[..., RunConfig]
-RULES = MESH_RULES[1:]
+RULES = [rule for rule in MESH_RULES if rule not in ("auto", "none")]
 EAGER: dict[str, Any] = {"period": 2, "longest_period": 4, "shares": 8}
 
 
@@ -93,12 +93,12 @@ def test_digest_is_that_of_any_thread_count_and_of_a_replay(
 
 def test_mesh_changes_the_run(build: Callable[..., RunConfig]) -> None:
     digests = set()
-    for rule in MESH_RULES:
+    for rule in ("none", *RULES):
         config = build(rule, dynamics={"duration_s": 0.2})
         with ScribbleSystem(config) as system:
             digests.add(system.run().state_digest)
     # The learned rule may be as good as the plastic one, but not before 1e-5.
-    assert len(digests) >= len(MESH_RULES) - 1
+    assert len(digests) >= len(RULES)
 
 
 def test_reference_shares_as_cpu_does(build: Callable[..., RunConfig]) -> None:
@@ -133,6 +133,39 @@ def test_trace_and_summary_tell_what_the_mesh_did(
     assert summary["mesh"]["rule"] == "plastic"
     assert summary["mesh"]["looks"] == last["mesh_looks"]
     assert 0.0 < summary["mesh"]["wall_share"] < 1.0
+
+
+@pytest.mark.parametrize(
+    ("groups", "rule"),
+    [
+        ({}, "plastic"),
+        ({"controller": {"objective": "floor"}}, "plastic"),
+        ({"bridges": {"kind": "small_world"}}, "plastic"),
+        ({"controller": {"objective": "fixed"}}, "none"),
+        ({"bridges": {"kind": "procedural"}}, "none"),
+        ({"bridges": {"kind": "none"}}, "none"),
+        ({"rollout": {"target": "alpha"}}, "none"),
+    ],
+)
+def test_auto_acts_where_a_mesh_can(
+    build_config: BuildConfig, groups: dict[str, dict[str, Any]], rule: str
+) -> None:
+    config = build_config(**groups)
+    assert config.mesh.rule == "auto"
+    assert config.acting_mesh == replace(config.mesh, rule=rule)
+
+
+def test_auto_is_the_rule_it_stands_for(build_config: BuildConfig) -> None:
+    digests = []
+    for rule in ("auto", "plastic"):
+        config = build_config(mesh={"rule": rule, **EAGER}, record={"forecast": False})
+        with ScribbleSystem(config) as system:
+            summary = system.run()
+        assert summary.mesh is not None
+        assert summary.mesh["rule"] == "plastic"
+        assert summary.mesh["looks"] > 1
+        digests.append(summary.state_digest)
+    assert digests[0] == digests[1]
 
 
 def test_run_without_a_mesh_says_nothing_of_one(

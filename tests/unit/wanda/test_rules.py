@@ -167,7 +167,7 @@ def test_file_that_is_no_policy(tmp_path: Path, text: str | None, words: str) ->
 
 
 def test_policy_with_a_weight_that_is_no_number(tmp_path: Path) -> None:
-    vector = build_start(MeshConfig()).to_vector()
+    vector = build_start(MeshConfig("learned")).to_vector()
     vector[0] = np.inf
     file = tmp_path / "policy.json"
     file.write_text(encode_policy(Policy.from_vector(vector), {}))
@@ -176,9 +176,22 @@ def test_policy_with_a_weight_that_is_no_number(tmp_path: Path) -> None:
 
 
 def test_rules_by_name() -> None:
-    assert build_rule(MeshConfig()) is None
+    assert build_rule(MeshConfig("none")) is None
     kinds = {
         name: type(build_rule(MeshConfig(name)))
-        for name in ("detuning", "plastic", "learned")
+        for name in ("auto", "detuning", "plastic", "learned")
     }
-    assert kinds == {"detuning": Detuning, "plastic": Plastic, "learned": Learned}
+    assert kinds == {
+        "auto": Plastic,
+        "detuning": Detuning,
+        "plastic": Plastic,
+        "learned": Learned,
+    }
+
+
+@pytest.mark.parametrize(("exponent", "found"), [(None, (2.5, 1.0)), (3.0, (3.0, 3.0))])
+def test_each_rule_has_an_exponent_of_its_own(
+    exponent: float | None, found: tuple[float, float]
+) -> None:
+    config = MeshConfig(exponent=exponent)
+    assert (config.find_exponent("plastic"), config.find_exponent("detuning")) == found
