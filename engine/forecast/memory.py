@@ -149,7 +149,7 @@ def estimate_period(config: RunConfig, layers: int) -> int:
         layers: Layers of the bridges [-].
     """
     controller, rollout = config.controller, config.rollout
-    groups = layers * (1 if config.mesh.is_idle else config.mesh.shares)
+    groups = layers * (1 if config.acting_mesh.is_idle else config.mesh.shares)
     groups *= 1 if rollout.is_idle else 2
     plan = _PLAN_BYTES * groups * controller.period_steps
     window_s = 0.0 if rollout.is_idle else rollout.window_s

@@ -72,17 +72,12 @@ class RecordEstimate:
         return self.total_bytes + copies * tables + kept
 
 
-def estimate_record(config: RunConfig) -> RecordEstimate | None:
-    """Estimate what a run writes, to within `TOLERANCE`.
+def estimate_record(config: RunConfig) -> RecordEstimate:
+    """Estimate what a run writes if it has a folder, to within `TOLERANCE`.
 
     Args:
         config: A validated configuration.
-
-    Returns:
-        Files and bytes; None where the run records nothing.
     """
-    if config.record.folder is None:
-        return None
     kept = config.record.checkpoints_kept
     return RecordEstimate(
         MappingProxyType(_list_files(config)),
@@ -133,7 +128,7 @@ def _estimate_checkpoint(config: RunConfig) -> int:
     if config.observe.frequency_window_s is not None:
         per_node += _TURN_BYTES_PER_NODE
     per_bridge = _STATE_BYTES_PER_BRIDGE
-    if not config.mesh.is_idle:
+    if not config.acting_mesh.is_idle:
         per_bridge += _LOOK_BYTES_PER_BRIDGE
     pairs = config.observe.probe_count**2
     state = per_node * nodes + per_bridge * bridges + _PAIR_BYTES * pairs

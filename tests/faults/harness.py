@@ -7,7 +7,7 @@ import os
 import random
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class Ledger:
     survived: int = 0
     anew: int = 0
     signals: int = 0
+    soaks: list[str] = field(default_factory=list)
 
     def describe(self) -> list[str]:
         return [
@@ -56,6 +57,7 @@ class Ledger:
             f"{self.survived} ({self.anew} before anything was written), lost: "
             f"{self.kills - self.survived}",
             f"signals (INT, TERM, USR1) answered with a checkpoint: {self.signals}",
+            *self.soaks,
         ]
 
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import gc
 import io
 import json
-import statistics
 import sys
 import urllib.request
-from collections.abc import Sized
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import psutil
 from rich.console import Console
 
@@ -33,42 +34,43 @@ from engine.config import (
     RecordConfig,
     RunConfig,
 )
+from engine.constants import TURN
 from engine.system import Progress, ScribbleSystem
 from experiments.views.live import LiveView
 
 WATCHED_PERIODS = 24
 """Control periods after each sample whose work is counted."""
+DT_S, PERIOD_STEPS = 0.001, 100
+"""The longest time step that the natural frequencies allow, nearly."""
+CONTAINERS = (list, dict, set, tuple, deque)
 
 
 def build_config(folder: Path, duration_s: float, samples: int) -> RunConfig:
     """Switch on all that a long run would have.
 
-    The square load and the snapshots keep time with the samples, so that each sample
+    Load, snapshots and checkpoints keep time with the samples, so that each sample
     finds the run at the same point of all that comes and goes.
     """
-    every_s = duration_s / samples
-    # Ten checkpoints from sample to sample; the time between two holds the load's
-    # square wave whole.
-    checkpoint_s = every_s / 10.0
+    # Ten of each from sample to sample. Nodes are watched after the last sample but
+    # one, for counting their turns is work that begins there.
+    every_s = duration_s / samples / 10.0
     return RunConfig(
         lattice=LatticeConfig(shape=(8, 8)),
-        dynamics=DynamicsConfig(dt_s=0.001, duration_s=duration_s),
-        controller=ControllerConfig(objective="headroom", period_steps=100),
+        dynamics=DynamicsConfig(dt_s=DT_S, duration_s=duration_s),
+        controller=ControllerConfig(objective="headroom", period_steps=PERIOD_STEPS),
         backend=BackendConfig(name="cpu", threads=1),
         load=LoadConfig(
-            kind="synthetic", profile="square", period_s=checkpoint_s, level=0.9
+            kind="synthetic", profile="square", period_s=every_s, level=0.9
         ),
         mesh=MeshConfig(rule="plastic"),
         observe=ObserveConfig(
-            snapshot_every_s=checkpoint_s,
-            frequency_window_s=every_s / 2.0,
+            snapshot_every_s=every_s,
+            frequency_window_s=5.0 * every_s,
             probe_count=8,
         ),
         metrics=MetricsConfig(http=True),
         record=RecordConfig(
-            folder=str(folder),
-            checkpoint_every_s=checkpoint_s,
-            checkpoint_wall_s=None,
+            folder=str(folder), checkpoint_every_s=every_s, checkpoint_wall_s=None
         ),
     )
 
@@ -90,7 +92,7 @@ class Sample:
     checkpoint_bytes: int
     """Size of the newest checkpoint."""
     lines: list[int] = field(default_factory=list)
-    """Lines of Python run in each of the periods that follow."""
+    """Least lines of Python run in one of the periods that follow; empty at the end."""
 
 
 class Watch:
@@ -114,7 +116,8 @@ class Watch:
             self.samples.append(self._take())
             sys.settrace(self._trace)
         elif self.samples and since <= WATCHED_PERIODS:
-            self.samples[-1].lines.append(self._lines)
+            lines = self.samples[-1].lines
+            lines[:] = [min(*lines, self._lines) if lines else self._lines]
             if since == WATCHED_PERIODS:
                 sys.settrace(None)
         self._lines = 0
@@ -140,47 +143,42 @@ class Watch:
             self._period,
             self._process.memory_info().rss,
             blocks,
-            sum(len(held) for held in gc.get_objects() if _is_plain(held)),
+            sum(len(held) for held in gc.get_objects() if type(held) in CONTAINERS),
             len(files),
             newest.stat().st_size,
         )
 
 
-def _is_plain(held: object) -> bool:
-    """Whether something is a container whose length costs nothing to ask for."""
-    return isinstance(held, list | dict | set | tuple) and isinstance(held, Sized)
-
-
 def main(folder: Path, duration_s: float, samples: int) -> None:
     """Run, and write what was seen."""
     config = build_config(folder, duration_s, samples)
-    dynamics, steps = config.dynamics, config.controller.period_steps
-    watch = Watch(folder, samples, dynamics.step_count // steps)
-    console = Console(file=io.StringIO(), force_terminal=True, width=120)
-
+    periods = config.dynamics.step_count // PERIOD_STEPS
+    watch = Watch(folder, samples, periods)
+    page = io.StringIO()
+    console = Console(file=page, force_terminal=True, width=120)
     with ScribbleSystem(config) as system:
-        detunings = system.lattice.detunings_hz
-        start = int(system.lattice.phases.sum(dtype="uint64"))
+        before = dict(_read_start(system))
         with LiveView(console, system.description) as view:
 
             def look(progress: Progress) -> None:
                 view.show(progress)
-                console.file.seek(0)
-                console.file.truncate()
+                page.seek(0)
+                page.truncate()
                 watch.look(progress)
 
-            summary = system.run(look)
-    seen = {
-        "status": summary.status,
-        "periods": dynamics.step_count // steps,
-        "detuning_sum_hz": float(detunings.sum(dtype="float64")),
-        "start_sum": start,
-        "coupling_rad_s": config.lattice.coupling_rad_s,
-        "dt_s": dynamics.dt_s,
-        "samples": [asdict(sample) for sample in watch.samples],
-        "median_lines": [statistics.median(s.lines or [0]) for s in watch.samples],
-    }
+            before["status"] = system.run(look).status
+    seen = {**before, "samples": [asdict(sample) for sample in watch.samples]}
     folder.with_suffix(".json").write_text(json.dumps(seen), "utf-8")
+
+
+def _read_start(system: ScribbleSystem) -> Iterator[tuple[str, Any]]:
+    """Read what the sum of phases must follow from."""
+    # A step without a pull moves a node by dt times its detuning, rounded to float32.
+    unit = np.float32(DT_S) * np.float32(TURN)
+    moves = unit * np.asarray(system.lattice.detunings_hz, np.float32)
+    yield "move_per_step", float(moves.sum(dtype=np.float64))
+    yield "coupling_rad_s", system.config.lattice.coupling_rad_s
+    yield "nodes", system.lattice.node_count
 
 
 if __name__ == "__main__":
