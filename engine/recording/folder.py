@@ -22,8 +22,8 @@ from engine.recording.checkpoint import (
 )
 from engine.recording.endpoint import ENDPOINT_FILE, EndpointRecord
 from engine.recording.lock import LOCK_FILE, FolderLock, refuse_taken
-from engine.recording.summary import RunSummary
 from engine.recording.parts import Marks, check_parts
+from engine.recording.summary import RunSummary
 from engine.recording.tables import DRAFT_SUFFIX, TableWriter
 from engine.recording.trace import TRACE_FILE
 

@@ -1,7 +1,8 @@
 """A long run in a process of its own, which looks at itself while it goes on.
 
-Called as `python -m tests.faults.soak FOLDER SECONDS SAMPLES`; writes what it has seen
-to `FOLDER.json`, beside the run folder.
+Called as `python -m tests.faults.soak FOLDER SECONDS SAMPLES live|quiet`; writes what
+it has seen to `FOLDER.json`, beside the run folder. The live view is rich's, whose
+caches take some thousand texts to fill, too many for a short run.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ class Watch:
         )
 
 
-def main(folder: Path, duration_s: float, samples: int) -> None:
+def main(folder: Path, duration_s: float, samples: int, *, is_live: bool) -> None:
     """Run, and write what was seen."""
     config = build_config(folder, duration_s, samples)
     periods = config.dynamics.step_count // PERIOD_STEPS
@@ -161,7 +162,8 @@ def main(folder: Path, duration_s: float, samples: int) -> None:
         with LiveView(console, system.description) as view:
 
             def look(progress: Progress) -> None:
-                view.show(progress)
+                if is_live:
+                    view.show(progress)
                 page.seek(0)
                 page.truncate()
                 watch.look(progress)
@@ -182,4 +184,5 @@ def _read_start(system: ScribbleSystem) -> Iterator[tuple[str, Any]]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
+    place, seconds, looks, view_kind = sys.argv[1:]
+    main(Path(place), float(seconds), int(looks), is_live=view_kind == "live")
