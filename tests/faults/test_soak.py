@@ -162,9 +162,11 @@ def test_a_minute(tmp_path: Path) -> None:
 
 @pytest.mark.faults
 def test_two_hours(tmp_path: Path, ledger: Ledger) -> None:
+    # The live view is still filling rich's caches of 4096 texts then, by 0.15 blocks per
+    # control period; one number that is kept for each would be a whole one.
     samples = 72
     found = soak(tmp_path, 7200.0, samples, "live")
-    growth = check_growth(found, 0.01, 0.1, 0.05)
+    growth = check_growth(found, 0.01, 0.5, 0.1)
     files = check_files(found, samples)
     check_rows(found)
     drift = check_phase_sum(found)
