@@ -162,8 +162,8 @@ def test_a_minute(tmp_path: Path) -> None:
 
 @pytest.mark.faults
 def test_two_hours(tmp_path: Path, ledger: Ledger) -> None:
-    # The live view is still filling rich's caches of 4096 texts then, by 0.15 blocks per
-    # control period; one number that is kept for each would be a whole one.
+    # The live view still fills caches of rich then, of 4096 texts each, by 0.15 blocks
+    # per control period; one number that is kept for each would be a whole one.
     samples = 72
     found = soak(tmp_path, 7200.0, samples, "live")
     growth = check_growth(found, 0.01, 0.5, 0.1)
