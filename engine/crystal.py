@@ -36,6 +36,7 @@ from engine.state import (
     StateArray,
     check_inputs,
     digest_inputs,
+    keep_array,
     keep_fields,
     take_fields,
 )
@@ -248,7 +249,7 @@ class CrystalLattice:
         self._drift = build_drift(config, seed)
         self._bridges: TunnelledLinks | None = None
         self.is_as_drawn = True
-        """Whether nobody has set the phases by hand."""
+        """Whether nobody has changed it by hand."""
         self.state = backend.build_lattice(
             self.geometry,
             draw_phases(config, seed),
@@ -341,6 +342,7 @@ class CrystalLattice:
             ConfigError: The frequency is not above 0 and at most `MAX_RATE`.
         """
         check_between("frequency", frequency, 0.0, MAX_RATE, open_low=True)
+        self.is_as_drawn = False
         self._resonance_frequency_hz = float(frequency)
 
     @property
@@ -361,6 +363,7 @@ class CrystalLattice:
         check_between("lattice.coupling_rad_s", coupling_rad_s, 0.0, MAX_RATE)
         if self._dt_s is not None:
             self.check_time_step(self._dt_s, coupling_rad_s)
+        self.is_as_drawn = False
         self._coupling_rad_s = float(coupling_rad_s)
         self.state.coupling_turns = self._coupling_rad_s / (2.0 * np.pi)
         if self.state.turn_count is not None:
@@ -396,7 +399,8 @@ class CrystalLattice:
         except ConfigError:
             self.detunings_hz = before
             raise
-        self.backend.write_detunings(self.state, detunings)
+        self.is_as_drawn = False
+        self._set_detunings(detunings)
         if self.state.turn_count is not None:
             self.state.turn_count.fastest_hz = self.fastest_rate_hz
 
@@ -412,9 +416,12 @@ class CrystalLattice:
         found = self._drift.find_detunings(simulated_s) if self._drift else None
         if found is None:
             return False
-        self.detunings_hz = found
-        self.backend.write_detunings(self.state, found)
+        self._set_detunings(found)
         return True
+
+    def _set_detunings(self, detunings_hz: npt.NDArray[np.float32]) -> None:
+        self.detunings_hz = detunings_hz
+        self.backend.write_detunings(self.state, detunings_hz)
 
     def update_tunnel_frequencies(self, controller: FrequencySource) -> None:
         """Pass the controller's frequency on to every bridge that is not pinned.
@@ -486,6 +493,8 @@ class CrystalLattice:
             **keep_fields(self, "_resonance_frequency_hz", "_coupling_rad_s"),
             **keep_fields(state, "kicks"),
             "inputs": self._inputs_digest,
+            "tick": self._drift.tick if self._drift else None,
+            "detunings": self._keep_detunings(),
             **{name: self._keep(name, array) for name, array in arrays.items()},
             "turns": turns
             and {
@@ -498,7 +507,13 @@ class CrystalLattice:
     def _inputs_digest(self) -> str:
         """Digest what was drawn: the rest of a drift follows from the time."""
         drift = self._drift
-        return drift.inputs_digest if drift else digest_inputs(self.detunings_hz)
+        return drift.inputs_digest if drift else digest_inputs(self._drawn_hz)
+
+    def _keep_detunings(self) -> StateArray | None:
+        """Keep detunings that were changed by hand."""
+        if self._drift is not None or self.detunings_hz is self._drawn_hz:
+            return None
+        return keep_array(self.detunings_hz, ("node",), "Hz")
 
     def _keep(self, name: str, array: Any) -> StateArray | None:
         if array is None:
@@ -539,6 +554,11 @@ class CrystalLattice:
         take_fields(self, state, "_resonance_frequency_hz", "_coupling_rad_s")
         take_fields(own, state, "kicks")
         own.coupling_turns = self._coupling_rad_s / (2.0 * np.pi)
+        if self._drift is not None:
+            self._set_detunings(self._drift.go_to(int(state["tick"])))
+        elif state["detunings"] is not None:
+            found = state["detunings"].load("Detunings", np.float32, (self.node_count,))
+            self._set_detunings(found)
         self._fill(state, "phases", own.phases)
         if own.velocities is not None:
             self._fill(state, "velocities", own.velocities)

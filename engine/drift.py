@@ -57,7 +57,9 @@ class Drift:
         """
         count = len(first)
         self._scores = [special.ndtri(s).astype(np.float32) for s in (first, second)]
-        self._period_s, self._spread, self._tick = period_s, spread, 0
+        self._period_s, self._spread = period_s, spread
+        self.tick = 0
+        """Moves since time 0 [-]."""
         # Where quantile sampling ends, so that no node leaves the range drawn from.
         self._range = 0.5 / count, 1.0 - 0.5 / count
 
@@ -81,9 +83,18 @@ class Drift:
             Detunings [Hz], shape (nodes,); None where they stand.
         """
         tick = math.floor(simulated_s / self._period_s * TICKS)
-        if tick == self._tick:
-            return None
-        self._tick = tick
+        return None if tick == self.tick else self.go_to(tick)
+
+    def go_to(self, tick: int) -> _F32:
+        """Return the detunings after a number of moves, and stand there.
+
+        Args:
+            tick: Moves since time 0, `TICKS` in a turn [-], >= 0.
+
+        Returns:
+            Detunings [Hz], shape (nodes,).
+        """
+        self.tick = tick
         angle = 2.0 * math.pi * (tick % TICKS) / TICKS
         first, second = self._scores
         detunings = np.empty(len(first), dtype=np.float32)

@@ -36,6 +36,10 @@ class RecordError(EngineError, OSError):
     """A run folder, a trace or an input file cannot be used."""
 
 
+class WriteError(RecordError):
+    """The disk took no more while something was written: full, or read-only by now."""
+
+
 class CheckpointError(EngineError, OSError):
     """A checkpoint cannot be gone on from: newer, or of another run."""
 
@@ -84,6 +88,16 @@ def cut(text: str) -> str:
         text: As it was given.
     """
     return text if text.isprintable() and len(text) <= MAX_QUOTE else quote(text)
+
+
+def count_noun(count: int, noun: str) -> str:
+    """Write a count with its noun, such as ``1 thread`` or ``12 threads``.
+
+    Args:
+        count: How many, >= 0.
+        noun: One of them.
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def is_writable(text: str) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.disk import write_text
 from engine.intake import read_json, read_table, take_mapping
 from engine.recording.folder import SUMMARY_FILE
 from engine.recording.trace import TRACE_FILE
@@ -76,14 +76,12 @@ def add_to_summary(folder: Path, name: str, entry: Mapping[str, Any]) -> None:
         entry: Its content, of JSON types.
 
     Raises:
-        OSError: The folder cannot be written.
+        WriteError: The disk takes no more.
     """
     path = folder / SUMMARY_FILE
     summary = {**take_mapping(read_json(path)), name: entry}
-    draft = path.with_suffix(".json.part")
     text = json.dumps(summary, indent=2, ensure_ascii=False)
-    draft.write_text(f"{text}\n", encoding="utf-8")
-    os.replace(draft, path)
+    write_text(path, f"{text}\n")
 
 
 def list_rows(recorded: Figures, replayed: Figures) -> list[tuple[str, str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 from pyarrow import parquet
 
-from engine.errors import RecordError
+from engine.disk import build_write_error, replace_whole
 
 LEAST_ROWS: Final = 8
 """Rows after which a table is written anew, at least."""
@@ -43,7 +42,7 @@ class GrowingTable:
             row: A value or None for every column.
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more.
         """
         self._rows.append(row)
         if len(self._rows) >= self._due:
@@ -54,19 +53,15 @@ class GrowingTable:
         """Put every row so far on the disk.
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more.
         """
         if not self._rows:
             return
         newest = pa.Table.from_pylist(self._rows, schema=self._table.schema)
         self._table = pa.concat_tables([self._table, newest]).combine_chunks()
         self._rows = []
-        part = self._path.with_name(f".{self._path.name}.part")
         try:
-            parquet.write_table(self._table, part, compression="zstd")
-            os.replace(part, self._path)
+            with replace_whole(self._path, is_shared=True) as draft:
+                parquet.write_table(self._table, draft, compression="zstd")
         except OSError as error:
-            raise RecordError(
-                f"{self._path} cannot be written ({error.strerror or error}); choose "
-                "another folder."
-            ) from error
+            raise build_write_error(self._path, error) from error

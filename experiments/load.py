@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.config import GeneratorConfig
+from engine.disk import refuse_closed, write_text
 from engine.errors import RecordError
 from experiments import outcome
 from experiments.settings import describe_fields, parse_settings
@@ -124,7 +125,7 @@ class LoadRecorder:
         self._table: GrowingTable | None = None
         outcome.make_folder(folder, "--folder")
         text = to_yaml(asdict(generator.config))
-        (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+        write_text(folder / CONFIG_FILE, text)
 
     def add(self, sample: LoadSample) -> None:
         """Append one comparison.
@@ -144,11 +145,15 @@ class LoadRecorder:
         self._table.add(row)
 
     def finish(self) -> None:
-        """Write what is left and the summary."""
+        """Write what is left and the summary.
+
+        Raises:
+            WriteError: The disk takes no more.
+        """
         if self._table is not None:
             self._table.write()
         text = json.dumps(describe_outcome(self._generator), indent=2) + "\n"
-        (self._folder / "summary.json").write_text(text, encoding="utf-8")
+        write_text(self._folder / "summary.json", text)
 
 
 def _drive(
@@ -174,6 +179,7 @@ def _check_folder(folder: Path) -> None:
         raise RecordError(
             f"--folder {folder} exists and is not an empty folder; name another."
         )
+    refuse_closed(folder, f"--folder {folder}", "name another")
 
 
 def _code_of(generator: LoadGenerator) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,26 +21,14 @@ from typing import Final
 
 import numpy as np
 
-from engine.config import (
-    BackendConfig,
-    ControllerConfig,
-    DynamicsConfig,
-    LatticeConfig,
-    LoadConfig,
-    MeshConfig,
-    RecordConfig,
-    RunConfig,
-)
+from engine.config import LatticeConfig, MeshConfig
 from engine.system import ScribbleSystem
 from engine.wanda.policy import FEATURES, Policy
 from experiments.evolution import F64, Descent
+from experiments.offline_search import PERIOD, build_budget_run, measure_coherence
 
 UNITS: Final = 4
 """Hidden units."""
-DT_S: Final = 0.0005
-"""Time step of a lesson [s]; twice that of the default run."""
-PERIOD: Final = 16
-"""Control periods before the first look: as much time as by default."""
 EXAM_SEED: Final = 1_000_000
 """Seeds from here on are for the comparison at the end."""
 
@@ -108,27 +97,16 @@ def run_lesson(mesh: MeshConfig, lesson: Lesson, seed: int, plan: Plan) -> float
         seed: Key of its random numbers.
         plan: Its size and duration.
     """
-    cutoff = 300.0 if lesson.distribution == "lorentzian" else None
-    config = RunConfig(
-        seed=seed,
-        lattice=LatticeConfig(
-            shape=(plan.side, plan.side),
-            distribution=lesson.distribution,
-            spread_hz=lesson.spread_hz,
-            cutoff_hz=cutoff,
-        ),
-        dynamics=DynamicsConfig(dt_s=DT_S, duration_s=plan.duration_s),
-        controller=ControllerConfig("fixed", fixed_frequency_hz=lesson.budget_hz),
-        mesh=mesh,
-        backend=BackendConfig("cpu", threads=1),
-        load=LoadConfig("synthetic", level=0.0),
-        record=RecordConfig(forecast=False),
+    lattice = LatticeConfig(
+        shape=(plan.side, plan.side),
+        distribution=lesson.distribution,
+        spread_hz=lesson.spread_hz,
+        cutoff_hz=300.0 if lesson.distribution == "lorentzian" else None,
     )
-    marks: list[float] = []
+    spans_s = 0.75 * plan.duration_s, 0.25 * plan.duration_s
+    config = build_budget_run(lattice, mesh, lesson.budget_hz, seed)
     with ScribbleSystem(config) as system:
-        system.advance(0.75 * plan.duration_s)
-        system.advance(0.25 * plan.duration_s, lambda at: marks.append(at.coherence))
-    return float(np.log1p(-np.mean(marks)))
+        return math.log1p(-measure_coherence(system, *spans_s))
 
 
 class School:

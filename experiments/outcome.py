@@ -10,11 +10,18 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from engine.errors import EngineError, ForecastError, NumericalError, RecordError
+from engine.disk import CLOSED, FULL
+from engine.errors import (
+    EngineError,
+    ForecastError,
+    NumericalError,
+    RecordError,
+    WriteError,
+)
 
 DONE: Final = 0
 """The command did what was asked."""
@@ -74,15 +81,24 @@ def close_command(command: Callable[[], int]) -> int:
             code = command()
             sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has gone; keep the interpreter from complaining when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # the reader has gone
         return FAILED
     except KeyboardInterrupt:
         sys.stderr.write("scribble: interrupted.\n")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last stop before the user
+        if is_disk(error):
+            _drop_output()
         return report_error(error)
     return code
+
+
+def _drop_output() -> None:
+    """Keep the interpreter from writing what is left, and complaining, at its exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
@@ -124,6 +140,10 @@ def make_folder(folder: Path, option: str) -> None:
         raise RecordError(f"{option} {folder} cannot be written; name another folder.")
 
 
+_LATE: Final = (NumericalError, ForecastError, MissingPackageError, WriteError)
+"""Errors of what had begun, or of the machine."""
+
+
 def code_of_status(status: str) -> int:
     """Translate the status of a run into an exit code.
 
@@ -141,7 +161,7 @@ def code_of_error(error: BaseException) -> int:
     """
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
-    if isinstance(error, (NumericalError, ForecastError, MissingPackageError)):
+    if isinstance(error, _LATE):
         return FAILED
     return BAD_INPUT if isinstance(error, EngineError) or is_path(error) else FAILED
 
@@ -153,6 +173,15 @@ def is_path(error: BaseException) -> bool:
         error: What a command raised.
     """
     return isinstance(error, OSError) and error.errno in _NO_PATHS
+
+
+def is_disk(error: BaseException) -> bool:
+    """Tell whether an error says that a disk took no more of what is shown or kept.
+
+    Args:
+        error: What a command raised.
+    """
+    return isinstance(error, OSError) and error.errno in (*FULL, *CLOSED)
 
 
 def describe_error(error: BaseException) -> str:
@@ -171,6 +200,8 @@ def describe_error(error: BaseException) -> str:
         return text
     if is_path(error):
         return f"{text.rstrip('.')}; name another file or folder."
+    if is_disk(error):
+        return f"{text.rstrip('.')}; make room on the disk, or write elsewhere."
     return (
         f"unexpected {type(error).__name__}: {text or 'no message'}; set "
         f"{TRACEBACK_VARIABLE}=1 to see the traceback."
@@ -199,5 +230,6 @@ def report_error(error: BaseException) -> int:
     """
     if os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
         traceback.print_exception(error, file=sys.stderr)
-    sys.stderr.write(f"scribble: error: {describe_error(error)}\n")
+    with suppress(OSError):  # a log on a full disk
+        sys.stderr.write(f"scribble: error: {describe_error(error)}\n")
     return code_of_error(error)

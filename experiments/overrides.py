@@ -257,14 +257,30 @@ def convert_node(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConf
     Raises:
         ConfigError: A key, a type or a value is not allowed.
     """
+    config = read_node(composed, overrides)
+    config.validate()
+    return config
+
+
+def read_node(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
+    """Convert a composed node to a `RunConfig` that may not be valid.
+
+    Args:
+        composed: Configuration without Hydra's own node.
+        overrides: The overrides it came from, for a better sentence.
+
+    Returns:
+        The frozen configuration.
+
+    Raises:
+        ConfigError: A key or a type is not allowed.
+    """
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        config = to_run_config(composed)
+        return to_run_config(composed)
     except OmegaConfBaseException as error:
         raise translate_error(error, overrides) from error
-    config.validate()
-    return config
 
 
 def translate_error(error: BaseException, overrides: Sequence[str] = ()) -> ConfigError:

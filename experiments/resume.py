@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engine.config import RunConfig
-from engine.errors import CheckpointError
+from engine.errors import CheckpointError, ConfigError, cut
 from experiments import outcome
 from experiments.run import execute_run, show_run
 
@@ -17,8 +18,16 @@ if TYPE_CHECKING:
     from engine.system import ScribbleSystem
 
 
+ALLOWED_GROUPS: Final = ("backend", "record", "metrics")
+"""Groups of keys that change where and how a run is computed and told of, not what it
+comes to."""
+OWN_KEYS: Final = ("record.folder", "record.overwrite")
+"""Keys of these groups that a run in its own folder cannot change."""
+
+
 def resume_run(
     folder: Path,
+    words: Sequence[str] = (),
     *,
     backend: str | None = None,
     threads: int | None = None,
@@ -28,6 +37,7 @@ def resume_run(
 
     Args:
         folder: Run folder.
+        words: Settings for the time to come, such as ``metrics=http``.
         backend: Name of another back end.
         threads: Another number of threads, >= 1.
         is_quiet: Show nothing but the closing line.
@@ -37,8 +47,10 @@ def resume_run(
 
     Raises:
         CheckpointError: There is nothing to go on from, or it does not fit.
+        ConfigError: A word is no setting, or would make another run of it.
         EngineError: The machine or the folder does not allow the run.
     """
+    check_words(words)
     from engine.recording.folder import tidy_folder
     from engine.system.resumption import read_status
 
@@ -47,7 +59,7 @@ def resume_run(
         sys.stdout.write(f"{folder} is finished; there is nothing to resume.\n")
         return outcome.DONE
     summary = execute_resumption(
-        folder, backend=backend, threads=threads, is_quiet=is_quiet
+        folder, words, backend=backend, threads=threads, is_quiet=is_quiet
     )
     return outcome.code_of_status(summary.status)
 
@@ -93,8 +105,67 @@ def _is_same_run(config: RunConfig, folder: Path) -> bool:
     return replace(own, record=config.record) == config
 
 
+def check_words(words: Sequence[str]) -> None:
+    """Refuse settings that would make another run of one that goes on.
+
+    Args:
+        words: As typed, such as ``record.checkpoint_wall_s=600``.
+
+    Raises:
+        ConfigError: A word sets another key than those of `ALLOWED_GROUPS`.
+    """
+    for word in words:
+        key, equals, _ = word.partition("=")
+        group = key.split(".")[0]
+        if equals and key in OWN_KEYS:
+            raise ConfigError(
+                f"{cut(key)} cannot be set when a run is resumed, for it goes on in "
+                "its own folder; copy the folder to go on elsewhere."
+            )
+        if equals and group not in ALLOWED_GROUPS:
+            raise ConfigError(
+                f"{cut(key)} cannot be set when a run is resumed, for it would be "
+                f"another run; keys of {', '.join(ALLOWED_GROUPS)} can, for any other "
+                "start a new run."
+            )
+
+
+def change_config(config: RunConfig, words: Sequence[str]) -> RunConfig:
+    """Change how a run goes on.
+
+    Args:
+        config: The run, as it was begun.
+        words: Allowed settings; a choice such as ``metrics=http`` stands for all keys
+            of its group but the folder.
+
+    Returns:
+        The same run with these settings.
+
+    Raises:
+        ConfigError: A word is no setting, or out of range.
+    """
+    if not words:
+        return config
+    from experiments.overrides import compose_run_config
+
+    composed = compose_run_config(words)
+    for word in words:
+        group, _, key = word.partition("=")[0].partition(".")
+        found, own = getattr(composed, group), getattr(config, group)
+        names = [key] if key else [field.name for field in fields(found)]
+        changes = {
+            name: getattr(found, name)
+            for name in names
+            if f"{group}.{name}" not in OWN_KEYS
+        }
+        config = replace(config, **{group: replace(own, **changes)})
+    config.validate()
+    return config
+
+
 def execute_resumption(
     folder: Path,
+    words: Sequence[str] = (),
     *,
     backend: str | None = None,
     threads: int | None = None,
@@ -104,6 +175,7 @@ def execute_resumption(
 
     Args:
         folder: Run folder.
+        words: Settings for the time to come, of `ALLOWED_GROUPS`.
         backend: Name of another back end.
         threads: Another number of threads, >= 1.
         is_quiet: Show nothing but the closing line.
@@ -120,7 +192,7 @@ def execute_resumption(
         from engine.system.resumption import build_config, find_checkpoint
 
         found = find_checkpoint(folder)
-        own = build_config(found, folder, None)
+        own = change_config(build_config(found, folder, None), words)
         name = own.backend.name if backend is None else backend
         count = own.backend.threads if threads is None else threads
         config = replace(own, backend=replace(own.backend, name=name, threads=count))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.config import RunConfig
+from engine.errors import WriteError
 from experiments import outcome
 from experiments.overrides import compose_run_config
 
@@ -161,7 +162,7 @@ def show_run(build: Callable[[], ScribbleSystem], *, is_quiet: bool) -> RunSumma
             system = build()
         folder = system.config.record.folder
         view = build_view(console, system.description, is_quiet=is_quiet)
-        with system, view:
+        with _say_how_to_go_on_after(folder), system, view:
             summary = system.run(view.show)
     print_summary(console, summary.to_dict(), folder, is_quiet=is_quiet)
     if summary.status == "interrupted" and folder is not None and not is_quiet:
@@ -171,10 +172,33 @@ def show_run(build: Callable[[], ScribbleSystem], *, is_quiet: bool) -> RunSumma
 
 def _say_how_to_go_on(folder: Path) -> None:
     """Name the command that resumes a run, if it can be resumed."""
+    command = _name_resumption(folder)
+    if command:
+        sys.stdout.write(f"go on: {command}\n")
+
+
+def _name_resumption(folder: Path) -> str:
+    """Return the command that resumes a run; empty if there is nothing to resume."""
     from engine.recording.checkpoint import list_checkpoints
 
-    if list_checkpoints(folder):
-        sys.stdout.write(f"go on: scribble resume {shlex.quote(str(folder))}\n")
+    words = f"scribble resume {shlex.quote(str(folder))}"
+    return words if list_checkpoints(folder) else ""
+
+
+@contextmanager
+def _say_how_to_go_on_after(folder: str | None) -> Iterator[None]:
+    """Add to the error of a disk that took no more how to go on once it does.
+
+    Raises:
+        WriteError: What was raised inside, with the command that resumes the run.
+    """
+    try:
+        yield
+    except WriteError as error:
+        command = _name_resumption(Path(folder)) if folder is not None else ""
+        if not command:
+            raise
+        raise WriteError(f"{error} Then go on by: {command}") from error
 
 
 def build_system(config: RunConfig) -> ScribbleSystem:

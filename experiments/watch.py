@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from engine.disk import write_text
 from engine.errors import RecordError
 from engine.recording.endpoint import ENDPOINT_FILE, read_endpoint
 from experiments import outcome
@@ -129,9 +129,7 @@ def _copy_shipped(target: Path) -> None:
 
 def _replace(path: Path, text: str) -> None:
     """Write a file in one piece, so that Prometheus never reads half of it."""
-    draft = path.with_name(f"{path.name}.part")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
+    write_text(path, text)
 
 
 def _describe(targets: list[dict[str, Any]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from engine.errors import ConfigError, quote
+from engine.errors import ConfigError, count_noun, quote
 
 _SUFFIXES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 MAX_BYTES: Final = 2.0**63
@@ -36,7 +36,7 @@ def format_jobs(count: int) -> str:
     Args:
         count: How many, >= 0.
     """
-    return f"{count} job" if count == 1 else f"{count} jobs"
+    return count_noun(count, "job")
 
 
 def format_bytes(byte_count: float) -> str:

@@ -69,7 +69,7 @@ def scribble(*words):
 # %%
 printed = scribble(
     *("run", "-q", "-m", "--in-process", "+experiment=load_study"),
-    *("load=synthetic", "load.level=0,0.2,0.4,0.6,0.8,0.95"),
+    *("load=synthetic", "load.level=0,0.2,0.4,0.6,0.8,0.99"),
     *("dynamics.duration_s=5", "hydra.sweep.dir=levels", *SMALL),
 )
 assert "6 of 6 jobs done" in printed

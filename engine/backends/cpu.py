@@ -36,7 +36,7 @@ from engine.backends.protocol import (
     U32Array,
 )
 from engine.constants import TURN
-from engine.errors import ConfigError
+from engine.errors import ConfigError, count_noun
 from engine.geometry import Geometry
 
 NO_PUSH = (np.empty(0, np.float32), np.float32(0.0))
@@ -128,7 +128,7 @@ class CpuBackend(BinaryBackend):
                 f"backend.threads is {threads}; this process can use {most}. Lower it, "
                 "or set NUMBA_NUM_THREADS before the start."
             )
-        self.device = f"{name_processor()}, {self.threads} threads"
+        self.device = f"{name_processor()}, {count_noun(self.threads, 'thread')}"
         self._most_threads = self.threads
         self._is_fixed = threads is not None
         self._successes = 0

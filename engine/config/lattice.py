@@ -14,7 +14,7 @@ from engine.config.checks import (
 )
 from engine.config.hints import check_types
 from engine.constants import MAX_NODES
-from engine.errors import ConfigError
+from engine.errors import ConfigError, count_noun
 
 LATTICE_KINDS = ("chain", "square", "triangular", "cubic", "bcc", "fcc")
 LATTICE_AXES = {
@@ -122,8 +122,8 @@ class LatticeConfig:
         axes = LATTICE_AXES[self.kind]
         if len(self.shape) != axes:
             raise ConfigError(
-                f"lattice.shape has {len(self.shape)} axes; a {self.kind} lattice "
-                f"needs {axes}."
+                f"lattice.shape has {count_noun(len(self.shape), 'number')}; a "
+                f"{self.kind} lattice needs {axes}."
             )
         if len(self.periodic) not in (1, axes):
             raise ConfigError(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, TypeVar, get_args, get_origin
 
-from engine.config.hints import is_optional, list_hints, strip_none, wrong_type
+from engine.config.hints import check_type, list_hints, strip_none, wrong_type
 from engine.config.run import RunConfig
 from engine.errors import ConfigError, cut
 
@@ -84,7 +84,7 @@ def convert_value(key: str, value: Any, hint: Any) -> Any:
         The value in that type.
 
     Raises:
-        ConfigError: It has another type.
+        ConfigError: It has another type, or holds more than a number can.
     """
     if is_dataclass(hint):
         if not isinstance(value, Mapping):
@@ -97,11 +97,6 @@ def convert_value(key: str, value: Any, hint: Any) -> Any:
         return tuple(
             convert_value(f"{key}[{i}]", entry, item) for i, entry in enumerate(value)
         )
-    if value is None and is_optional(hint):
-        return None
-    bare = strip_none(hint)
-    if bare is float and type(value) is int and abs(value) < 2**1023:
-        return float(value)
-    if type(value) is not bare:
-        raise wrong_type(key, value, hint)
-    return value
+    check_type(key, value, hint)
+    is_whole = strip_none(hint) is float and isinstance(value, int)
+    return float(value) if is_whole else value

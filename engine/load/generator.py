@@ -37,6 +37,8 @@ class LoadGenerator:
         config: What is asked for.
         clock: Steady clock [s].
         meter: What is seen of the machine; the real one by default.
+        passed_s: Time for which the load has gone on before, in a run that was cut off;
+            profile and limit go on from there [s], >= 0.
         may_rest: Whether nothing at all may be asked for: workers on the cores are
             there and are compared, but rest, as a study's level 0 wants it.
 
@@ -51,6 +53,7 @@ class LoadGenerator:
         *,
         clock: Callable[[], float] = time.monotonic,
         meter: MachineMeter | None = None,
+        passed_s: float = 0.0,
         may_rest: bool = False,
     ) -> None:
         config.validate()
@@ -77,10 +80,11 @@ class LoadGenerator:
         self._cores: CoreLoad | None = None
         self._memory: MemoryLoad | None = None
         self._gpu: GpuLoad | None = None
-        self._began_s = 0.0
-        self._sampled_s = 0.0
+        self._passed_s = passed_s
+        self._began_s: float | None = None
+        self._sampled_s = passed_s
         self._temperature_c: float | None = None
-        self.tally = Tally()
+        self.tally = Tally(started_s=passed_s)
         """Asked against achieved so far."""
         self.stop: Stop | None = None
         """Why the load ended; None while it goes on."""
@@ -89,7 +93,11 @@ class LoadGenerator:
 
     @property
     def elapsed_s(self) -> float:
-        """Time since the load began [s]."""
+        """Time for which the load goes on, or went on until it ended [s]."""
+        if self.stop is not None:
+            return self.ended_s
+        if self._began_s is None:
+            return self._passed_s
         return self._clock() - self._began_s
 
     def start(self) -> None:
@@ -99,7 +107,8 @@ class LoadGenerator:
             ResourceError: A worker does not start, or too little memory is left.
             BackendUnavailableError: A GPU is asked for and none can be used.
         """
-        config, limit_s = self.config, self.config.duration_s + GRACE_S
+        config = self.config
+        limit_s = max(config.duration_s - self._passed_s, 0.0) + GRACE_S
         try:
             if config.uses_gpu:
                 self._gpu = GpuLoad(config, limit_s)
@@ -112,8 +121,7 @@ class LoadGenerator:
             self.close()
             raise
         self._meter.read_totals()
-        self._began_s = self._clock()
-        self._sampled_s = 0.0
+        self._began_s = self._clock() - self._passed_s
 
     def step(self) -> LoadSample | None:
         """Take one turn: tell the workers, watch the limits, compare when it is time.
@@ -207,7 +215,7 @@ class LoadGenerator:
         )
 
     def _stop_now(self, stop: Stop) -> None:
-        self.stop, self.ended_s = stop, self.elapsed_s
+        self.ended_s, self.stop = self.elapsed_s, stop
         self.close()
 
     def _judge(self, now_s: float, available_bytes: int) -> Stop | None:

@@ -10,7 +10,7 @@ import importlib
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from engine.errors import BackendUnavailableError
+from engine.errors import BackendUnavailableError, count_noun
 from engine.monitor.nvml import load_library, open_library, query
 
 BLOCKS_PER_MULTIPROCESSOR: Final = 4
@@ -158,7 +158,8 @@ def _open_cupy(index: int) -> Any:
         ) from error
     if index >= count:
         raise BackendUnavailableError(
-            f"gpu_device is {index}, but CUDA shows {count} devices; count from 0."
+            f"gpu_device is {index}, but CUDA shows {count_noun(count, 'device')}; "
+            "count from 0."
         )
     return cupy
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from engine.state import State, keep_fields, take_fields
 
 SETTLING_S: Final = 1.0
 """Time at the beginning that does not count: the workers' first slices [s]."""
@@ -139,6 +141,18 @@ class Comparison:
         self._deviation += gap
         self._worst = max(self._worst, gap)
 
+    def to_state(self) -> State:
+        """Return the sums."""
+        return keep_fields(self, *vars(self))
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            CheckpointError: It is not one of a comparison.
+        """
+        take_fields(self, state, *vars(self))
+
     def to_dict(self) -> dict[str, float] | None:
         """Return the means; None where nothing was compared."""
         if not self._count:
@@ -164,17 +178,37 @@ class Tally:
     """Most memory held [byte]."""
     asked_bytes: int = 0
     """Memory asked for [byte]."""
+    started_s: float = 0.0
+    """When the workers were started, since the load began [s]."""
 
     def add(self, sample: LoadSample) -> None:
         """Take in one window."""
         self.held_bytes = max(self.held_bytes, sample.memory_held_bytes)
         self.asked_bytes = sample.memory_asked_bytes
-        if sample.time_s < SETTLING_S:
+        if sample.time_s < self.started_s + SETTLING_S:
             return
         self.cpu.add(sample.asked, sample.achieved, sample.deviation)
         gpu = sample.gpu
         if gpu is not None and gpu.achieved is not None:
             self.gpu.add(gpu.asked, gpu.achieved, abs(gpu.achieved - gpu.asked))
+
+    def to_state(self) -> State:
+        """Return what was compared and held."""
+        return {
+            **keep_fields(self, "held_bytes", "asked_bytes"),
+            "cpu": self.cpu.to_state(),
+            "gpu": self.gpu.to_state(),
+        }
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, with workers that have to settle again.
+
+        Raises:
+            CheckpointError: It is not one of a tally.
+        """
+        take_fields(self, state, "held_bytes", "asked_bytes")
+        self.cpu.from_state(state["cpu"])
+        self.gpu.from_state(state["gpu"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures of `summary.json`."""

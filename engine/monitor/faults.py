@@ -1,14 +1,16 @@
 """A source whose sensor fails on purpose, so that what then happens can be seen.
 
-Imports only `engine.config` and this room.
+Imports only `engine.config`, `engine.state` and this room.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from engine.config import FaultConfig
 from engine.monitor.metrics import (
@@ -18,6 +20,7 @@ from engine.monitor.metrics import (
     ResourceSample,
 )
 from engine.monitor.sources import Source
+from engine.state import State
 
 FACTORS: Final = {"nan": math.nan, "negative": -1.0, "excess": 4.0}
 """What a lying sensor gives, in units of all that there is [-]."""
@@ -60,6 +63,42 @@ class FaultySource:
     def close(self) -> None:
         """Close the sound source."""
         self._source.close()
+
+    @property
+    def source(self) -> Source:
+        """The sound source."""
+        return self._source
+
+    def to_state(self) -> State:
+        """Return what a late or hung sensor would give, each sample once.
+
+        As texts, for a sensor may show numbers that strict JSON does not have.
+        """
+        texts: list[str] = []
+        seen: list[list[float]] = []
+        last = None
+        for time_s, sample in self._seen:
+            if sample is not last:
+                texts.append(json.dumps(sample.to_dict(), separators=(",", ":")))
+                last = sample
+            seen.append([time_s, len(texts) - 1])
+        return {"samples": texts, "seen": seen}
+
+    def from_state(self, state: Mapping[str, Any], shift_s: float = 0.0) -> None:
+        """Go on from a state.
+
+        Args:
+            state: As `to_state` gave it.
+            shift_s: What the clock of live samples shows now, less what it showed then
+                [s].
+
+        Raises:
+            RecordError: A sample holds what no sensor shows.
+        """
+        rows = [json.loads(text) for text in state["samples"]]
+        samples = [move_sample(ResourceSample.from_dict(row), shift_s) for row in rows]
+        seen = [(float(time_s), samples[int(index)]) for time_s, index in state["seen"]]
+        self._seen = deque(seen)
 
     def read(self, simulated_s: float) -> ResourceSample:
         """Give what the faulty sensor shows.
@@ -106,6 +145,11 @@ class FaultySource:
 def _hold(taken_s: float, sample: ResourceSample, simulated_s: float) -> ResourceSample:
     """Give a sample later than it was read; a live one has a time of its own."""
     return replace(sample, held_s=simulated_s - taken_s)
+
+
+def move_sample(sample: ResourceSample, shift_s: float) -> ResourceSample:
+    """Move a sample in time, as another clock would have stamped it [s]."""
+    return replace(sample, timestamp_s=sample.timestamp_s + shift_s)
 
 
 def distort(sample: ResourceSample, factor: float) -> ResourceSample:

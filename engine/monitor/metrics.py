@@ -259,12 +259,7 @@ class ResourceMetrics:
             RecordError: A field is missing, or holds what no monitor tells.
         """
         values = _take(cls, {"flaw": "", **row})
-        values["cores"] = _rebuild(CoreState, row["cores"])
-        values["memory"] = _rebuild(MemoryState, row["memory"])
-        values["process"] = _rebuild(ProcessState, row["process"])
-        if row["cgroup"] is not None:
-            values["cgroup"] = _rebuild(CgroupState, row["cgroup"])
-        values["gpus"] = tuple(_rebuild(GpuState, g) for g in _take_list(row, "gpus"))
+        values |= _rebuild_states(row)
         pairs = _take_list(row, "availability_by_resource")
         values["availability_by_resource"] = dict(map(_take_pair, pairs))
         _check_verdict(values)
@@ -291,6 +286,30 @@ class ResourceSample:
     """replay: the metrics as they were recorded; nothing is judged again."""
     held_s: float = 0.0
     """Simulated time for which a faulty sensor has held it back [s], >= 0."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to nested plain dicts and lists; a recording is kept as it is."""
+        names = [name for name in _names(type(self)) if name != "recorded"]
+        row = {name: _plain(getattr(self, name)) for name in names}
+        return {**row, "recorded": self.recorded and self.recorded.to_dict()}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> ResourceSample:
+        """Rebuild the sample from what `to_dict` gave.
+
+        Args:
+            row: The nested dict, also after a round trip through JSON.
+
+        Raises:
+            RecordError: A field is missing, or holds what no monitor tells.
+        """
+        values = _take(cls, row)
+        values |= _rebuild_states(row)
+        for name in ("timestamp_s", "held_s"):
+            check_type(f"ResourceSample.{name}", values[name], float)
+        if row["recorded"] is not None:
+            values["recorded"] = ResourceMetrics.from_dict(row["recorded"])
+        return cls(**values)
 
 
 def _names(kind: Any) -> tuple[str, ...]:
@@ -320,6 +339,18 @@ def _take(kind: type[Any], row: Any) -> dict[str, Any]:
             "from another version, or is not a resource trace. Record it again."
         )
     return {name: row[name] for name in names}
+
+
+def _rebuild_states(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Rebuild the states that samples and metrics share."""
+    group = row["cgroup"]
+    return {
+        "cores": _rebuild(CoreState, row["cores"]),
+        "memory": _rebuild(MemoryState, row["memory"]),
+        "process": _rebuild(ProcessState, row["process"]),
+        "cgroup": None if group is None else _rebuild(CgroupState, group),
+        "gpus": tuple(_rebuild(GpuState, gpu) for gpu in _take_list(row, "gpus")),
+    }
 
 
 def _rebuild(kind: type[State], row: Mapping[str, Any]) -> State:

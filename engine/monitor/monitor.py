@@ -1,20 +1,23 @@
 """ResourceMonitor: one look at the resources, and the tunnel frequency they allow.
 
-Imports only `engine.config`, `engine.constants`, `engine.errors` and this room.
+Imports only `engine.config`, `engine.constants`, `engine.errors`, `engine.state` and
+this room.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from engine.config import ResourcesConfig, TunnelConfig
 from engine.constants import BASE_FREQUENCY_HZ
-from engine.errors import ConfigError
+from engine.errors import CheckpointError, ConfigError, RecordError
 from engine.monitor.availability import Availability, judge_availability
+from engine.monitor.faults import FaultySource
 from engine.monitor.metrics import (
     CoreState,
     GpuState,
@@ -25,6 +28,7 @@ from engine.monitor.metrics import (
 )
 from engine.monitor.plausibility import discard_readings, find_flaw
 from engine.monitor.sources import LiveSource, Source
+from engine.state import State
 
 
 class ResourceMonitor:
@@ -198,6 +202,58 @@ class ResourceMonitor:
         """
         return self._frequency_hz(self._metrics.availability)
 
+    def to_state(self) -> State:
+        """Return what is held and known, and what a faulty sensor remembers.
+
+        Metrics are kept as text, for a sensor may show what strict JSON does not have.
+        """
+        trusted, since_s = self._trusted or (None, 0.0)
+        source = self._source
+        text = json.dumps(trusted.to_dict()) if trusted is not None else None
+        return {
+            "sensor": _name_sensor(source),
+            "clock_s": self._clock() if source.is_live else 0.0,
+            "trusted": text,
+            "since_s": since_s,
+            "known": sorted(self._known),
+            "flaw": self._metrics.flaw,
+            "fault": source.to_state() if isinstance(source, FaultySource) else None,
+        }
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state; what another kind of sensor has shown does not count.
+
+        A live sensor is looked at anew: the machine may be another. Only what a fault
+        made on purpose has held back is held on, by the clock of this process.
+
+        Raises:
+            CheckpointError: It is not one of a monitor.
+        """
+        source, clock_s = self._source, float(state["clock_s"])
+        if state["sensor"] != _name_sensor(source):
+            return
+        shift_s = self._clock() - clock_s if source.is_live else 0.0
+        try:
+            if isinstance(source, FaultySource):
+                source.from_state(state["fault"], shift_s)
+            if source.is_live and not (state["flaw"] and state["fault"]):
+                return
+            self._take_trusted(state, shift_s)
+        except RecordError as error:
+            raise CheckpointError(f"The monitor's state is damaged. {error}") from error
+
+    def _take_trusted(self, state: Mapping[str, Any], shift_s: float) -> None:
+        """Take over the metrics that were believed last."""
+        self._judged = self._trusted = None
+        if state["trusted"] is not None:
+            found = ResourceMetrics.from_dict(json.loads(state["trusted"]))
+            found = replace(found, timestamp_s=found.timestamp_s + shift_s)
+            self._trusted = found, float(state["since_s"])
+            flaw = str(state["flaw"])
+            self._metrics = replace(found, is_stale=True, flaw=flaw) if flaw else found
+        if not self._source.is_live:
+            self._known = frozenset(map(str, state["known"]))
+
     def close(self) -> None:
         """Stop every source that was started; a second call changes nothing."""
         for source in self._started:
@@ -317,3 +373,10 @@ class ResourceMonitor:
             verdict = judge_availability(sample, self._config, self._gpu_uuids)
             self._judged = (sample, verdict)
         return self._judged[1]
+
+
+def _name_sensor(source: Source) -> str:
+    """Name the kind of a source, that of the sound one where it is made faulty."""
+    if isinstance(source, FaultySource):
+        return f"faulty {_name_sensor(source.source)}"
+    return type(source).__name__

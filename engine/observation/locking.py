@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.constants import LOCKING_FILE, PHI_COEFFICIENT, TURN
+from engine.disk import build_write_error, replace_whole
 from engine.errors import RecordError
 from engine.intake import IntakeError, describe, read_arrays
 from engine.state import State, keep_array, keep_fields, take_fields
@@ -104,20 +105,16 @@ class Locking:
         """Write the matrix into a run folder.
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more; no part of it is left.
         """
         path = folder / LOCKING_FILE
+        count = np.int64(self.sample_count)
         try:
-            np.savez(
-                path,
-                nodes=self.nodes,
-                matrix=self.matrix,
-                sample_count=np.int64(self.sample_count),
-            )
+            with replace_whole(path) as draft, draft.open("wb") as file:
+                np.savez(file, nodes=self.nodes, matrix=self.matrix, sample_count=count)
         except OSError as error:
-            raise RecordError(
-                f"{path} cannot be written ({error.strerror or error}); free some "
-                "space, or set observe.probe_count=0."
+            raise build_write_error(
+                path, error, "set observe.probe_count=0 in another run"
             ) from error
 
 

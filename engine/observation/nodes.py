@@ -12,6 +12,7 @@ import numpy.typing as npt
 from engine.backends.philox import PART
 from engine.constants import NODES_FILE
 from engine.crystal import CrystalLattice
+from engine.disk import TableFile, build_write_error, replace_whole
 from engine.errors import RecordError
 from engine.intake import IntakeError, describe, read_metadata, read_table
 
@@ -58,25 +59,20 @@ def write_nodes(
         window_s: Time over which they were measured [s]; None if unknown.
 
     Raises:
-        RecordError: The disk takes no more.
+        WriteError: The disk takes no more; no part of it is left.
     """
-    from pyarrow import parquet
-
     path = folder / NODES_FILE
     schema = _build_schema(len(lattice.geometry.shape), window_s)
     phases = lattice.phases
     try:
-        with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        with replace_whole(path) as draft, TableFile(draft, schema) as file:
             for low in range(0, lattice.node_count, PART):
                 nodes = np.arange(low, min(low + PART, lattice.node_count))
                 effective = None if effective_hz is None else effective_hz[nodes]
                 rows = _build_rows(lattice, nodes, effective, phases[nodes])
-                writer.write_table(_to_table(rows, schema))
+                file.write(_to_table(rows, schema))
     except OSError as error:
-        raise RecordError(
-            f"{path} cannot be written ({error.strerror or error}); free some space, "
-            "or use observe=none."
-        ) from error
+        raise build_write_error(path, error) from error
 
 
 def _build_schema(axes: int, window_s: float | None) -> Any:

@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ import numpy.typing as npt
 
 from engine.constants import SNAPSHOTS_FILE, TURN
 from engine.crystal import CrystalLattice
-from engine.errors import RecordError
+from engine.disk import build_write_error, replace_whole
+from engine.errors import RecordError, WriteError
 from engine.geometry import Geometry
 from engine.intake import IntakeError, describe, parse_json
 from engine.observation.nodes import AXIS_NAMES
@@ -41,42 +43,46 @@ class SnapshotWriter:
             kept: Snapshots to keep of the file that is there; later ones are dropped.
 
         Raises:
-            RecordError: The file cannot be written, or holds fewer.
+            WriteError: The file cannot be written.
+            RecordError: It holds fewer.
         """
-        import pyarrow as pa
-
         self._path = path
         self._schema = _build_schema(lattice)
         self._list_size = lattice.node_count
         self.count = 0
         """Snapshots so far [-]."""
         earlier = _keep_batches(path, kept)
-        # Beside the file that is read meanwhile, which it then replaces.
-        draft = path.with_name(f"{path.name}.part") if kept else path
+        self._whole_bytes = 0
         try:
-            self._file = draft.open("wb")
-            self._writer = pa.ipc.new_file(self._file, self._schema)
-            for batch in earlier:
-                self._writer.write_batch(batch)
-                self.count += 1
-            if kept:
-                self._file.flush()
-                draft.replace(path)
+            # Beside the file that is read meanwhile, which it then replaces.
+            with replace_whole(path) as draft:
+                self._begin(draft, earlier)
+            self._whole_bytes = self._file.tell()
         except OSError as error:
-            raise self._cannot_write(error) from error
+            raise self._fail(error) from error
+
+    def _begin(self, path: Path, earlier: tuple[Any, ...]) -> None:
+        import pyarrow as pa
+
+        self._file = path.open("wb")
+        self._writer = pa.ipc.new_file(self._file, self._schema)
+        for batch in earlier:
+            self._writer.write_batch(batch)
+            self.count += 1
+        self._file.flush()
 
     def sync(self) -> None:
         """Wait until all snapshots so far are on the disk; harmless once closed.
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more.
         """
         if self._file.closed:
             return
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise self._cannot_write(error) from error
+            raise self._fail(error) from error
 
     def add(
         self,
@@ -94,7 +100,7 @@ class SnapshotWriter:
             phases: Binary angles, shape (nodes,).
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more; the snapshots before stay whole.
         """
         import pyarrow as pa
 
@@ -109,28 +115,36 @@ class SnapshotWriter:
             self._writer.write_batch(batch)
             self._file.flush()
         except OSError as error:
-            raise self._cannot_write(error) from error
+            raise self._fail(error) from error
+        self._whole_bytes = self._file.tell()
         self.count += 1
 
     def close(self) -> None:
         """Write the index of the file; harmless to repeat.
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more; the snapshots are whole, the index is
+                missing.
         """
         if self._file.closed:
             return
         try:
             self._writer.close()
-        except OSError as error:
-            raise self._cannot_write(error) from error
-        finally:
             self._file.close()
+        except OSError as error:
+            raise self._fail(error) from error
 
-    def _cannot_write(self, error: OSError) -> RecordError:
-        return RecordError(
-            f"{self._path} cannot be written ({error.strerror or error}); free some "
-            "space, or set observe.snapshot_every_s=null."
+    def _fail(self, error: OSError) -> WriteError:
+        """Close the file for good, cut off behind the last whole snapshot."""
+        file = getattr(self, "_file", None)
+        if file is not None:
+            with suppress(OSError):
+                file.close()
+        if self._whole_bytes:
+            with suppress(OSError):
+                os.truncate(self._path, self._whole_bytes)
+        return build_write_error(
+            self._path, error, "set observe.snapshot_every_s=null in another run"
         )
 
 

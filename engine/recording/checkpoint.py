@@ -26,9 +26,9 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import CheckpointError, DamagedCheckpointError, RecordError
+from engine.disk import DRAFT_SUFFIX, build_write_error, replace_whole
+from engine.errors import CheckpointError, DamagedCheckpointError
 from engine.recording.parts import PART_NAME, sync_file
-from engine.recording.tables import DRAFT_SUFFIX
 from engine.state import State, StateArray
 
 FORMAT_VERSION = 1
@@ -89,6 +89,19 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted((folder / CHECKPOINTS_FOLDER).glob(f"*{SUFFIX}"), reverse=True)
 
 
+def describe_resumption(folder: Path) -> tuple[str, ...]:
+    """Say where a run can be gone on with, for the notes of its summary.
+
+    Args:
+        folder: Run folder.
+
+    Returns:
+        One sentence, or none where there is no checkpoint.
+    """
+    found = [int(path.stem) for path in list_checkpoints(folder)]
+    return tuple(f"scribble resume goes on from step {step}" for step in found[:1])
+
+
 def write_checkpoint(path: Path, card: CheckpointCard, state: State | None) -> None:
     """Write a checkpoint whole or not at all, and wait until it is on the disk.
 
@@ -98,24 +111,17 @@ def write_checkpoint(path: Path, card: CheckpointCard, state: State | None) -> N
         state: Of every part of the run by name.
 
     Raises:
-        RecordError: The disk takes no more.
+        WriteError: The disk takes no more; what was there before stays.
     """
-    draft = path.with_name(f"{path.name}{DRAFT_SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
+        with replace_whole(path) as draft, draft.open("wb") as file:
             _write_file(file, card, state)
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(path)
         sync_file(path.parent)
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise RecordError(
-            f"{path} cannot be written ({error.strerror or error}); free some space, "
-            "or set record.checkpoints_kept=0."
-        ) from error
+        raise build_write_error(path, error) from error
 
 
 def _write_file(file: IO[bytes], card: CheckpointCard, state: State | None) -> None:
@@ -273,12 +279,18 @@ def prune_checkpoints(folder: Path, kept: int) -> list[int]:
 
     Returns:
         Steps of those that stay.
+
+    Raises:
+        WriteError: The folder has become read-only.
     """
     start = name_checkpoint(folder, 0)
     found = list_checkpoints(folder)
     for path in found[kept:]:
         if path != start:
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise build_write_error(path, error) from error
     stay = {*found[:kept], start} & set(found)
     return [int(path.stem) for path in stay if path.stem.isdigit()]
 

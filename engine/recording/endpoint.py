@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from engine.disk import write_text
 from engine.intake import read_json
 
 ENDPOINT_FILE = "metrics.json"
@@ -69,11 +70,10 @@ class EndpointRecord:
             folder: Run folder.
 
         Raises:
-            OSError: The folder takes no more.
+            WriteError: The folder takes no more.
         """
-        draft = folder / f"{ENDPOINT_FILE}.part"
-        draft.write_text(f"{json.dumps(asdict(self), indent=2)}\n", encoding="utf-8")
-        draft.replace(folder / ENDPOINT_FILE)
+        text = f"{json.dumps(asdict(self), indent=2)}\n"
+        write_text(folder / ENDPOINT_FILE, text)
 
 
 def read_endpoint(path: Path) -> EndpointRecord | None:

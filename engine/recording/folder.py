@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +15,30 @@ import numpy as np
 
 from engine.config import RunConfig
 from engine.constants import LOCKING_FILE, NODES_FILE, SNAPSHOTS_FILE
-from engine.errors import CheckpointError, EngineError, RecordError
+from engine.disk import (
+    DRAFT_SUFFIX,
+    build_write_error,
+    describe_failure,
+    refuse_closed,
+    write_text,
+)
+from engine.errors import CheckpointError, EngineError, RecordError, WriteError
 from engine.recording.checkpoint import (
     CHECKPOINTS_FOLDER,
+    describe_resumption,
     list_checkpoints,
     list_inside,
     remove_checkpoints,
 )
 from engine.recording.endpoint import ENDPOINT_FILE, EndpointRecord
 from engine.recording.lock import LOCK_FILE, FolderLock, refuse_taken
+from engine.recording.mlflow_sink import MEMO_FILE
 from engine.recording.parts import Marks, check_parts
 from engine.recording.summary import RunSummary
-from engine.recording.tables import DRAFT_SUFFIX, TableWriter
+from engine.recording.tables import TableWriter
 from engine.recording.trace import TRACE_FILE
+
+logger = logging.getLogger(__name__)
 
 TIMESERIES_FILE = "timeseries.parquet"
 CONFIG_FILE, ENVIRONMENT_FILE = "config.yaml", "environment.json"
@@ -35,7 +48,7 @@ RUN_FILES = frozenset(
     (
         *(CONFIG_FILE, ENVIRONMENT_FILE, TIMESERIES_FILE, TRACE_FILE, SUMMARY_FILE),
         *(STATUS_FILE, REPORT_FILE, SNAPSHOTS_FILE, NODES_FILE, LOCKING_FILE),
-        *(ENDPOINT_FILE, LOCK_FILE, CHECKPOINTS_FOLDER),
+        *(ENDPOINT_FILE, LOCK_FILE, CHECKPOINTS_FOLDER, MEMO_FILE),
     )
 )
 """All that a run folder may hold; a sweep adds its job's status, a report itself, a run
@@ -141,12 +154,15 @@ class RunRecorder:
             resumed: Where to go on, if the run has been there before.
 
         Raises:
-            RecordError: The folder holds something, is in use, or cannot be written.
+            RecordError: The folder holds something, is in use, or cannot be written; of
+                a run that begins nothing is left there.
             CheckpointError: Another process has gone on from there meanwhile.
         """
         self.folder = Path(folder)
         self._lock: FolderLock | None = None
         self._sealed: dict[int, dict[str, Marks]] = {}
+        self._tables: list[TableWriter] = []
+        is_here, is_claimed = self.folder.is_dir(), False
         try:
             if resumed is None:
                 check_folder(self.folder, config.record.overwrite)
@@ -154,15 +170,24 @@ class RunRecorder:
             self._lock = FolderLock(self.folder)
             if resumed is None:
                 _claim_folder(self.folder, config.record.overwrite)
-                self._write_text(CONFIG_FILE, to_yaml(asdict(config)))
-                self._write_text(ENVIRONMENT_FILE, _to_json(environment))
+                is_claimed = True
+                write_text(self.folder / CONFIG_FILE, to_yaml(asdict(config)))
+                write_text(self.folder / ENVIRONMENT_FILE, _to_json(environment))
             else:
-                _return_to(resumed, self.folder)
+                _find_again(resumed, self.folder)
             marks = resumed.marks if resumed else None
             self.timeseries = self._open(TIMESERIES_FILE, TIMESERIES_COLUMNS, marks)
             self.trace = self._open(TRACE_FILE, TRACE_COLUMNS, marks)
+            if resumed is not None:
+                _return_to(resumed, self.folder)
         except BaseException as error:
+            for table in self._tables:
+                table.give_up()
+            if is_claimed:
+                self._withdraw(is_here)
             self.release()
+            if isinstance(error, WriteError):  # nothing has begun yet
+                raise RecordError(str(error)) from error
             if isinstance(error, EngineError) or not isinstance(error, OSError):
                 raise
             raise _cannot_write(folder, error) from error
@@ -171,7 +196,16 @@ class RunRecorder:
         self, name: str, columns: Mapping[str, str], marks: Mapping[str, Marks] | None
     ) -> TableWriter:
         path, parts = self.folder / name, self.folder / CHECKPOINTS_FOLDER
-        return TableWriter(path, columns, parts, marks[name] if marks else None)
+        table = TableWriter(path, columns, parts, marks[name] if marks else None)
+        self._tables.append(table)
+        return table
+
+    def _withdraw(self, is_kept: bool) -> None:
+        """Remove what a run that cannot begin has written, and a folder it has made."""
+        with suppress(OSError):
+            clear_folder(self.folder, kept=JOB_FILES)
+            if not is_kept:
+                self.folder.rmdir()
 
     def seal(self, step: int) -> dict[str, Marks]:
         """Close what both tables hold so far, for a checkpoint to rely on.
@@ -183,7 +217,7 @@ class RunRecorder:
             The marks of both.
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more.
         """
         marks = {
             TIMESERIES_FILE: self.timeseries.seal(),
@@ -219,23 +253,17 @@ class RunRecorder:
         """Say where the run can be scraped, until it has ended.
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more.
         """
-        try:
-            endpoint.write(self.folder)
-        except OSError as error:
-            raise _cannot_write(self.folder, error) from error
+        endpoint.write(self.folder)
 
     def amend(self, summary: RunSummary) -> None:
         """Write the summary of a finished run again.
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more.
         """
-        try:
-            self._write_text(SUMMARY_FILE, _to_json(summary.to_dict()))
-        except OSError as error:
-            raise _cannot_write(self.folder, error) from error
+        write_text(self.folder / SUMMARY_FILE, _to_json(summary.to_dict()))
 
     def finish(self, summary: RunSummary) -> None:
         """Close the tables and write the summary, whatever happened to the tables.
@@ -243,37 +271,68 @@ class RunRecorder:
         A run that is done, tables and all, needs no checkpoint any more; they are
         removed. One whose tables cannot be put together has failed, and can be resumed.
 
+        Args:
+            summary: How the run ended.
+
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more. Of a run that has failed before this is
+                only logged, for its first error is on the way to the user.
         """
+        is_told = summary.status == "failed"
         try:
-            self._close_tables(summary)
-            self._write_summary(summary)
+            failure = self._close_tables()
+            if failure is not None:
+                summary = to_failed(summary, failure, self.folder)
+            try:
+                self._write_summary(summary)
+            except WriteError as error:
+                failure = failure or error
+        finally:
+            self.release()
+        if failure is None:
+            return
+        if not is_told:
+            raise failure
+        logger.info("%s", failure)
+
+    def _close_tables(self) -> WriteError | None:
+        """Close both tables; say what the disk did not take, broken files removed."""
+        failure: WriteError | None = None
+        broken = [table for table in self._tables if table.is_broken]
+        for table in broken:
+            table.give_up()
+        for table in self._tables:
+            try:
+                if table not in broken:
+                    table.close()
+            except WriteError as error:
+                failure = failure or error
+                if table.is_broken:
+                    table.give_up()
+        return failure
+
+    def _write_summary(self, summary: RunSummary) -> None:
+        write_text(self.folder / SUMMARY_FILE, _to_json(summary.to_dict()))
+        try:
+            (self.folder / ENDPOINT_FILE).unlink(missing_ok=True)
             if summary.status == "done":
                 remove_checkpoints(self.folder)
         except OSError as error:
-            raise _cannot_write(self.folder, error) from error
-        finally:
-            self.release()
+            raise build_write_error(self.folder, error) from error
 
-    def _close_tables(self, summary: RunSummary) -> None:
-        try:
-            self.timeseries.close()
-            self.trace.close()
-        except OSError as error:
-            notes = (*summary.notes, str(_cannot_write(self.folder, error)))
-            self._write_summary(replace(summary, status="failed", notes=notes))
-            raise
 
-    def _write_summary(self, summary: RunSummary) -> None:
-        self._write_text(SUMMARY_FILE, _to_json(summary.to_dict()))
-        (self.folder / ENDPOINT_FILE).unlink(missing_ok=True)
+def to_failed(summary: RunSummary, error: Exception, folder: Path | None) -> RunSummary:
+    """Return the summary of a run that ends with an error.
 
-    def _write_text(self, name: str, text: str) -> None:
-        """Write a file whole or not at all."""
-        draft = self.folder / f"{name}{DRAFT_SUFFIX}"
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(self.folder / name)
+    Args:
+        summary: As it would have been.
+        error: Why it failed.
+        folder: Run folder.
+    """
+    notes = (*summary.notes, f"{type(error).__name__}: {error}")
+    if summary.status == "done" and folder is not None:
+        notes += describe_resumption(folder)
+    return replace(summary, status="failed", notes=notes)
 
 
 def check_marks(folder: Path, marks: Mapping[str, Marks]) -> None:
@@ -290,17 +349,21 @@ def check_marks(folder: Path, marks: Mapping[str, Marks]) -> None:
         check_parts(folder / CHECKPOINTS_FOLDER, folder / name, found)
 
 
-def _return_to(resumed: Resumed, folder: Path) -> None:
-    """Drop what lies after a checkpoint: a summary, and later checkpoints.
+def _find_again(resumed: Resumed, folder: Path) -> None:
+    """Make sure that a checkpoint is there still.
 
     Raises:
-        CheckpointError: It is not there any more.
+        CheckpointError: It is not.
     """
     if not resumed.checkpoint.exists():
         raise CheckpointError(
             f"{resumed.checkpoint} has been removed meanwhile, because another process "
             f"has gone on with {folder}; look at its summary.json."
         )
+
+
+def _return_to(resumed: Resumed, folder: Path) -> None:
+    """Drop what lies after a checkpoint: a summary, and later checkpoints."""
     (folder / SUMMARY_FILE).unlink(missing_ok=True)
     for path in list_checkpoints(folder):
         if path.name > resumed.checkpoint.name:
@@ -325,6 +388,8 @@ def tidy_folder(folder: Path) -> None:
         RecordError: Somebody writes there, or the folder cannot be written.
     """
     refuse_taken(folder)
+    if not any((folder / name).exists() for name in (CHECKPOINTS_FOLDER, LOCK_FILE)):
+        return
     try:
         remove_checkpoints(folder)
         (folder / LOCK_FILE).unlink(missing_ok=True)
@@ -369,6 +434,7 @@ def check_folder(folder: Path, overwrite: bool, *, is_held: bool = False) -> Non
         raise
     except OSError as error:
         raise _cannot_write(folder, error) from error
+    refuse_closed(folder, f"record.folder {folder}", "choose another folder")
     if found <= JOB_FILES | ({LOCK_FILE} if is_held else set()):
         return
     if not overwrite:
@@ -397,9 +463,9 @@ def _list_foreign(folder: Path) -> list[str]:
 
 
 def _cannot_write(folder: str | Path, error: OSError) -> RecordError:
+    why = describe_failure(error, Path(folder))
     return RecordError(
-        f"record.folder {folder} cannot be written ({error.strerror or error}); choose "
-        "another folder."
+        f"record.folder {folder} cannot be written ({why}); choose another folder."
     )
 
 

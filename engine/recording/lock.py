@@ -43,8 +43,12 @@ class FolderLock:
         self._path = folder / LOCK_FILE
         self._descriptor: int | None = self._take()
         text = f"process {os.getpid()} on {platform.node()}\n"
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, text.encode(), 0)
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, text.encode(), 0)
+        except OSError:
+            self.release()
+            raise
 
     def _take(self) -> int:
         while True:
@@ -59,9 +63,13 @@ class FolderLock:
                 os.close(descriptor)
 
     def release(self) -> None:
-        """Remove the lock; harmless to repeat."""
+        """Remove the lock; harmless to repeat.
+
+        In a folder that has become read-only the file stays and locks nothing.
+        """
         if self._descriptor is not None:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = None
 

@@ -14,6 +14,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from engine.disk import TableFile
 from engine.errors import DamagedCheckpointError
 
 ROWS_PER_WRITE: Final = 1024
@@ -137,11 +138,9 @@ def join_parts(parts: Sequence[Path], schema: Any, path: Path) -> None:
     Raises:
         OSError: The disk takes no more.
     """
-    from pyarrow import parquet
-
-    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+    with TableFile(path, schema) as file:
         for table in _gather_batches(parts, schema):
-            writer.write_table(table)
+            file.write(table)
             release_memory()
     sync_file(path)
 

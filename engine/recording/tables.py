@@ -7,11 +7,12 @@ A run without a checkpoint writes one part, the table itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from engine.errors import RecordError
+from engine.disk import TableFile, build_write_error, replace_whole
 from engine.recording.parts import (
     FAN,
     ROWS_PER_WRITE,
@@ -26,9 +27,6 @@ from engine.recording.parts import (
     take_marks,
     to_plain,
 )
-
-DRAFT_SUFFIX = ".part"
-"""Ends the name of a file that is not whole yet."""
 
 
 class TableWriter:
@@ -48,6 +46,9 @@ class TableWriter:
             columns: Name and Arrow type of each column.
             parts_folder: Where closed parts go; beside the file by default.
             marks: Parts to go on after; later ones are removed.
+
+        Raises:
+            OSError: The folder cannot be written.
         """
         import pyarrow as pa
 
@@ -64,33 +65,40 @@ class TableWriter:
         self._row_count = 0
         if marks is not None:
             remove_parts(self._parts_folder, path, (), above=self._last_number)
-        self._writer = self._open(path)
+        self._file = TableFile(path, self._schema)
+        self.is_broken = False
+        """Whether a part of it could not be written."""
 
     @property
     def _last_number(self) -> int:
         return self._marks[-1].number if self._marks else 0
 
-    def _open(self, path: Path) -> Any:
-        from pyarrow import parquet
-
-        return parquet.ParquetWriter(path, self._schema, compression="zstd")
-
     def add(self, row: Mapping[str, Any]) -> None:
         """Append one row.
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more.
         """
         self._rows.append(row)
         if len(self._rows) >= ROWS_PER_WRITE:
-            try:
+            with self._writing():
                 self._flush()
-            except OSError as error:
-                raise _cannot_write(self._path, error) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Write; a file that takes no more is broken from then on."""
+        try:
+            if self.is_broken:
+                raise OSError("an earlier part of it could not be written")
+            self.is_broken = True
+            yield
+            self.is_broken = False
+        except OSError as error:
+            raise build_write_error(self._path, error) from error
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_table(self._build(self._rows, schema=self._schema))
+            self._file.write(self._build(self._rows, schema=self._schema))
             self._row_count += len(self._rows)
             self._rows = []
             release_memory()
@@ -102,21 +110,19 @@ class TableWriter:
             The marks of all parts.
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more.
         """
         if not self._rows and not self._row_count:
             return to_plain(self._marks)
-        try:
+        with self._writing():
             self._flush()
-            self._writer.close()
+            self._file.close()
             sync_file(self._path)
             self._parts_folder.mkdir(exist_ok=True)
             self._path.replace(self._name(self._last_number + 1))
             self._mark(self._row_count, 0)
             self._row_count = 0
-            self._writer = self._open(self._path)
-        except OSError as error:
-            raise _cannot_write(self._path, error) from error
+            self._file = TableFile(self._path, self._schema)
         while find_mergeable(self._marks) and self._merge():
             pass
         release_memory()
@@ -155,25 +161,35 @@ class TableWriter:
         """
         kept = {mark.number for marks in relied_on for mark in take_marks(marks)}
         kept |= {mark.number for mark in self._marks}
-        remove_parts(self._parts_folder, self._path, kept)
+        with suppress(OSError):  # they do no harm
+            remove_parts(self._parts_folder, self._path, kept)
 
     def close(self) -> None:
-        """Write what is left and the footer, and put all parts into the file."""
-        self._flush()
-        self._writer.close()
+        """Write what is left and the footer, and put all parts into the file.
+
+        Raises:
+            WriteError: The disk takes no more; parts that were closed stay whole.
+        """
+        with self._writing():
+            self._flush()
+            self._file.close()
         if self._marks:
             parts = [self._name(mark.number) for mark in self._marks]
-            self._join([*parts, self._path])
+            try:
+                self._join([*parts, self._path])
+            except OSError as error:
+                raise build_write_error(self._path, error) from error
+
+    def give_up(self) -> None:
+        """Remove the part that is being written, to make room.
+
+        Those that a checkpoint relies on stay.
+        """
+        self._file.give_up()
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     def _join(self, parts: Sequence[Path]) -> None:
         """Put parts together beside the file, which they then replace."""
-        draft = self._path.with_name(f"{self._path.name}{DRAFT_SUFFIX}")
-        join_parts(parts, self._schema, draft)
-        draft.replace(self._path)
-
-
-def _cannot_write(path: Path, error: OSError) -> RecordError:
-    return RecordError(
-        f"{path} cannot be written ({error.strerror or error}); free some space, or "
-        "choose another record.folder."
-    )
+        with replace_whole(self._path) as draft:
+            join_parts(parts, self._schema, draft)

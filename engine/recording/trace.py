@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from engine.errors import RecordError
 from engine.intake import IntakeError, describe, parse_json, read_table, take_mapping
 from engine.monitor import ResourceMetrics
+from engine.state import State, check_inputs, keep_fields, take_fields
 
 TRACE_FILE = "trace.parquet"
 READ_COLUMNS: Final = (
@@ -42,11 +44,32 @@ class MetricsEncoder:
 
     def encode(self, metrics: ResourceMetrics) -> str:
         """Return the metrics as JSON; age, staleness and flaw have their columns."""
-        sample = (metrics.timestamp_s, metrics.cores, metrics.memory, metrics.gpus)
+        sample = _name_sample(metrics)
         if sample != self._sample:
             self._sample = sample
             self._text = json.dumps(metrics.to_dict(), separators=(",", ":"))
         return self._text
+
+    def to_state(self) -> State:
+        """Return the last text: it holds the age at which its sample was first seen."""
+        return keep_fields(self, "_text")
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Go on with a sample that was told of.
+
+        Raises:
+            CheckpointError: It is not one of an encoder.
+            RecordError: The text is none of metrics.
+        """
+        take_fields(self, state, "_text")
+        if self._text:
+            metrics = ResourceMetrics.from_dict(take_mapping(json.loads(self._text)))
+            self._sample = _name_sample(metrics)
+
+
+def _name_sample(metrics: ResourceMetrics) -> tuple[Any, ...]:
+    """Return what tells samples apart."""
+    return (metrics.timestamp_s, metrics.cores, metrics.memory, metrics.gpus)
 
 
 @dataclass(frozen=True)
@@ -57,6 +80,20 @@ class Trace:
     """Simulated time [s] and resource metrics, as `ReplaySource` takes them."""
     costs: tuple[tuple[float | None, float | None], ...]
     """Seconds per node step and per event that the controller knew."""
+    digest: str = ""
+    """SHA-256 of the file that it was read from."""
+
+    def to_state(self) -> State:
+        """Return what tells this recording from another."""
+        return {"inputs": self.digest}
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Check that it is the recording that the run began with.
+
+        Raises:
+            CheckpointError: It is another.
+        """
+        check_inputs("recorded resources", self.digest, state["inputs"])
 
     def costs_at(self, simulated_s: float) -> tuple[float | None, float | None]:
         """Look up what the controller knew of the costs at a time.
@@ -87,7 +124,8 @@ def read_trace(path: str | Path) -> Trace:
     try:
         file = file / TRACE_FILE if file.is_dir() else file
         columns = read_table(file, READ_COLUMNS)
-        trace = Trace(tuple(_list_rows(columns)), tuple(_list_costs(columns)))
+        rows, costs = tuple(_list_rows(columns)), tuple(_list_costs(columns))
+        trace = Trace(rows, costs, _digest_file(file))
     except Exception as error:  # PyArrow has many
         raise RecordError(
             f"{file} cannot be read as a trace ({describe(error)}); name the folder of "
@@ -96,6 +134,11 @@ def read_trace(path: str | Path) -> Trace:
     if not trace.rows:
         raise RecordError(f"{file} holds no decision; name a run that has started.")
     return trace
+
+
+def _digest_file(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _list_rows(columns: Columns) -> Iterator[tuple[float, Mapping[str, Any]]]:

@@ -49,6 +49,9 @@ class RunCard:
     """Configuration keys that are not at their defaults."""
     tags: Mapping[str, str]
     """Versions, back end and device."""
+    memo: Path | None = None
+    """File of the run folder in which a sink keeps what it needs to go on; None without
+    a folder."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.backends.protocol import PeriodResult
 from engine.config import RunConfig
+from engine.errors import WriteError
 from engine.recording import (
     EndpointRecord,
     MetricsEncoder,
@@ -17,7 +18,7 @@ from engine.recording import (
     RunSummary,
     describe_environment,
 )
-from engine.recording.folder import TIMESERIES_FILE, Resumed
+from engine.recording.folder import TIMESERIES_FILE, Resumed, to_failed
 from engine.recording.parts import Marks
 from engine.recording.trace import TRACE_FILE
 from engine.recording.tracker import RunTracker
@@ -69,7 +70,11 @@ class Journal:
         """
         recorder, step = self._recorder, self._account.step
         marks = recorder.seal(step) if recorder is not None else None
-        return {"marks": marks, "vitals": self.vitals.to_state()}
+        return {
+            "marks": marks,
+            "vitals": self.vitals.to_state(),
+            "sample": self._encoder.to_state(),
+        }
 
     def drop_parts(self, kept: Collection[int]) -> None:
         """Remove rows on the disk that are kept in another place.
@@ -88,6 +93,7 @@ class Journal:
         """
         self._marks = state["marks"]
         self.vitals.from_state(state["vitals"])
+        self._encoder.from_state(state["sample"])
         metrics, account = self._parts.metrics, self._account
         metrics.successful_tunnels.inc(account.successes)
         metrics.failed_tunnels.inc(account.attempts - account.successes)
@@ -214,16 +220,24 @@ class Journal:
             The summary, with a note if the tracker was lost.
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more, and nothing else has ended the run.
         """
         recorder, self._recorder = self._recorder, None
+        failure: WriteError | None = None
+        try:
+            self._parts.observer.close()
+        except WriteError as error:
+            failure = error if summary.status != "failed" else None
+            folder = recorder.folder if recorder is not None else None
+            summary = to_failed(summary, error, folder)
         try:
             if recorder is not None:
                 recorder.finish(summary)
         finally:
             self._parts.metrics.close()
-            self._parts.observer.close()
             summary = self._end_tracking(summary, recorder)
+        if failure is not None:
+            raise failure
         return summary
 
     def _end_tracking(

@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine import __version__
+from engine.bridge import FOLLOW
 from engine.config import RunConfig
-from engine.errors import CheckpointError, ConfigError, RecordError
+from engine.errors import CheckpointError, ConfigError, WriteError
 from engine.recording.checkpoint import (
     Checkpoint,
     CheckpointCard,
-    list_checkpoints,
+    describe_resumption,
     name_checkpoint,
     prune_checkpoints,
     write_checkpoint,
 )
 from engine.state import State, Stateful, take_fields
 from engine.system.account import Account
+from engine.system.disturbance import Disturbance
 from engine.system.journal import Journal
 from engine.system.parts import Parts
 from engine.system.rewiring import REWIRED, Rewirer
@@ -89,7 +91,7 @@ def list_stateful(
         parts: What the run joins.
         account: Its figures.
         journal: What it has told.
-        others: What the loop keeps itself: rewiring and course.
+        others: What the loop keeps itself: rewiring, load and course.
     """
     found: dict[str, Stateful | None] = {
         "rollout": parts.pilot,
@@ -98,6 +100,9 @@ def list_stateful(
         "lattice": parts.lattice,
         "schedule": parts.schedule,
         "mesh": parts.mesh,
+        "trace": parts.trace,
+        "monitor": parts.monitor,
+        "load": others["load"],
         "cost": parts.cost,
         "controller": parts.controller,
         "observer": parts.observer,
@@ -118,6 +123,8 @@ class Keeper:
         account: Account,
         journal: Journal,
         rewirer: Rewirer,
+        *,
+        disturbance: Disturbance,
     ) -> None:
         """Keep nothing until a run begins.
 
@@ -127,13 +134,18 @@ class Keeper:
             account: Its figures.
             journal: What it tells.
             rewirer: What moves its bridges.
+            disturbance: The real load beside it, if there is one.
         """
         self.course = Course()
         self._record = config.record
         self._config: Mapping[str, Any] = asdict(config)
         self._parts, self._account, self._journal = parts, account, journal
         self._rewirer = rewirer
-        others: dict[str, Stateful] = {"rewiring": rewirer, "course": self.course}
+        others: dict[str, Stateful] = {
+            "rewiring": rewirer,
+            "load": disturbance,
+            "course": self.course,
+        }
         self._stateful = list_stateful(parts, account, journal, others)
         every_s, dt_s = config.record.checkpoint_every_s, config.dynamics.dt_s
         self._every_steps = max(1, round(every_s / dt_s)) if every_s else None
@@ -142,7 +154,7 @@ class Keeper:
         self._is_keeping = False
         self._kept_step: int | None = None
         self.failure = ""
-        """Why the last checkpoint could not be written; empty if it could."""
+        """Why a run that a fault ends has no checkpoint of its last step, if so."""
 
     def begin(self, *, is_resumed: bool) -> None:
         """Begin to keep a run that is recorded, with a checkpoint of its start.
@@ -154,17 +166,23 @@ class Keeper:
             is_resumed: Whether the run goes on from a checkpoint.
 
         Raises:
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more.
         """
         self._is_keeping = (
             self._journal.is_recording and self._record.checkpoints_kept > 0
         )
         self._plan_next(0.0)
         if self._is_keeping and not is_resumed:
-            lattice, network = self._parts.lattice, self._parts.network
-            is_touched = self.course.deeds or network.has_requests
-            is_start = lattice.is_as_drawn and not is_touched and not self._account.step
+            is_start = self._is_untouched()
             self._write(self._folder(None), None if is_start else self._collect())
+
+    def _is_untouched(self) -> bool:
+        """Tell whether the run stands as its configuration alone would have it."""
+        lattice, network = self._parts.lattice, self._parts.network
+        is_touched = self.course.deeds or network.has_requests or self._account.step
+        is_plain = all(group.rung == FOLLOW for group in network.groups)
+        is_plain = is_plain and network.strength_factor == 1.0
+        return lattice.is_as_drawn and is_plain and not is_touched
 
     def end(self) -> None:
         """Keep no more."""
@@ -183,48 +201,44 @@ class Keeper:
     def write_if_due(self) -> None:
         """Write a checkpoint if it is time to; to be called between control periods.
 
+        A run that can write none stops: what it did from then on could be lost.
+
         Raises:
-            RecordError: The tables take no more. A checkpoint that cannot be written
-                is a warning: those before it still hold.
+            WriteError: The disk takes no more; the checkpoints before stay whole.
         """
         if not self._is_keeping:
             return
         is_due = self._next_step is not None and self._account.step >= self._next_step
         if is_due or (self._due_s is not None and time.perf_counter() >= self._due_s):
-            self._try_write()
+            self._write_timed()
 
     def write_last(self) -> None:
         """Write a checkpoint of a run that is about to stop, unless it has this one.
 
         Raises:
-            RecordError: The tables take no more.
+            WriteError: The disk takes no more; the checkpoints before stay whole.
         """
         if self._is_keeping and self._kept_step != self._account.step:
-            self._try_write()
+            self._write_timed()
 
-    def rescue(self, *, is_between: bool) -> None:
+    def rescue(self, fault: BaseException, *, is_between: bool) -> None:
         """Write a checkpoint of a run that a fault ends, if it can be gone on from.
 
         Args:
+            fault: What ends it; where a disk has just taken no more, nothing is tried.
             is_between: Whether the run stands between two control periods; what is
                 amid one is lost, and the checkpoint before it stands.
         """
-        if not self._is_keeping or not is_between:
+        if not self._is_keeping or not is_between or isinstance(fault, WriteError):
             return
         try:
             self.write_last()
         except Exception as error:  # noqa: BLE001 - the fault itself shall be heard
             self.failure = f"no checkpoint of the last step: {error}"
 
-    def _try_write(self) -> None:
+    def _write_timed(self) -> None:
         started_s = time.perf_counter()
-        state = self._collect()
-        try:
-            self._write(self._folder(None), state)
-        except RecordError as error:
-            if not self.failure:
-                logger.warning("the run goes on without a checkpoint: %s", error)
-            self.failure = str(error)
+        self._write(self._folder(None), self._collect())
         self._plan_next(time.perf_counter() - started_s)
 
     def write(self, folder: str | Path | None) -> Path:
@@ -238,7 +252,7 @@ class Keeper:
 
         Raises:
             ConfigError: No folder is named and no run is recorded, or another one.
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more.
         """
         return self._write(self._folder(folder), self._collect())
 
@@ -327,8 +341,5 @@ class Keeper:
         """What a reader of the summary of an unfinished run must know."""
         if not self._is_keeping:
             return ()
-        found = list_checkpoints(Path(self._record.folder or ""))
-        texts = [
-            f"scribble resume goes on from step {int(path.stem)}" for path in found
-        ]
-        return (*texts[:1], *([self.failure] if self.failure else []))
+        texts = describe_resumption(Path(self._record.folder or ""))
+        return (*texts, *([self.failure] if self.failure else []))

@@ -69,7 +69,7 @@ class ScribbleSystem:
             checkpoint: Where to go on from; `resume` finds it.
 
         Raises:
-            ConfigError: The configuration is invalid.
+            ConfigError: The configuration is invalid, or the metrics port is taken.
             BackendUnavailableError: CUDA is asked for and cannot be used.
             ResourceError: The run does not fit into memory.
             RecordError: An input cannot be read, or the run folder is taken.
@@ -96,7 +96,12 @@ class ScribbleSystem:
         self._rewirer = Rewirer(self.config, self.network, self.lattice)
         self._is_closed = False
         self._keeper = Keeper(
-            self.config, parts, self._account, self._journal, self._rewirer
+            self.config,
+            parts,
+            self._account,
+            self._journal,
+            self._rewirer,
+            disturbance=self._disturbance,
         )
         self._course = self._keeper.course
         self._checkpoint = checkpoint
@@ -168,7 +173,7 @@ class ScribbleSystem:
 
         Raises:
             ConfigError: No folder is named and no run is recorded, or another one.
-            RecordError: The disk takes no more.
+            WriteError: The disk takes no more.
         """
         return self._keeper.write(folder)
 
@@ -212,7 +217,8 @@ class ScribbleSystem:
 
         Raises:
             NumericalError: A counter or a velocity leaves what can be computed with.
-            RecordError: The run folder cannot be written, or takes no more.
+            RecordError: The run folder cannot be written.
+            WriteError: It takes no more; checkpoints before that stay whole.
             ConfigError: The metrics port cannot be bound.
             ResourceError: A worker of a real load does not start.
             BackendUnavailableError: A real load asks for a GPU and none can be used.
@@ -220,7 +226,8 @@ class ScribbleSystem:
         """
         self._check_open()
         status = "failed"
-        disturbance = self._disturbance = Disturbance(self.config.load)
+        disturbance = self._disturbance
+        disturbance.prepare(goes_on=self._course.last_step is not None)
         notes: tuple[str, ...] = ()
         try:
             with stop_on_signals(self.request_stop), disturbance:
@@ -230,7 +237,7 @@ class ScribbleSystem:
                 notes += ("not replayable: it was stopped in its error windows",)
         except BaseException as error:
             notes += (f"{type(error).__name__}: {error}",)
-            self._keeper.rescue(is_between=self._is_between)
+            self._keeper.rescue(error, is_between=self._is_between)
             raise
         finally:
             deeds = sorted(self._course.deeds)

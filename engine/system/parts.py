@@ -19,6 +19,7 @@ from engine.bridge import (
 )
 from engine.config import BridgesConfig, LoadConfig, RunConfig, TunnelConfig
 from engine.crystal import CrystalLattice
+from engine.disk import refuse_closed
 from engine.forecast import check_memory, check_period, estimate_memory
 from engine.monitor import (
     FaultySource,
@@ -41,6 +42,7 @@ from engine.tunnel import (
     TunnelSchedule,
     transmission_probability,
 )
+from engine.tunnel.metrics import check_endpoint
 from engine.tunnel.statistics import NodeStatistics
 from engine.wanda import AdvancedNeuralMesh, build_mesh
 
@@ -191,8 +193,12 @@ def _check_inputs(config: RunConfig, *, is_resumed: bool) -> Trace | None:
     """Refuse what can be refused at once; return the trace to replay, if any."""
     config.validate()
     check_tracker(config)
-    if config.record.folder is not None and not is_resumed:
-        check_folder(Path(config.record.folder), config.record.overwrite)
+    folder = config.record.folder
+    if folder is not None and is_resumed:
+        refuse_closed(Path(folder), f"The run in {folder}", "copy it to another place")
+    elif folder is not None:
+        check_folder(Path(folder), config.record.overwrite)
+    check_endpoint(config.metrics)
     return _load_trace(config.load)
 
 

@@ -108,13 +108,15 @@ class Rewirer:
 
     def to_state(self) -> State:
         """Return what was counted, the last report, and the ends if any were moved."""
-        last, ends = self._last, None
+        last, ends, law = self._last, None, None
         if self.has_moved and isinstance(self._network, BridgeNetwork):
             edges = self._network.edges
             pair = np.stack([edges.sources, edges.targets])
             ends = keep_array(pair, ("source, target", "bridge"), "1")
+            law = keep_array(self._network.probabilities, ("bridge",), "1")
         report = dict(vars(last)) if last else None
-        return {**keep_fields(self, *COUNTS), "last": report, "ends": ends}
+        counts = keep_fields(self, *COUNTS)
+        return {**counts, "last": report, "ends": ends, "probabilities": law}
 
     def from_state(self, state: Mapping[str, Any]) -> None:
         """Go on from a state, and move bridges again; their state is the network's.
@@ -132,7 +134,9 @@ class Rewirer:
         sources, targets = ends.load("Ends of bridges", np.uint32, (2, len(network)))
         if max(sources.max(), targets.max()) >= self._lattice.node_count:
             raise CheckpointError("A bridge ends at a node that is not there.")
-        law = apply_law(sources, targets, self._lattice, self._config.tunnel)
+        law = state["probabilities"].load("Probabilities", np.float64, sources.shape)
+        if not ((law > 0.0) & (law <= 1.0)).all():
+            raise CheckpointError("A bridge succeeds with a probability that none has.")
         network.rewire(np.arange(len(network)), sources, targets, law, tick=0)
 
     def to_dict(self) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.config import RunConfig
 from engine.recording import RunSummary
-from engine.recording.mlflow_sink import MlflowSink, require_mlflow
+from engine.recording.mlflow_sink import MEMO_FILE, MlflowSink, require_mlflow
 from engine.recording.tracker import (
     POINTS_PER_RUN,
     RunCard,
@@ -61,7 +61,8 @@ def build_tracker(
     tags = {name: str(text) for name, text in told.items() if text is not None}
     folder = config.record.folder
     name = Path(folder).name if folder is not None else NAMELESS
-    card = RunCard(name, list_changes(config), tags)
+    memo = Path(folder) / MEMO_FILE if folder is not None else None
+    card = RunCard(name, list_changes(config), tags, memo)
     return RunTracker(MlflowSink(), card, on_failure)
 
 

@@ -11,6 +11,10 @@ from engine.state import State, keep_fields, take_fields
 MEMORY = 1.0 / 16.0
 """Weight of the newest period in the running means."""
 
+OUTLIER = 16.0
+"""Largest factor by which one period counts for more than the mean [-]; one in which
+the process was stopped, or the machine slept, says nothing of what a step costs."""
+
 
 @dataclass
 class CostModel:
@@ -72,4 +76,6 @@ def _blend(mean: float | None, seconds: float, count: int) -> float | None:
     if count == 0:
         return mean
     value = seconds / count
-    return value if mean is None else mean + MEMORY * (value - mean)
+    if not mean:
+        return value
+    return mean + MEMORY * (min(value, OUTLIER * mean) - mean)

@@ -113,6 +113,28 @@ def _cut_off(request: socket.socket) -> None:
         request.shutdown(socket.SHUT_RDWR)
 
 
+def _find_place(address: str, port: int) -> tuple[int, Any]:
+    """Find the family and the socket address of a host name and port."""
+    found = socket.getaddrinfo(
+        address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return found[0][0], found[0][4]
+
+
+def try_port(address: str, port: int) -> None:
+    """Bind a port and let go of it, to learn whether it is free.
+
+    Args:
+        address: Host name or address to bind.
+        port: Port to bind; 0 takes a free one.
+
+    Raises:
+        OSError: They cannot be bound.
+        UnicodeError: The address is no host name.
+    """
+    _Server(*_find_place(address, port), _Handler).server_close()
+
+
 class Endpoint:
     """Serves a registry from a thread of its own until `close`."""
 
@@ -128,10 +150,7 @@ class Endpoint:
             OSError: They cannot be bound.
             UnicodeError: The address is no host name.
         """
-        found = socket.getaddrinfo(
-            address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        family, _, _, _, place = found[0]
+        family, place = _find_place(address, port)
         self._server = _Server(family, place, _Handler.factory(registry))
         self.port = int(self._server.server_port)
         """The port that was bound."""

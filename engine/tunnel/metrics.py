@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engine.config import MetricsConfig
@@ -11,6 +12,35 @@ from engine.tunnel.series import ReadingCollector, Readings
 
 if TYPE_CHECKING:
     from engine.tunnel.endpoint import Endpoint
+
+
+@contextmanager
+def _binding(config: MetricsConfig) -> Iterator[None]:
+    """Turn the failure to bind a port into a sentence."""
+    try:
+        yield
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "no such address"
+        raise ConfigError(
+            f"metrics.port {config.port} on {config.address} cannot be bound ({why}); "
+            "choose another port, 0 for a free one, or another metrics.address."
+        ) from error
+
+
+def check_endpoint(config: MetricsConfig) -> None:
+    """Refuse an address or a port that cannot be served on, before anything is built.
+
+    Args:
+        config: Address and port; nothing is checked where nothing shall be served.
+
+    Raises:
+        ConfigError: They cannot be bound; another process may have the port.
+    """
+    if config.http:
+        from engine.tunnel.endpoint import try_port
+
+        with _binding(config):
+            try_port(config.address, config.port)
 
 
 class TunnelMetrics:
@@ -85,15 +115,8 @@ class TunnelMetrics:
         """
         from engine.tunnel.endpoint import Endpoint
 
-        try:
+        with _binding(config):
             self._endpoint = Endpoint(self.registry, config.address, config.port)
-        except (OSError, UnicodeError) as error:
-            why = getattr(error, "strerror", None) or "no such address"
-            raise ConfigError(
-                f"metrics.port {config.port} on {config.address} cannot be bound "
-                f"({why}); choose another port, 0 for a free one, or another "
-                "metrics.address."
-            ) from error
         return self._endpoint.port
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -16,10 +17,10 @@ from engine.config import MeshConfig
 from engine.crystal import CrystalLattice
 from engine.errors import ConfigError
 from engine.monitor import ResourceMetrics
-from engine.state import State, keep_fields, take_fields
+from engine.state import State, check_inputs, digest_inputs, keep_fields, take_fields
 from engine.wanda.census import Census, Kinds, find_kinds, take_census
 from engine.wanda.paths import RETIRED_SHARE, Law, PathReport, optimize_paths
-from engine.wanda.rules import Rule, build_rule, rank_cells
+from engine.wanda.rules import Learned, Rule, build_rule, rank_cells
 
 LEAST_MOVES: Final = 1.0 / 32.0
 """Share of the bridges below which it is not worth to lay all of them out anew."""
@@ -231,7 +232,13 @@ class AdvancedNeuralMesh:
         return {
             **keep_fields(self, "looks", "seconds", "_wait", "_left"),
             "allotment": None if found is None else asdict(found),
+            "inputs": self._inputs_digest,
         }
+
+    @cached_property
+    def _inputs_digest(self) -> str:
+        rule = self._rule
+        return digest_inputs(rule.weights) if isinstance(rule, Learned) else ""
 
     def from_state(self, state: Mapping[str, Any]) -> None:
         """Go on from a state; the network keeps the shares themselves.
@@ -239,6 +246,7 @@ class AdvancedNeuralMesh:
         Raises:
             CheckpointError: It is not one of a mesh.
         """
+        check_inputs("learned weights", self._inputs_digest, state["inputs"])
         take_fields(self, state, "looks", "seconds", "_wait", "_left")
         self.allotment = None
         if state["allotment"] is not None:

@@ -109,6 +109,11 @@ class Learned:
         """Take the network."""
         self._policy = policy
 
+    @property
+    def weights(self) -> F64:
+        """All weights of the network in one vector."""
+        return self._policy.to_vector()
+
     def weigh(self, census: Census) -> F64:
         """Return the log2 of the relative frequency that each cell shall have."""
         features = measure_features(census)

@@ -30,6 +30,9 @@ _RESUME_EPILOG = """\
 examples:
   scribble resume runs/2026-11-22_18-00-00     from its newest checkpoint that is whole
   scribble resume runs/2026-11-22_18-00-00 --threads 4
+  scribble resume runs/2026-11-22_18-00-00 metrics=http record.checkpoint_wall_s=600
+Settings of backend, record and metrics hold until the run is stopped again; any other
+would make another run of it.
 A sweep is resumed by: scribble run --resume SWEEP.
 """
 _FORECAST_EPILOG = """\
@@ -74,6 +77,12 @@ def add_resume(commands: Commands[argparse.ArgumentParser]) -> None:
     text = "go on with a run that was interrupted, killed or failed"
     parser = add_command(commands, "resume", text, _RESUME_EPILOG)
     parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="settings of backend, record and metrics for the time to come",
+    )
     parser.add_argument(
         "--backend",
         metavar="NAME",
@@ -195,6 +204,7 @@ def _resume(arguments: argparse.Namespace) -> int:
 
     return resume_run(
         arguments.folder,
+        arguments.overrides,
         backend=arguments.backend,
         threads=arguments.threads,
         is_quiet=arguments.quiet,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from engine.config import RunConfig
+from engine.disk import write_text
 from engine.errors import RecordError
 from experiments import outcome
 from experiments.hysteresis.loop import (
@@ -226,7 +227,7 @@ def write_folder(
         "hysteresis.json": json.dumps(loop.to_dict(), indent=2) + "\n",
     }
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
     table = TableWriter(folder / "hysteresis.parquet", POINT_COLUMNS)
     for point in loop.points:
         table.add(asdict(point))

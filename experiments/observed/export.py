@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from engine import __version__
 from engine.constants import TURN
-from engine.errors import unknown_choice
+from engine.errors import count_noun, unknown_choice
 from experiments import outcome
 from experiments.observed.record import (
     ObservedRun,
@@ -84,7 +84,8 @@ def export_run(
     with open_target(target) as part:
         WRITERS[format_name](run, part)
     count, shape = len(run.snapshots), "x".join(map(str, run.snapshots.shape))
-    sys.stdout.write(f"export: {count} snapshots of {shape} sites, {target}\n")
+    taken = count_noun(count, "snapshot")
+    sys.stdout.write(f"export: {taken} of {shape} sites, {target}\n")
     return outcome.DONE
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from engine.errors import ConfigError, unknown_choice
+from engine.errors import ConfigError, count_noun, unknown_choice
 from experiments import outcome, pictures
 from experiments.observed.record import check_target, open_observed, open_target
 
@@ -64,7 +64,7 @@ def render_run(
     with open_target(target) as part:
         if is_animated:
             count = write_movie(run, part, theme=theme, every=every)
-            words = f"{count} frames"
+            words = count_noun(count, "frame")
         else:
             write_picture(run, part, theme=theme, every=every)
             words = f"t = {run.snapshots.times_s[-1]:.4g} s"

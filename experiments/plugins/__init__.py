@@ -87,9 +87,8 @@ def register_plugins() -> None:
     from hydra.core.config_store import ConfigStore
     from hydra.core.plugins import Plugins
 
-    from experiments.plugins.grid_sweeper import GridSweeper
-    from experiments.plugins.optuna_sweeper import OptunaSweeper
     from experiments.plugins.ray_launcher import RayLauncher
+    from experiments.plugins.sweepers import GridSweeper, OptunaSweeper
 
     known = Plugins.instance().class_name_to_class
     known[GridSweeperSettings._target_] = GridSweeper

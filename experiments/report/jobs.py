@@ -21,6 +21,7 @@ from experiments.report.records import (
     read_run,
     read_status,
 )
+from experiments.sweep.plan import key_of_word, parse_value
 from experiments.sweep.status import OPEN
 from experiments.sweep.status import read_status as judge_job
 
@@ -234,22 +235,11 @@ def parse_overrides(words: Sequence[Any]) -> dict[str, Cell]:
     """Split overrides into keys and values, numbers as numbers.
 
     Args:
-        words: Such as ``seed=1``; ``+experiment=demo`` becomes ``experiment``.
+        words: Such as ``seed=1``; ``+experiment=demo`` becomes ``experiment``. A key
+            set to null keeps that word, for None is a value that is not known.
     """
     pairs = (str(word).partition("=") for word in words)
-    return {key.lstrip("+~"): parse_value(text) for key, _, text in pairs}
-
-
-def parse_value(text: str) -> Cell:
-    """Read a number where a text is one.
-
-    Args:
-        text: Value of an override.
-    """
-    for convert in (int, float):
-        try:
-            value = convert(text)
-        except ValueError:
-            continue
-        return value if to_number(value) is not None else text
-    return text
+    values = {key_of_word(key): (parse_value(text), text) for key, _, text in pairs}
+    return {
+        key: text if value is None else value for key, (value, text) in values.items()
+    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from engine import __version__
+from engine.disk import refuse_closed, write_text
 from engine.errors import RecordError
 from experiments import outcome
 from experiments.report.document import Cell, Document, HeatMap, Plot, Series, Table
@@ -165,16 +165,11 @@ def save_page(page: str, target: Path, option: str) -> None:
         option: What chose the file, for the sentence where it cannot be written.
 
     Raises:
-        RecordError: The file is something else, or cannot be written.
+        RecordError: The file is something else, or may not be written.
+        WriteError: The disk takes no more; an earlier report stays as it was.
     """
     check_target(target, option)
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        draft.write_text(page, encoding="utf-8")
-        draft.replace(target)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise _cannot_write(target, option, error) from error
+    write_text(target, page, is_shared=True)
 
 
 def check_target(target: Path, option: str) -> None:
@@ -195,6 +190,9 @@ def check_target(target: Path, option: str) -> None:
                 f"{option} {target} cannot be written: there is no folder "
                 f"{target.parent}; make it, or name another file."
             )
+        refuse_closed(
+            target.parent, f"{option} {target}", f"name a file elsewhere by {option}"
+        )
         if not target.exists():
             return
         with target.open("rb") as file:

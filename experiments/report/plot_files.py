@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
-from engine.errors import RecordError
+from engine.disk import build_write_error
 from experiments import pictures
 from experiments.report.document import Axis, Document, HeatMap, Plot, Series
 
@@ -34,7 +35,7 @@ def draw_plots(document: Document, page: Path) -> list[Path]:
         The files.
 
     Raises:
-        RecordError: A file cannot be written.
+        WriteError: A file cannot be written.
     """
     paths = []
     for number, plot in enumerate(document.plots, start=1):
@@ -44,10 +45,9 @@ def draw_plots(document: Document, page: Path) -> list[Path]:
             try:
                 _draw_plot(plot, theme, paths[-1])
             except OSError as error:
-                raise RecordError(
-                    f"{paths[-1]} cannot be written ({error.strerror or error}); name "
-                    "a file in a folder that you may write to by --to."
-                ) from error
+                with suppress(OSError):
+                    paths[-1].unlink(missing_ok=True)
+                raise build_write_error(paths[-1], error) from error
     return paths
 
 

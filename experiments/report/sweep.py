@@ -120,6 +120,11 @@ def _describe_cheapest(record: SweepRecord) -> str:
         return f"All {len(held)} jobs that held their floor needed {lowest}."
     values = _describe_job(record, best)
     others = f", as did {len(alike) - 1} more" if len(alike) > 1 else ""
+    if len(held) == 1:
+        return (
+            f"Only job {best.name}{values} held its floor, at {lowest} and an r of "
+            f"{best.coherence or 0.0:.3f}."
+        )
     return (
         f"Of the {len(held)} jobs that held their floor, job {best.name}{values} "
         f"needed the lowest frequency, {lowest}, at an r of "

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.errors import RecordError
+from engine.disk import write_text
 from experiments.report.document import HeatMap, Plot, Table, Verdict
 
 
@@ -63,14 +63,6 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         values: What it is to hold.
 
     Raises:
-        RecordError: The folder cannot be written.
+        WriteError: The folder cannot be written.
     """
-    draft = path.with_name(f".{path.name}")
-    try:
-        draft.write_text(f"{json.dumps(values, indent=1)}\n", encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise RecordError(
-            f"{path} cannot be written ({error.strerror or error}); make the folder "
-            "writable, or copy the sweep."
-        ) from error
+    write_text(path, f"{json.dumps(values, indent=1)}\n", is_shared=True)

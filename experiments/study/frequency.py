@@ -177,7 +177,7 @@ def _describe_controller(frontier: Frontier, rung: Rung) -> str:
     if hz is None or r is None:
         return ""
     text = (
-        f"In the later half, controller={rung.objective} worked at {hz.format('Hz')} "
+        f"In the later half, {rung.words} worked at {hz.format('Hz')} "
         f"with an r of {r.format()}"
     )
     ratio = frontier.compare(rung)
@@ -212,7 +212,7 @@ def _summarise_frontier(frontier: Frontier) -> str:
         ratio = frontier.compare(rung)
         more = f", {ratio.format()} times that of the floor" if ratio else ""
         facts.append(
-            f"controller={rung.objective} at {_tell(rung.frequency_hz)} Hz"
+            f"{rung.words} at {_tell(rung.frequency_hz)} Hz"
             f" (r {_tell(rung.coherence)}){more}"
         )
     return f"{frontier.name}: {'; '.join(facts) or 'nothing to tell yet'}."

@@ -18,8 +18,9 @@ from experiments.study.statistics import Estimate, estimate_mean
 
 OWN_KEYS: Final = (
     "controller", "controller.objective", "controller.fixed_frequency_hz",
+    "mesh", "mesh.rule", "dynamics.duration_s",
 )  # fmt: skip
-"""Keys that choose the frequency, and leave the network as it is."""
+"""Keys that choose frequencies and how long, and leave the network as it is."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class WorkingPoint:
     """The job."""
     objective: str
     """What chose its frequency: fixed, floor, headroom or pace."""
+    rule: str
+    """Rule of the mesh that shared it out; none: every bridge alike."""
     asked_hz: float | None
     """The fixed frequency [Hz]; None of a controller's own."""
     late: LateFigures
@@ -42,6 +45,8 @@ class Rung:
 
     objective: str
     """What chose the frequency."""
+    rule: str
+    """What shared it out among the bridges; none: every bridge alike."""
     asked_hz: float | None
     """The fixed frequency [Hz]; None of a controller's own."""
     points: tuple[WorkingPoint, ...]
@@ -50,7 +55,14 @@ class Rung:
     @property
     def name(self) -> str:
         """How a table calls it."""
-        return f"fixed {self.asked_hz:.4g} Hz" if self.asked_hz else self.objective
+        by = f"fixed {self.asked_hz:.4g} Hz" if self.asked_hz else self.objective
+        return by if self.rule == "none" else f"{by}, mesh={self.rule}"
+
+    @property
+    def words(self) -> str:
+        """What to type for its controller."""
+        mesh = "" if self.rule == "none" else f" mesh={self.rule}"
+        return f"controller={self.objective}{mesh}"
 
     @property
     def coherence(self) -> Estimate | None:
@@ -113,8 +125,15 @@ def list_points(jobs: Iterable[Job]) -> list[WorkingPoint]:
         asked = job.record.setting("controller", "fixed_frequency_hz")
         is_fixed = objective == "fixed" and isinstance(asked, int | float)
         hz = float(asked) if is_fixed else None
-        points.append(WorkingPoint(job, objective, hz, measure_late(job)))
+        rule = _find_rule(job)
+        points.append(WorkingPoint(job, objective, rule, hz, measure_late(job)))
     return points
+
+
+def _find_rule(job: Job) -> str:
+    """Return the rule by which a job's mesh shared frequencies out."""
+    entry = job.record.summary.get("mesh")
+    return str(entry.get("rule")) if isinstance(entry, dict) else "none"
 
 
 def group_rungs(points: Iterable[WorkingPoint]) -> list[Rung]:
@@ -123,9 +142,10 @@ def group_rungs(points: Iterable[WorkingPoint]) -> list[Rung]:
     Args:
         points: Working points of one network.
     """
-    found: dict[tuple[str, float | None], list[WorkingPoint]] = {}
+    found: dict[tuple[str, str, float | None], list[WorkingPoint]] = {}
     for point in points:
-        found.setdefault((point.objective, point.asked_hz), []).append(point)
+        key = (point.objective, point.rule, point.asked_hz)
+        found.setdefault(key, []).append(point)
     rungs = [Rung(*key, tuple(entries)) for key, entries in found.items()]
     return sorted(
         rungs, key=lambda rung: (rung.asked_hz is None, rung.asked_hz or 0.0, rung.name)

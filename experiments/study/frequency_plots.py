@@ -103,7 +103,7 @@ def _draw_coherence(frontier: Frontier) -> list[Series]:
         place = [(hz, frontier.floor)]
         series.append(_to_series(_label(frontier, "cheapest"), place, "dots", text))
     for rung in frontier.adaptive:
-        name = _label(frontier, f"controller={rung.objective}")
+        name = _label(frontier, rung.words)
         found = [rung.place] if rung.place else []
         series.append(_to_series(name, found, "dots", (_describe_rung(rung),)))
     return [entry for entry in series if entry.x]
@@ -136,7 +136,7 @@ def _draw_by_kind(
 ) -> list[Series]:
     """Draw fixed frequencies as a line and each controller as a dot."""
     kinds = [("fixed", frontier.fixed, "line")]
-    kinds += [(f"controller={r.objective}", (r,), "dots") for r in frontier.adaptive]
+    kinds += [(r.words, (r,), "dots") for r in frontier.adaptive]
     series = []
     for name, rungs, style in kinds:
         known = [(x, y, r) for r in rungs if (x := across(r)) and (y := up(r))]

@@ -21,26 +21,14 @@ from typing import Final
 import numpy as np
 
 from engine.bridge import BridgeNetwork
-from engine.config import (
-    BackendConfig,
-    ControllerConfig,
-    DynamicsConfig,
-    LatticeConfig,
-    LoadConfig,
-    MeshConfig,
-    RecordConfig,
-    RunConfig,
-)
+from engine.config import LatticeConfig, MeshConfig, RunConfig
 from engine.errors import ConfigError
 from engine.system import ScribbleSystem
 from experiments.evolution import F64, Descent
+from experiments.offline_search import PERIOD, build_budget_run, measure_coherence
 
 RULES: Final = ("plastic", "learned")
 """Rules that are compared; the better one is where the search starts."""
-DT_S: Final = 0.0005
-"""Time step [s]; twice that of the default run."""
-PERIOD: Final = 16
-"""Control periods before a rule's first look: as much time as by default."""
 NUDGE: Final = 1.1
 """Budget over the plan's, with which the answer of r is measured [-]."""
 
@@ -94,17 +82,8 @@ def build_config(plan: SearchPlan, mesh: MeshConfig, budget_hz: float) -> RunCon
         mesh: Its rule.
         budget_hz: Mean tunnel frequency [Hz].
     """
-    shape = (plan.side, plan.side)
-    return RunConfig(
-        seed=plan.seed,
-        lattice=LatticeConfig(shape=shape, initial_phases="aligned"),
-        dynamics=DynamicsConfig(dt_s=DT_S),
-        controller=ControllerConfig("fixed", fixed_frequency_hz=budget_hz),
-        mesh=mesh,
-        backend=BackendConfig("cpu", threads=1),
-        load=LoadConfig("synthetic", level=0.0),
-        record=RecordConfig(forecast=False),
-    )
+    lattice = LatticeConfig(shape=(plan.side, plan.side), initial_phases="aligned")
+    return build_budget_run(lattice, mesh, budget_hz, plan.seed)
 
 
 def find_stored(system: ScribbleSystem) -> BridgeNetwork:
@@ -149,12 +128,9 @@ def measure(plan: SearchPlan, octaves: F64, budget_hz: float | None = None) -> f
         budget_hz: Their mean [Hz]; the plan's if absent.
     """
     config = build_config(plan, MeshConfig(), budget_hz or plan.budget_hz)
-    marks: list[float] = []
     with ScribbleSystem(config) as system:
         share_out(system, octaves, plan.shares)
-        system.advance(plan.settle_s)
-        system.advance(plan.measure_s, lambda at: marks.append(at.coherence))
-    return float(np.mean(marks))
+        return measure_coherence(system, plan.settle_s, plan.measure_s)
 
 
 def learn(plan: SearchPlan, rule: str) -> F64:

@@ -1,9 +1,10 @@
 """Sweeps: many runs through Hydra's multirun, where no job stops or hides another.
 
-`prepare.py` turns words into a plan (`plan.py`), `launch.py` hands its jobs to one of
-Hydra's launchers, each runs as `job.py` says in a `process.py` of its own, on a GPU of
-`slots.py`, and all that is known of it is in files (`status.py`), from which `table.py`
-and `views/sweep.py` tell how the sweep stands, at its end or at any time before.
+`prepare.py` turns words into a plan (`plan.py`), `multirun.py` starts Hydra, by which
+`launch.py` hands the jobs to a launcher, each runs as `job.py` says in a `process.py`
+of its own, on a GPU of `slots.py`, and all that is known of it is in files
+(`status.py`), from which `table.py` and `views/sweep.py` tell how the sweep stands, at
+its end (`ending.py`) or at any time before.
 """
 
 from experiments.sweep.command import (

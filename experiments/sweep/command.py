@@ -6,31 +6,29 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from engine.errors import ConfigError, RecordError
+from engine.disk import refuse_closed
+from engine.errors import ConfigError, RecordError, WriteError
 from experiments import outcome
-from experiments.overrides import (
-    CONF_PACKAGE,
-    CONFIG_NAME,
-    VERSION_BASE,
-    compose_node,
-    open_hydra,
-    require_hydra,
-    translate_error,
-)
-from experiments.plugins import register_plugins
-from experiments.schema import register_schema
+from experiments.overrides import compose_node, open_hydra, require_hydra
 from experiments.sweep.dry_run import (
     describe_total,
     forecast_jobs,
     list_forecast_cells,
 )
+from experiments.sweep.ending import (
+    close_sweep,
+    examine_sweep,
+    say_how_to_go_on,
+    settle_interrupted,
+)
 from experiments.sweep.job import SweepJob
 from experiments.sweep.launch import select_jobs
+from experiments.sweep.multirun import launch_multirun, quote_text
 from experiments.sweep.plan import (
     SweepPlan,
     is_hydra_word,
@@ -46,10 +44,9 @@ from experiments.sweep.prepare import (
     check_neighbours,
     prepare_sweep,
 )
-from experiments.sweep.search import describe_best
 from experiments.sweep.slots import try_lock
-from experiments.sweep.status import JobStatus, read_statuses, write_status
-from experiments.sweep.table import collect_rows, write_table
+from experiments.sweep.status import read_statuses
+from experiments.sweep.table import TABLE_FILE, collect_rows, write_table
 from experiments.views.sweep import (
     SweepView,
     build_cells_table,
@@ -57,9 +54,6 @@ from experiments.views.sweep import (
     list_cells,
 )
 from experiments.wording import format_jobs
-
-if TYPE_CHECKING:
-    from hydra.types import TaskFunction
 
 LOCK_FILE: Final = "sweep.lock"
 """Locked by the one process that runs the sweep."""
@@ -87,9 +81,9 @@ def run_sweep(
 ) -> int:
     """Run every combination of the overrides' values.
 
-    What can be told before the first job (unknown keys, choices, types) refuses the
-    whole sweep and leaves nothing on disk; values that turn out to be impossible
-    together fail their own job only.
+    What can be told before the first job (unknown keys, choices, types, a value that no
+    job can take) refuses the whole sweep and leaves nothing on disk; values that are
+    impossible together fail their own job only.
 
     Args:
         overrides: Words as typed, such as ``seed=1,2,3``.
@@ -114,7 +108,7 @@ def run_sweep(
     prepared = prepare_sweep(overrides, pairs, kept)
     _make_folder(prepared.folder)
     with _hold(prepared.folder):
-        write_plan(prepared.folder, prepared.plan)
+        _begin(prepared.folder, prepared.plan)
         return _run_plan(prepared.folder, "unfinished", is_quiet=options.is_quiet)
 
 
@@ -203,6 +197,8 @@ def dry_run_sweep(
 def show_sweep(folder: Path, *, is_json: bool = False) -> int:
     """Print the table of a sweep as it stands, and write it anew.
 
+    It is printed first, so that a sweep in a read-only place can be looked at.
+
     Args:
         folder: Folder of the sweep.
         is_json: As JSON, for programs.
@@ -211,42 +207,21 @@ def show_sweep(folder: Path, *, is_json: bool = False) -> int:
         Exit code.
 
     Raises:
-        RecordError: The folder holds no sweep, or cannot be written.
+        RecordError: The folder holds no sweep, or may not be written.
+        WriteError: The disk takes no more.
     """
     rows = collect_rows(folder)
-    path = write_table(folder, rows)
-    study = _examine(folder)
     if is_json:
         sys.stdout.write(f"{json.dumps(rows, indent=2)}\n")
-        return outcome.DONE
-    _print_rows(rows)
-    sys.stdout.write(f"{_count_statuses(rows)}: {path}\n{study}")
+    else:
+        _print_rows(rows)
+    sys.stdout.flush()
+    refuse_closed(folder, f"{folder / TABLE_FILE}", "copy the sweep to write it anew")
+    path = write_table(folder, rows)
+    study = examine_sweep(folder)
+    if not is_json:
+        sys.stdout.write(f"{_count_statuses(rows)}: {path}\n{study}")
     return outcome.DONE
-
-
-def _complete(folder: Path) -> None:
-    """Let the study that a sweep is for compute what its jobs do not carry."""
-    name = read_plan(folder).study
-    if name is None:
-        return
-    from experiments.study.examination import complete_sweep
-
-    def tell(sentence: str) -> None:
-        sys.stdout.write(f"{sentence}\n")
-        sys.stdout.flush()
-
-    complete_sweep(name, folder, tell)
-
-
-def _examine(folder: Path) -> str:
-    """Write the study that a sweep is for; say what it found, a line per sentence."""
-    name = read_plan(folder).study
-    if name is None:
-        return ""
-    from experiments.study.examination import write_study
-
-    findings = write_study(name, folder)["findings"]
-    return "".join(f"{sentence}\n" for sentence in findings)
 
 
 def _print_rows(rows: Sequence[dict[str, Any]]) -> None:
@@ -326,21 +301,23 @@ def _run_plan(folder: Path, only: str, *, is_quiet: bool) -> int:
     plan = read_plan(folder)
     job = SweepJob(is_quiet, working_folder=plan.working_folder, **plan.options)
     words = [word for word in plan.hydra if key_of_word(word) != SWEEP_KEY]
-    words += [f"{SWEEP_KEY}={_quote(str(folder))}", *plan.words]
+    words += [f"{SWEEP_KEY}={quote_text(str(folder))}", *plan.words]
     if plan.sweeper != "foreign":
         words.append(f"hydra.sweeper.only={only}")
     is_interrupted, trouble = False, ""
     with _show(folder, plan, only, is_quiet=is_quiet):
         try:
-            _launch(job, words)
+            launch_multirun(job, words)
         except KeyboardInterrupt:
             is_interrupted = True
-            _settle_interrupted(folder)
+            settle_interrupted(folder)
         except ConfigError:
             raise
+        except WriteError as error:
+            trouble = say_how_to_go_on(error, folder)
         except Exception as error:  # noqa: BLE001 - the jobs that ran still count
-            trouble = outcome.describe_error(error)
-    code = _close_sweep(folder, trouble, is_interrupted=is_interrupted)
+            trouble = f"the launcher failed: {outcome.describe_error(error)}"
+    code = close_sweep(folder, trouble, is_interrupted=is_interrupted)
     return outcome.INTERRUPTED if is_interrupted else code
 
 
@@ -379,16 +356,19 @@ def _count_planned(folder: Path, plan: SweepPlan, only: str) -> int:
     return len(is_kept) + len(select_jobs(plan, statuses, only))
 
 
-def _settle_interrupted(folder: Path) -> None:
-    """Write down that jobs whose launcher was stopped were interrupted."""
-    for status in read_statuses(folder):
-        if status.status == "lost":
-            message = "the sweep was stopped before its end"
-            code = outcome.INTERRUPTED
-            settled = replace(
-                status, status="interrupted", message=message, exit_code=code
-            )
-            write_status(folder / str(status.job), settled)
+def _begin(folder: Path, plan: SweepPlan) -> None:
+    """Write the plan; leave nothing behind where that cannot be done.
+
+    Raises:
+        RecordError: The folder takes no more.
+    """
+    try:
+        write_plan(folder, plan)
+    except WriteError as error:
+        with suppress(OSError):
+            (folder / LOCK_FILE).unlink(missing_ok=True)
+            folder.rmdir()
+        raise RecordError(str(error)) from error
 
 
 def _make_folder(folder: Path) -> None:
@@ -399,86 +379,3 @@ def _make_folder(folder: Path) -> None:
             f"{SWEEP_KEY} is {folder}, which cannot be made: {error.strerror}; name a "
             "folder that you may write to."
         ) from error
-
-
-def _launch(job: TaskFunction, words: Sequence[str]) -> None:
-    """Hand the sweep to Hydra, which reads its words from `sys.argv`."""
-    import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    register_schema()
-    register_plugins()
-    entry = hydra.main(
-        version_base=VERSION_BASE,
-        config_path=f"pkg://{CONF_PACKAGE}",
-        config_name=CONFIG_NAME,
-    )(job)
-    with _hydra_process(["scribble", "--multirun", *words]):
-        try:
-            entry()
-        except (HydraException, OmegaConfBaseException) as error:
-            raise translate_error(error, words) from error
-
-
-@contextmanager
-def _hydra_process(argv: Sequence[str]) -> Iterator[None]:
-    """Lend Hydra an argument list, and have it raise errors instead of exiting."""
-    kept_argv, kept_variable = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
-    sys.argv = list(argv)
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        yield
-    finally:
-        sys.argv = kept_argv
-        if kept_variable is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = kept_variable
-
-
-def _quote(text: str) -> str:
-    """Quote a text for Hydra's grammar."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
-def _close_sweep(folder: Path, trouble: str, *, is_interrupted: bool) -> int:
-    """Write the table, print how the sweep went and choose its exit code."""
-    jobs = read_statuses(folder)
-    plan = read_plan(folder)
-    write_table(folder)
-    if not is_interrupted:
-        _complete(folder)
-    study = _examine(folder)
-    is_open = [job.job for job in jobs if job.is_open]
-    failed = [job for job in jobs if job.status != "done" and not job.is_open]
-    # A sweeper of the user's own may start more jobs than the values say.
-    count = max(len(plan.jobs), len(jobs))
-    done, waiting = len(jobs) - len(failed) - len(is_open), count - len(jobs)
-    sys.stdout.write(f"\n{done} of {format_jobs(count)} done: {folder}\n")
-    if plan.sweeper == "optuna":
-        sys.stdout.write(f"{describe_best(folder)}\n")
-    sys.stdout.write(study)
-    sys.stdout.flush()
-    if done == count and not trouble:
-        return outcome.DONE
-    facts = [f"{waiting} of {format_jobs(count)} were not started"] if waiting else []
-    facts += [_describe_failures(failed, count)] if failed else []
-    if is_open:
-        facts.append(
-            f"{len(is_open)} of {format_jobs(count)} still running without this "
-            f"command; look at them by: scribble sweep {folder}"
-        )
-    facts += [f"the launcher failed: {trouble}"] if trouble else []
-    sys.stderr.write(f"scribble: error: {'; '.join(facts)}\n")
-    return outcome.FAILED
-
-
-def _describe_failures(failed: Sequence[JobStatus], count: int) -> str:
-    numbers = ", ".join(str(job.job) for job in failed)
-    first = failed[0].message or failed[0].status
-    return (
-        f"{len(failed)} of {format_jobs(count)} did not finish ({numbers}); the first "
-        f"one: {first}"
-    )

@@ -67,11 +67,13 @@ class SweepJob:
         before = read_status(folder)
         attempt = before.attempt + 1 if before else 1
         status = open_status(int(folder.name), words, attempt)
+        began_s = time.monotonic()
         _clear_attempt(folder)
         write_status(folder, status)
         run = self._run_apart if self.is_isolated else self._run_here
         ended = run(composed, folder, status)
-        seconds = time.time() - (ended.started_at or 0.0)
+        # Whatever the clock on the wall has been set to meanwhile.
+        seconds = time.monotonic() - began_s
         write_status(folder, replace(ended, seconds=seconds))
         if ended.status == "interrupted":
             raise KeyboardInterrupt

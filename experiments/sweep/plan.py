@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.config.hints import check_types
+from engine.disk import write_text
 from engine.errors import ConfigError, RecordError, quote
 from engine.intake import read_json, take_mapping
 from experiments.overrides import translate_error
@@ -70,10 +71,11 @@ def write_plan(folder: Path, plan: SweepPlan) -> None:
     Args:
         folder: Folder of the sweep.
         plan: What to write.
+
+    Raises:
+        WriteError: The folder cannot be written.
     """
-    draft = folder / f".{PLAN_FILE}"
-    draft.write_text(f"{json.dumps(asdict(plan), indent=2)}\n", encoding="utf-8")
-    draft.replace(folder / PLAN_FILE)
+    write_text(folder / PLAN_FILE, f"{json.dumps(asdict(plan), indent=2)}\n")
 
 
 def read_plan(folder: Path) -> SweepPlan:
@@ -121,6 +123,22 @@ def key_of_word(word: str) -> str:
         word: Such as ``+experiment=demo``.
     """
     return word.partition("=")[0].lstrip("+")
+
+
+def parse_value(text: str) -> str | float | bool | None:
+    """Read the value of a word: a number, true, false, null, or text as it stands.
+
+    Args:
+        text: What follows the equals sign. ``nan`` and ``inf`` are text: they name a
+            choice such as that of ``fault.value``, and JSON has no number for them.
+    """
+    for convert in (int, float):
+        try:
+            number = convert(text)
+        except ValueError:
+            continue
+        return number if math.isfinite(number) else text
+    return {"true": True, "false": False, "null": None}.get(text.lower(), text)
 
 
 def join_words(earlier: Sequence[str], later: Sequence[str]) -> list[str]:

@@ -9,18 +9,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.config import RunConfig
 from engine.errors import ConfigError
 from experiments.outcome import MissingPackageError
 from experiments.overrides import (
     compose_node,
     open_hydra,
+    read_node,
     refuse_idle_words,
     tidy_overrides,
     to_plain_node,
 )
 from experiments.plugins import SWEEPERS
 from experiments.study import STUDIES
-from experiments.sweep.neighbours import REAL, refuse_neighbours
+from experiments.sweep.feasibility import refuse_impossible
+from experiments.sweep.neighbours import REAL, refuse_neighbours, refuse_ports
 from experiments.sweep.plan import (
     PLAN_FILE,
     SweepPlan,
@@ -97,8 +100,10 @@ def prepare_sweep(
         plan.options = dict(options or {})
         plan.study = _name_study(own_words)
         folder = Path(str(node.hydra.sweep.dir)).absolute()
-        _fill_plan(plan, tidy_pairs, to_plain_node(node.hydra.sweeper))
+        configs = _fill_plan(plan, tidy_pairs, to_plain_node(node.hydra.sweeper))
         check_neighbours(plan, node)
+        launcher = to_plain_node(node.hydra.launcher)
+    refuse_ports([config.metrics for config in configs], len(plan.jobs), launcher)
     if (folder / PLAN_FILE).exists() or read_statuses(folder):
         raise ConfigError(
             f"{SWEEP_KEY} is {folder}, which holds another sweep; name a new folder, "
@@ -198,8 +203,15 @@ def _name_study(words: Sequence[str]) -> str | None:
 
 def _fill_plan(
     plan: SweepPlan, pairs: list[list[str]], sweeper: Mapping[str, Any]
-) -> None:
-    """List the jobs, and compose every value of every word once."""
+) -> list[RunConfig]:
+    """List the jobs, and compose every value of every word once.
+
+    Returns:
+        What was composed, perhaps not valid.
+
+    Raises:
+        ConfigError: A word is not allowed, or a value suits no job.
+    """
     if plan.sweeper == "grid":
         axes = span_axes(plan.words, pairs)
         plan.jobs = expand_jobs(axes)
@@ -218,10 +230,15 @@ def _fill_plan(
 
             read_search(sweeper, plan.words)
         trials = list_trials(span_axes(_keep_discrete(plan.words)))
+    configs = []
     for trial in trials:
-        node = compose_node([*plan.hydra, *trial], with_hydra=True)
+        node = compose_node([*plan.hydra, *trial])
         _refuse_shared_folder(node)
-        plan.has_real_load |= node.load.kind == REAL
+        configs.append(read_node(node, trial))
+    plan.has_real_load = any(config.load.kind == REAL for config in configs)
+    if plan.sweeper == "grid":
+        refuse_impossible(axes, configs)
+    return configs
 
 
 def _keep_discrete(words: Sequence[str]) -> list[str]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from engine.disk import write_text
 from engine.errors import ConfigError, unknown_choice
 from engine.intake import read_json
 from experiments.sweep.launch import launch_batch, launch_due
@@ -310,9 +310,7 @@ def write_best(search: Search, folder: Path) -> None:
         and {key_of_word(key): row[key_of_word(key)] for key in search.space},
     }
     text = f"{json.dumps(content, indent=2)}\n"
-    draft = folder / f".{BEST_FILE}.{os.getpid()}"
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(folder / BEST_FILE)
+    write_text(folder / BEST_FILE, text, is_shared=True)
 
 
 def describe_best(folder: Path) -> str:

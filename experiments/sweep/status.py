@@ -8,10 +8,10 @@ behind; readers then find its process gone, or its heartbeat stopped, and call i
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ import psutil
 
 from engine.config.checks import check_between
 from engine.config.hints import check_types
+from engine.disk import build_write_error, write_text
 from engine.errors import RecordError
 from engine.intake import read_json, take_mapping
 from engine.recording.folder import STATUS_FILE
@@ -32,6 +33,8 @@ MAX_JOBS: Final = 10**9
 """More jobs than any sweep has."""
 LATEST_S: Final = 1e11
 """Later than any job began [s since 1970]."""
+_START_FIELD: Final = 19
+"""Where the start stands in /proc/PID/stat, behind the name of the process."""
 OPEN: Final = ("waiting", "running")
 """States in which a job still has somebody who works on it."""
 FAILED: Final = ("failed",)
@@ -59,8 +62,9 @@ class JobStatus:
     """Machine that it ran on."""
     pid: int | None = None
     """Process that watches it."""
-    pid_started_at: float | None = None
-    """When that process began, for numbers are used again [s since 1970]."""
+    pid_start_ticks: int | None = None
+    """When that process began, for numbers are used again [clock ticks since boot];
+    setting the clock of the machine does not move it."""
     job_pid: int | None = None
     """Process that simulates."""
     started_at: float | None = None
@@ -96,7 +100,7 @@ def open_status(job: int, overrides: list[str], attempt: int) -> JobStatus:
         attempt=attempt,
         host=socket.gethostname(),
         pid=own.pid,
-        pid_started_at=own.create_time(),
+        pid_start_ticks=read_start_ticks(own.pid),
         started_at=time.time(),
     )
 
@@ -107,20 +111,26 @@ def write_status(folder: Path, status: JobStatus) -> None:
     Args:
         folder: Folder of the job; made where it does not exist.
         status: What to write.
+
+    Raises:
+        WriteError: The folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{STATUS_FILE}.{os.getpid()}"
-    draft.write_text(f"{json.dumps(asdict(status), indent=2)}\n", encoding="utf-8")
-    draft.replace(folder / STATUS_FILE)
+    path, text = folder / STATUS_FILE, f"{json.dumps(asdict(status), indent=2)}\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise build_write_error(path, error) from error
+    write_text(path, text, is_shared=True)
 
 
 def beat(folder: Path) -> None:
-    """Give a sign of life.
+    """Give a sign of life; a disk that does not take it does not end the job.
 
     Args:
         folder: Folder of the job.
     """
-    (folder / STATUS_FILE).touch()
+    with suppress(OSError):
+        (folder / STATUS_FILE).touch()
 
 
 def read_status(folder: Path) -> JobStatus | None:
@@ -195,7 +205,7 @@ def judge_status(status: JobStatus, beaten_at: float, now: float) -> JobStatus:
     if not status.is_open:
         return status
     is_here = status.host == socket.gethostname()
-    if is_here and _is_alive(status.pid, status.pid_started_at):
+    if is_here and _is_alive(status.pid, status.pid_start_ticks):
         return status
     if not is_here and now - beaten_at < SILENCE_S:
         return status
@@ -209,11 +219,29 @@ def judge_status(status: JobStatus, beaten_at: float, now: float) -> JobStatus:
     return replace(status, status="lost", message=message)
 
 
-def _is_alive(pid: int | None, started_at: float | None) -> bool:
+def read_start_ticks(pid: int) -> int | None:
+    """Read when a process began, in clock ticks since boot.
+
+    psutil gives seconds since 1970, which move when the clock is set.
+
+    Args:
+        pid: Number of a process.
+
+    Returns:
+        The ticks; None where there is no such process, or the system does not tell.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
+        # The name before the bracket may hold anything, blanks and brackets too.
+        return int(text.rpartition(")")[2].split()[_START_FIELD])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _is_alive(pid: int | None, start_ticks: int | None) -> bool:
     """Tell whether a process lives, and is not another one with its number."""
     try:
-        found = psutil.Process(pid).create_time()
+        psutil.Process(pid)
     except (psutil.Error, ValueError):
         return False
-    # Clock ticks round the start of a process to 0.01 s; adjusting the clock moves it.
-    return started_at is None or abs(found - started_at) < 1.0
+    return pid is None or start_ticks in (None, read_start_ticks(pid))

@@ -6,15 +6,14 @@ So it can be made at any time, of a sweep that runs, was killed or is complete.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.errors import RecordError
+from engine.disk import build_write_error, replace_whole
 from engine.intake import read_json, take_mapping
 from engine.recording.folder import SUMMARY_FILE
-from experiments.sweep.plan import key_of_word, read_plan
+from experiments.sweep.plan import key_of_word, parse_value, read_plan
 from experiments.sweep.status import JobStatus, read_statuses
 
 if TYPE_CHECKING:
@@ -70,24 +69,14 @@ def _build_row(
     row |= {"job": number, "status": PENDING, "message": ""}
     if status is not None:
         row |= {name: getattr(status, name) for name in STATUS_COLUMNS}
-    row |= {key_of_word(word): _parse_value(word) for word in overrides}
+    pairs = (word.partition("=") for word in overrides)
+    row |= {key_of_word(key): parse_value(text) for key, _, text in pairs}
     try:
         return row | _read_summary(folder / str(number) / SUMMARY_FILE)
     except (OSError, ValueError) as error:
         # A job that was killed, or a full disk, leaves half a file behind.
         text = f"{SUMMARY_FILE} cannot be read ({error})"
         return row | {"message": "; ".join(filter(None, (row["message"], text)))}
-
-
-def _parse_value(word: str) -> Any:
-    """Read the value of a word: a number, true, false, null, or text as it stands."""
-    text = word.partition("=")[2]
-    for convert in (int, float):
-        try:
-            return convert(text)
-        except ValueError:
-            continue
-    return {"true": True, "false": False, "null": None}.get(text.lower(), text)
 
 
 def _read_summary(path: Path) -> dict[str, Any]:
@@ -153,19 +142,16 @@ def write_table(folder: Path, rows: Sequence[Mapping[str, Any]] | None = None) -
         The file.
 
     Raises:
-        RecordError: The folder holds no sweep, or cannot be written.
+        RecordError: The folder holds no sweep.
+        WriteError: It cannot be written.
     """
     from pyarrow import parquet
 
     table = build_table(collect_rows(folder) if rows is None else rows)
-    path, draft = folder / TABLE_FILE, folder / f".{TABLE_FILE}.{os.getpid()}"
+    path = folder / TABLE_FILE
     try:
-        parquet.write_table(table, draft, compression="zstd")
-        draft.replace(path)
+        with replace_whole(path, is_shared=True) as draft:
+            parquet.write_table(table, draft, compression="zstd")
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise RecordError(
-            f"{path} cannot be written ({error.strerror or error}); make the folder "
-            "writable, or copy the sweep."
-        ) from error
+        raise build_write_error(path, error, "copy the sweep") from error
     return path

@@ -8,6 +8,7 @@ from typing import Any, Final
 from rich.table import Table
 from rich.text import Text
 
+from engine.errors import count_noun
 from experiments.wording import format_count, format_frequency
 
 STATUS_STYLES: Final = (
@@ -169,12 +170,8 @@ def describe_mesh(mesh: Mapping[str, Any]) -> str:
     used = [hz for hz, share in spread if share > 0.0]
     return (
         f"{mesh['rule']}: {_frequency(used[0])} to {_frequency(used[-1])}, "
-        f"{_count_looks(mesh['looks'])}, {mesh['wall_share']:.1%} of the time"
+        f"{count_noun(mesh['looks'], 'look')}, {mesh['wall_share']:.1%} of the time"
     )
-
-
-def _count_looks(count: int) -> str:
-    return "1 look" if count == 1 else f"{count} looks"
 
 
 def describe_observation(observation: Mapping[str, Any]) -> str:

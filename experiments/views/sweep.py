@@ -45,7 +45,7 @@ class SweepView:
         console: Where to draw a bar; None for plain lines.
         stream: Where plain lines go.
         is_quiet: Without the state of the whole behind every line.
-        clock: Wall clock [s since 1970].
+        clock: Steady clock [s].
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class SweepView:
         console: Console | None = None,
         stream: TextIO = sys.stdout,
         is_quiet: bool = False,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read, self._planned = read, planned
         self._console, self._stream = console, stream

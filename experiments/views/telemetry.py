@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
+from engine.errors import count_noun
 from experiments.views.glyphs import UNICODE, Glyphs, draw_bar
 from experiments.wording import format_bytes, format_frequency
 
@@ -74,7 +75,7 @@ def list_detail_rows(metrics: ResourceMetrics) -> Iterator[Row]:
     facts = [
         _fact(process.cores_used, lambda cores: f"{cores:.2f} cores"),
         _fact(process.rss_bytes, lambda size: f"{format_bytes(size)} resident"),
-        _fact(process.thread_count, lambda count: f"{count} threads"),
+        _fact(process.thread_count, lambda count: count_noun(int(count), "thread")),
     ]
     yield Row("process", Text(", ".join(filter(None, facts)) or UNKNOWN))
     if metrics.cgroup is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from engine.config import RunConfig
 from engine.recording.checkpoint import list_checkpoints
 from engine.system import ScribbleSystem
 from experiments import outcome
@@ -103,12 +104,41 @@ def test_fallback_is_shown_also_when_quiet(
     assert "000000000040.ckpt was cut off. Going on from the one before." in told
 
 
+def test_record_metrics_and_back_end_may_change(
+    cut: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[RunConfig] = []
+    build = ScribbleSystem.__init__
+
+    def note(system: ScribbleSystem, config: RunConfig, **others: Any) -> None:
+        begun.append(config)
+        build(system, config, **others)
+
+    monkeypatch.setattr(ScribbleSystem, "__init__", note)
+    words = ["record.checkpoints_kept=7", "backend.threads=1", "metrics=http"]
+    assert main(["resume", "cut", *words, "metrics.port=0"]) == outcome.DONE
+    [config] = begun
+    assert (config.record.checkpoints_kept, config.backend.threads) == (7, 1)
+    assert (config.metrics.http, config.metrics.port) == (True, 0)
+    # What was not named stays as the run was begun.
+    assert (config.backend.name, config.record.forecast) == ("reference", False)
+    assert config.record.folder == "cut"
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
         (["absent"], "absent is no run folder"),
         (["cut", "--backend", "cup"], "backend.name is 'cup'; choose one of: cpu"),
         (["cut", "--threads", "0"], "backend.threads is 0; it must lie in [1, 4096]"),
+        (["cut", "seed=3"], "seed cannot be set when a run is resumed"),
+        (["cut", "lattice=chain"], "lattice cannot be set when a run is resumed"),
+        (["cut", "record.folder=b"], "record.folder cannot be set when a run is"),
+        (["cut", "record.overwrite=true"], "for it goes on in its own folder"),
+        (["cut", "record.checkpoints_kept=-1"], "record.checkpoints_kept is -1"),
+        (["cut", "record.colour=red"], "record.colour"),
+        (["cut", "metrics=htp"], "metrics is 'htp'"),
+        (["cut", "threads"], "'threads' is not a setting"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -57,10 +57,11 @@ def test_failing_job_neither_stops_nor_hides_the_others(
 def test_impossible_job_is_reported_like_a_failing_one(
     stage: Stage, folder: Path
 ) -> None:
-    assert main([*SWEEP, "lattice.shape=[8,8],[9,9]", "seed=1,2"]) == 1
+    words = ["bridges=small_world,matchings", "lattice.shape=[8,8],[9,9]"]
+    assert main([*SWEEP, *words]) == 1
     jobs = read_statuses(folder / "sweep")
-    assert [job.exit_code for job in jobs] == [0, 0, 2, 2]
-    assert "an odd number" in jobs[2].message
+    assert [job.exit_code for job in jobs] == [0, 0, 0, 2]
+    assert "an odd number" in jobs[3].message
 
 
 def test_interrupt_ends_the_sweep(stage: Stage, folder: Path, capsys: Capture) -> None:
@@ -195,12 +196,14 @@ def test_resume_runs_what_has_not_ended_well(
 def test_dry_run_forecasts_and_writes_nothing(
     stage: Stage, folder: Path, capsys: Capture
 ) -> None:
-    words = ["run", "-m", "--dry-run", "seed=1", "lattice.shape=[16,16],[9,9]"]
+    axes = ["lattice.shape=[16,16],[9,9]", "bridges=matchings,none"]
+    words = ["run", "-m", "--dry-run", "seed=1", *axes]
     assert main(words) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split()[:3] == ["0", "lattice.shape=[16,16]", "0.972"]
-    assert "cannot run: lattice.shape gives 81 nodes, an odd number" in lines[2]
-    assert lines[3].startswith("2 jobs, ")
+    first = ["0", "lattice.shape=[16,16]", "bridges=matchings", "0.972"]
+    assert lines[1].split()[:4] == first
+    assert "cannot run: lattice.shape gives 81 nodes, an odd number" in lines[3]
+    assert lines[5].startswith("4 jobs, ")
     assert main([*words, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert 0.9 < rows[0]["coherence"] < 1.0
@@ -264,6 +267,10 @@ def test_sweep_that_cannot_be_locked_says_so(
         (["-m", "hydra/launcher=basic,joblib"], "names several values"),
         (["-m", "--pair", "seed=1,2", "bridges.per_node=1,2,3"], "equally many"),
         (["-m", "hydra/launcher=basc"], "choose one of: basic"),
+        (["-m", "load.level=0.2,1.5", "seed=1,2"], "load.level is 1.5; it must"),
+        (["-m", "load.level=1.5", "seed=1,2"], "load.level is 1.5; it must"),
+        (["-m", "lattice.shape=[9,9],[8,8]", "seed=1,2"], "an odd number"),
+        (["-m", "--dry-run", "dynamics.dt_s=-1,1e-4"], "dynamics.dt_s is -1"),
     ],
 )
 def test_bad_words_of_sweeps(

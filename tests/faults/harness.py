@@ -49,6 +49,11 @@ class Ledger:
     survived: int = 0
     anew: int = 0
     signals: int = 0
+    cuts: int = 0
+    resumed_alike: int = 0
+    disks: int = 0
+    clocks: int = 0
+    ports: int = 0
     soaks: list[str] = field(default_factory=list)
 
     def describe(self) -> list[str]:
@@ -57,6 +62,11 @@ class Ledger:
             f"{self.survived} ({self.anew} before anything was written), lost: "
             f"{self.kills - self.survived}",
             f"signals (INT, TERM, USR1) answered with a checkpoint: {self.signals}",
+            f"runs cut off and resumed that came to equal digest, summary and rows: "
+            f"{self.resumed_alike}, cut off {self.cuts} times",
+            f"disks full, limited or read-only, nothing whole lost: {self.disks}",
+            f"leaps of the clock and stops of the process, same digest: {self.clocks}",
+            f"taken ports refused before anything was written: {self.ports}",
             *self.soaks,
         ]
 

@@ -96,3 +96,26 @@ def test_unreachable_server_costs_only_a_note(
     assert summary.status == "done"
     [note] = summary.notes
     assert note.startswith("record.tracker failed (MlflowException: ")
+
+
+def test_resumed_run_is_one_run(
+    mlflow: Any, build_config: BuildConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "runs" / "mine"
+    record = {"folder": str(folder), "tracker": "mlflow"}
+    with ScribbleSystem(build_config(record=record)) as system:
+        system.run(lambda _: system.request_stop())
+    client = mlflow.MlflowClient(tracking_uri=find_tracking_uri())
+    experiment = client.get_experiment_by_name("trial")
+    [run] = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "KILLED"
+    names = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert "checkpoints" in {path.name for path in folder.iterdir()} - names
+    with ScribbleSystem.resume(folder) as system:
+        summary = system.run()
+    assert (summary.status, summary.notes) == ("done", ())
+    [run] = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["state_digest"] == summary.state_digest
+    history = client.get_metric_history(run.info.run_id, "coherence")
+    assert [point.step for point in history] == [40, 80, 120, 160, 200]

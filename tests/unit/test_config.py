@@ -241,7 +241,7 @@ def test_large_numbers_are_written_out() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("lattice.shape", (8,), "1 axes; a square lattice needs 2"),
+        ("lattice.shape", (8,), "1 number; a square lattice needs 2"),
         ("lattice.shape", (8, 2), "lattice.shape[1] is 2; it must"),
         ("lattice.shape", (0, 8), "lattice.shape[0] is 0; it must"),
         ("lattice.shape", (65536, 65536), "4294967296 nodes; ids are 32-bit"),

@@ -19,6 +19,7 @@ from engine.load.children import Child
 from engine.load.cores import WORKER, CoreLoad
 from engine.load.limits import Stop
 from engine.monitor.host import HostSampler
+from engine.recording.checkpoint import list_checkpoints, read_checkpoint
 from engine.system import ScribbleSystem
 
 BuildConfig = Callable[..., RunConfig]
@@ -126,6 +127,66 @@ def test_impossible_load_is_refused_before_anything_is_built(
 ) -> None:
     with pytest.raises(error, match=words):
         ScribbleSystem(build_config(load={**REAL, **change}))
+
+
+def test_load_goes_on_where_a_run_was_cut_off(
+    build_config: BuildConfig, pids: list[int], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    config = build_config(
+        load=REAL, record={"folder": str(folder)}, dynamics={"duration_s": 1000.0}
+    )
+    with ScribbleSystem(config) as system:
+        system.run(lambda _: system.request_stop())
+    kept = read_checkpoint(list_checkpoints(folder)[0]).state
+    assert kept is not None
+    assert kept["load"]["stop"] is None
+    pids.clear()
+    with ScribbleSystem.resume(folder) as system:
+        assert system._disturbance.to_state() == kept["load"]
+        summary = system.run(lambda _: system.request_stop())
+    assert pids and not any(is_running(pid) for pid in pids)
+    assert summary.load is not None
+    assert summary.load["seconds"] > kept["load"]["passed_s"] > 0.0
+
+
+def test_load_that_a_limit_ended_stays_ended(
+    build_config: BuildConfig,
+    pids: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "run"
+    config = build_config(
+        load=REAL, record={"folder": str(folder)}, dynamics={"duration_s": 1000.0}
+    )
+
+    def stop_when_gone(_: object) -> None:
+        if pids and not any(is_running(pid) for pid in pids):
+            system.request_stop()
+
+    with monkeypatch.context() as hot, ScribbleSystem(config) as system:
+        stop = Stop("temperature", "a sensor shows 99 °C and the limit is 90 °C")
+        hot.setattr("engine.load.limits.Limits.judge", lambda *_: stop)
+        first = system.run(stop_when_gone)
+    pids.clear()
+    with ScribbleSystem.resume(folder) as system:
+        second = system.run(lambda _: system.request_stop())
+    assert pids == []
+    assert second.load == first.load
+    assert second.notes[-1] == first.notes[-1]
+    assert "limit is 90" in second.notes[-1]
+
+
+def test_a_second_run_begins_its_load_anew(
+    build_config: BuildConfig, pids: list[int]
+) -> None:
+    with ScribbleSystem(build_config(load=REAL)) as system:
+        system.run()
+        first, count = system.summarise(), len(pids)
+        again = system.run()
+    assert len(pids) == 2 * count
+    assert again.steps > first.steps
 
 
 def test_a_level_of_nothing_is_a_load_whose_workers_rest(

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = {
     "errors": 0,
     "constants": 0,
+    "disk": 1,
     "intake": 0,
     "config": 1,
     "geometry": 1,

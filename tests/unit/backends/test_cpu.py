@@ -26,6 +26,7 @@ def test_threads_are_counted() -> None:
     most = numba.config.NUMBA_NUM_THREADS
     assert CpuBackend().threads == min(count_allowed_cores(), most)
     assert CpuBackend(1).threads == 1
+    assert CpuBackend(1).device.endswith(", 1 thread")
     with pytest.raises(ConfigError, match=f"backend.threads is {most + 1}"):
         CpuBackend(most + 1)
 

@@ -159,3 +159,34 @@ def test_a_load_of_nothing_rests_where_that_is_allowed(rig: Any) -> None:
     assert len(rig.world.children) == 2
     assert [(one.asked, one.achieved) for one in samples] == [(0.0, 0.0)] * len(samples)
     assert generator.tally.to_dict()["cpu"]["mean_deviation"] == 0.0
+
+
+def test_load_of_a_run_that_was_cut_off_goes_on_in_its_profile(rig: Any) -> None:
+    """Profile, comparison and limit go by the time of both parts together."""
+    config = GeneratorConfig(
+        cpu=(0.8,), profile="ramp", start_s=2.0, period_s=4.0, duration_s=10.0
+    )
+    first = rig.build(config)
+    rig.run(4.0)
+    passed_s, before = first.elapsed_s, first.tally.to_state()
+    assert passed_s == pytest.approx(4.0)
+    first.close()
+    rig.world.children.clear()
+    rig.world.advance(1000.0)
+    second = rig.build(config, passed_s=passed_s)
+    second.tally.from_state(before)
+    assert second.tally.to_state() == before
+    assert rig.world.children[-1].limit_s == pytest.approx(6.0 + GRACE_S)
+    samples = rig.run(3.0)
+    assert samples[0].time_s > passed_s
+    # Half way up the ramp at 4 s, at its top at 6 s.
+    assert samples[0].asked == pytest.approx(
+        0.4 + 0.1 * (samples[0].time_s - 4), abs=0.1
+    )
+    assert samples[-1].asked == pytest.approx(0.8)
+    rig.run(4.0)
+    assert second.stop is not None
+    assert (second.stop.kind, second.ended_s) == (
+        "duration",
+        pytest.approx(10.0, abs=0.1),
+    )

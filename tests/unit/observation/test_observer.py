@@ -278,7 +278,7 @@ def test_full_disk_ends_the_run_with_a_sentence(
 
     def fill(writer: SnapshotWriter, step: int, *rest: Any) -> None:
         if step:
-            raise writer._cannot_write(OSError(28, "No space left on device"))
+            raise writer._fail(OSError(28, "No space left on device"))
         add(writer, step, *rest)
 
     monkeypatch.setattr(SnapshotWriter, "add", fill)

@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from engine.config import BackendConfig, RecordConfig, RunConfig, TunnelConfig
-from engine.errors import CheckpointError, ConfigError, RecordError
+from engine.errors import CheckpointError, ConfigError, RecordError, WriteError
 from engine.observation import open_snapshots
 from engine.recording import RunSummary
 from engine.recording.checkpoint import (
@@ -516,18 +516,19 @@ def test_checkpoints_by_the_clock_cost_at_most_their_share(
     assert written == [1.0, 32.0, 133.0, 234.0]
 
 
-def test_run_goes_on_where_a_checkpoint_cannot_be_written(
+def test_run_stops_where_a_checkpoint_cannot_be_written(
     build_config: BuildConfig,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
     digest: str,
 ) -> None:
     folder = tmp_path / "run"
     config = record(build(build_config, {}), folder, checkpoint_every_s=0.01)
+    attempts = []
 
-    def refuse(*_: Any) -> None:
-        raise RecordError("the disk is full")
+    def refuse(path: Path, *_: Any) -> None:
+        attempts.append(path)
+        raise WriteError("the disk is full")
 
     with ScribbleSystem(config) as system:
         start = system._keeper.begin  # what follows the start alone shall fail
@@ -537,8 +538,15 @@ def test_run_goes_on_where_a_checkpoint_cannot_be_written(
             monkeypatch.setattr("engine.system.keeper.write_checkpoint", refuse)
 
         monkeypatch.setattr(system._keeper, "begin", begin)
+        with pytest.raises(WriteError, match="the disk is full"):
+            system.run()
+    assert len(attempts) == 1
+    notes = json.loads((folder / "summary.json").read_text("utf-8"))["notes"]
+    expected = ["WriteError: the disk is full", "scribble resume goes on from step 0"]
+    assert notes == expected
+    monkeypatch.undo()
+    with ScribbleSystem.resume(folder) as system:
         assert system.run().state_digest == digest
-    assert sum("without a checkpoint" in text for text in caplog.messages) == 1
 
 
 def test_two_runs_in_one_folder(cut: Path, build_config: BuildConfig) -> None:
@@ -594,3 +602,25 @@ def test_settings_of_the_first_leg_stay_in_later_checkpoints(cut: Path) -> None:
     later: Checkpoint = read_checkpoint(list_checkpoints(cut)[0])
     assert later.card.step > first.card.step
     assert later.card.config == first.card.config
+
+
+def test_leap_of_the_clock_makes_one_checkpoint_due(
+    build_config: BuildConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that stood still for an hour does not write sixty of them."""
+    clock, written = {"now": 0.0}, []
+
+    def take(path: Path, *words: Any) -> None:
+        written.append(int(path.stem))
+        write_checkpoint(path, *words)
+
+    monkeypatch.setattr("engine.system.keeper.time.perf_counter", lambda: clock["now"])
+    monkeypatch.setattr("engine.system.keeper.write_checkpoint", take)
+    config = record(build(build_config, {}), tmp_path / "run", checkpoint_wall_s=60.0)
+
+    def stand_still(progress: Progress) -> None:
+        clock["now"] += 3600.0 if progress.step == 160 else 0.0
+
+    with ScribbleSystem(config) as system:
+        system.run(stand_still)
+    assert written == [0, 160]

@@ -52,3 +52,15 @@ def test_no_bridges_afford_nothing() -> None:
     cost = CostModel(node_count=10, bridge_count=0, dt_s=0.001, node_step_s=1e-6)
     cost.event_s = 1e-6
     assert cost.affordable_hz(1.0) is None
+
+
+def test_a_period_in_which_the_process_stood_still_says_little() -> None:
+    """An hour in one period may double the mean, as 16 times its size would."""
+    cost = build_cost()
+    cost.update(0.01, 0.01, steps=10, events=1000)
+    cost.update(3600.0, 0.01, steps=10, events=1000)
+    assert cost.node_step_s == pytest.approx(1e-6 * (1.0 + 15.0 / 16.0))
+    for _ in range(64):
+        cost.update(0.01, 0.01, steps=10, events=1000)
+    # (15/16)^64 = 0.016 of the excess is left.
+    assert cost.node_step_s == pytest.approx(1e-6, rel=0.02)

@@ -137,6 +137,6 @@ def test_taken_port_leaves_no_folder(
             metrics={"http": True, "port": holder.getsockname()[1]},
             record={"folder": str(folder)},
         )
-        with ScribbleSystem(config) as system, pytest.raises(ConfigError):
-            system.run()
+        with pytest.raises(ConfigError, match="Address already in use"):
+            ScribbleSystem(config)
     assert not folder.exists()

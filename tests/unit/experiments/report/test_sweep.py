@@ -136,8 +136,16 @@ def test_seeds_are_repetitions_and_get_no_map(tmp_path: Path) -> None:
 
 
 def test_values_of_overrides_are_read_as_numbers_where_they_are() -> None:
-    found = parse_overrides(["+experiment=demo", "seed=3", "x=1e-4", "y=nan", "z=a=b"])
-    assert found == {"experiment": "demo", "seed": 3, "x": 1e-4, "y": "nan", "z": "a=b"}
+    words = ["+experiment=demo", "seed=3", "x=1e-4", "y=nan", "z=a=b", "on=true"]
+    assert parse_overrides([*words, "period=null"]) == {
+        "experiment": "demo",
+        "seed": 3,
+        "x": 1e-4,
+        "y": "nan",
+        "z": "a=b",
+        "on": True,
+        "period": "null",
+    }
 
 
 def test_frontier_keeps_what_no_other_beats() -> None:
@@ -166,7 +174,7 @@ def test_statuses_of_this_version_are_understood(tmp_path: Path) -> None:
 
 
 def test_job_whose_process_is_gone_is_lost(tmp_path: Path) -> None:
-    status = replace(open_status(0, ["seed=1"], 1), pid_started_at=0.0)
+    status = replace(open_status(0, ["seed=1"], 1), pid_start_ticks=0)
     write_status(tmp_path / "0", status)
     job = read_sweep(tmp_path).jobs[0]
     assert job.status == "lost"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from engine.errors import RecordError
@@ -15,6 +17,7 @@ from experiments.sweep.status import (
     SILENCE_S,
     judge_status,
     open_status,
+    read_start_ticks,
     read_status,
     read_statuses,
     write_status,
@@ -41,9 +44,25 @@ def test_job_of_a_process_that_is_gone_is_lost(tmp_path: Path) -> None:
 
 
 def test_another_process_with_the_same_number_does_not_count() -> None:
-    assert OWN.pid_started_at is not None
-    older = replace(OWN, pid_started_at=OWN.pid_started_at - 100.0)
+    assert OWN.pid_start_ticks is not None
+    older = replace(OWN, pid_start_ticks=OWN.pid_start_ticks - 1)
     assert judge_status(older, NOW, NOW).status == "lost"
+
+
+def test_start_of_a_process_is_read_behind_any_name(tmp_path: Path) -> None:
+    """The name stands in brackets before the figures, and may hold brackets itself."""
+    odd = tmp_path / "a) 1 2 (b"
+    odd.symlink_to(sys.executable)
+    with subprocess.Popen(
+        [odd, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as process:
+        ticks = read_start_ticks(process.pid)
+        # psutil counts from 1970, and rounds to a tick; the clock stands still here.
+        began_s = psutil.Process(process.pid).create_time() - psutil.boot_time()
+        process.kill()
+    assert ticks is not None
+    assert ticks / os.sysconf("SC_CLK_TCK") == pytest.approx(began_s, abs=1.0)
+    assert read_start_ticks(process.pid) is None
 
 
 def test_job_of_another_machine_is_lost_when_it_falls_silent() -> None:

@@ -45,6 +45,15 @@ def test_row_per_job_with_overrides_and_flat_summary(sweep: Path) -> None:
     ]
 
 
+def test_words_become_values_that_json_can_hold(tmp_path: Path) -> None:
+    words = [["b=true", "n=null", "f=nan", "x=1e999"], ["b=false", "n=2", "f=nan"]]
+    jobs = [PlannedJob(number, list(word)) for number, word in enumerate(words)]
+    write_plan(tmp_path, SweepPlan("grid", [], [], ".", {}, jobs))
+    table = parquet.read_table(write_table(tmp_path)).to_pydict()
+    assert (table["b"], table["n"]) == ([True, False], [None, 2])
+    assert (table["f"], table["x"]) == (["nan", "nan"], ["1e999", None])
+
+
 def test_cells_show_what_varies(sweep: Path) -> None:
     heads, cells = list_cells(collect_rows(sweep))
     assert heads[:4] == ["job", "status", "load.level", "x"]

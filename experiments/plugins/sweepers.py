@@ -1,4 +1,7 @@
-"""The sweeper of lists and pairs: hands planned jobs that are due to the launcher."""
+"""The sweepers: of planned lists and pairs, and the one that searches.
+
+The search is on today's Optuna (Hydra's own sweeper of that name wants Optuna 2.10).
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,15 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-class GridSweeper(Sweeper):
-    """Starts the jobs of a sweep's plan.
+class _Starter(Sweeper):
+    """Has a launcher that starts jobs.
 
     Args:
-        only: ``unfinished`` or ``failed``, the jobs to start.
-        max_batch_size: Most jobs that the launcher gets at once.
-        params: Read when the plan was made.
-        pairs: Likewise.
+        settings: Fields of the sweeper's settings in `experiments.plugins`.
     """
 
-    def __init__(
-        self, only: str, max_batch_size: int | None, params: Any, pairs: Any
-    ) -> None:
-        self.only = only
-        self.max_batch_size = max_batch_size
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
 
     def setup(
         self,
@@ -48,6 +45,10 @@ class GridSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
+
+class GridSweeper(_Starter):
+    """Starts the jobs of a sweep's plan; its axes were read when that was made."""
+
     def sweep(self, arguments: list[str]) -> Any:
         """Start the jobs that are due, whatever the words say: they are planned.
 
@@ -56,4 +57,19 @@ class GridSweeper(Sweeper):
         """
         from experiments.sweep.launch import launch_due
 
-        launch_due(self.starter, self.folder, self.only, self.max_batch_size)
+        most = self.settings["max_batch_size"]
+        launch_due(self.starter, self.folder, self.settings["only"], most)
+
+
+class OptunaSweeper(_Starter):
+    """Looks for the values that optimise a figure of the summary."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Start trials until there are enough.
+
+        Args:
+            arguments: Words of the run; the plan holds them too.
+        """
+        from experiments.sweep.search import run_search
+
+        run_search(self.starter, self.folder, self.settings)
