@@ -247,8 +247,7 @@ class CrystalLattice:
         """Natural frequency minus resonance frequency [Hz], float32, (nodes,)."""
         self._drawn_hz = self.detunings_hz
         self._drift = build_drift(config, seed)
-        self.bridges: TunnelledLinks | None = None
-        """The bridges that hang on this lattice, if any."""
+        self._bridges: TunnelledLinks | None = None
         self.is_as_drawn = True
         """Whether nobody has changed it by hand."""
         self.state = backend.build_lattice(
@@ -266,6 +265,26 @@ class CrystalLattice:
     def node_count(self) -> int:
         """Number of oscillators [-]."""
         return self.geometry.node_count
+
+    @property
+    def bridges(self) -> TunnelledLinks | None:
+        """The bridges that hang on this lattice, if any.
+
+        Raises:
+            ShapeError: Those set join nodes that it does not have.
+        """
+        return self._bridges
+
+    @bridges.setter
+    def bridges(self, bridges: TunnelledLinks | None) -> None:
+        needed = getattr(bridges, "node_count", 0)
+        if needed > self.node_count:
+            raise ShapeError(
+                f"A bridge joins node {needed - 1}, but the lattice has "
+                f"{self.node_count} nodes, 0..{self.node_count - 1}; remove the bridge "
+                "or enlarge lattice.shape."
+            )
+        self._bridges = bridges
 
     @property
     def phases(self) -> npt.NDArray[np.uint32]:

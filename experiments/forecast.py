@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Cure,
         LadderForecast,
         MemoryEstimate,
+        RecordEstimate,
     )
 
 
@@ -37,6 +38,8 @@ class Report:
     """Likewise at the fixed frequency, where one is configured."""
     memory: MemoryEstimate
     """What the run would take."""
+    record: RecordEstimate
+    """What the run would write."""
     cure: Cure | None
     """What would bring the floor into reach; None where it is."""
     obstacle: str = ""
@@ -45,13 +48,25 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return plain figures, ready for JSON."""
         if self.ladder is None:
-            return {"memory": asdict(self.memory), "verdict": describe_verdict(self)}
+            return {**self._list_needs(), "verdict": describe_verdict(self)}
         return {
             **self.ladder.to_dict(),
             "fixed": self.fixed and asdict(self.fixed),
-            "memory": asdict(self.memory),
+            **self._list_needs(),
             "cure": self.cure and asdict(self.cure),
             "verdict": describe_verdict(self),
+        }
+
+    def _list_needs(self) -> dict[str, Any]:
+        record = self.record
+        return {
+            "memory": asdict(self.memory),
+            "record": {
+                "files": dict(record.files),
+                "total_bytes": record.total_bytes,
+                "checkpoint_bytes": record.checkpoint_bytes,
+                "peak_bytes": record.peak_bytes,
+            },
         }
 
 
@@ -95,19 +110,20 @@ def build_report(config: RunConfig) -> Report:
     from engine.forecast import (
         build_forecaster,
         estimate_memory,
+        estimate_record,
         find_cure,
         find_obstacle,
     )
 
     name = "cpu" if config.backend.name == "auto" else config.backend.name
-    memory = estimate_memory(config, name)
+    memory, record = estimate_memory(config, name), estimate_record(config)
     if obstacle := find_obstacle(config):
-        return Report(config, None, None, memory, None, f"{obstacle}.")
+        return Report(config, None, None, memory, record, None, f"{obstacle}.")
     _check_size(config)
     try:
         forecaster = build_forecaster(config)
     except ForecastError as error:
-        return Report(config, None, None, memory, None, str(error))
+        return Report(config, None, None, memory, record, None, str(error))
     ladder = forecaster.forecast_ladder()
     is_fixed = config.controller.objective == "fixed"
     hz = config.controller.fixed_frequency_hz
@@ -116,6 +132,7 @@ def build_report(config: RunConfig) -> Report:
         ladder=ladder,
         fixed=forecaster.forecast(hz) if is_fixed else None,
         memory=memory,
+        record=record,
         cure=None if ladder.is_reachable else find_cure(config),
     )
 
@@ -190,6 +207,10 @@ def list_lines(report: Report) -> list[str]:
     )
     if report.memory.device_bytes:
         lines[-1] += f", {format_bytes(report.memory.device_bytes)} on the GPU"
+    lines.append(
+        f"run folder: about {format_bytes(report.record.total_bytes)}, at most "
+        f"{format_bytes(report.record.peak_bytes)} while it is written"
+    )
     if ladder:
         lines.append("wall s/s: wall time per simulated second on two cores, roughly")
     rule = report.config.acting_mesh.rule

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import time
+import weakref
 from abc import abstractmethod
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.backends.counting import split_layers
-from engine.backends.matching import Matching, SuccessLaw
+from engine.backends.matching import DIRECTED_FLAG, Matching, SuccessLaw
 from engine.backends.motion import MovingBackend
 from engine.backends.protocol import (
     FOLLOWING,
@@ -33,6 +34,7 @@ from engine.backends.protocol import (
     PeriodResult,
     U32Array,
 )
+from engine.errors import ShapeError
 from engine.geometry import build_geometry
 
 
@@ -41,6 +43,8 @@ class SteppingBackend(MovingBackend):
 
     gpu_identifiers: tuple[str, ...] = ()
     """PCI addresses of the GPUs in use."""
+    _reach: tuple[weakref.ref[Bridges], int] | None = None
+    """The bridges that were looked at last, and the nodes that they need."""
 
     def memory_free_bytes(self) -> int | None:
         """Return the free memory of the device [byte]; None if it is the host's."""
@@ -211,7 +215,11 @@ class SteppingBackend(MovingBackend):
 
         Returns:
             Wall time of both stages [s] and the number of successes.
+
+        Raises:
+            ShapeError: A bridge ends beyond the lattice.
         """
+        self._check_ends(lattice, bridges)
         bounds = period.segment_bounds
         marks = [self.mark()]
         waiting = 0
@@ -234,6 +242,18 @@ class SteppingBackend(MovingBackend):
         ]
         return PeriodResult(sum(spans[::2]), sum(spans[1::2]), successes)
 
+    def _check_ends(self, lattice: LatticeState, bridges: Bridges) -> None:
+        """Hold the ends of bridges against a lattice; kernels follow them unasked."""
+        nodes = lattice.geometry.node_count
+        if self._reach is None or self._reach[0]() is not bridges:
+            self._reach = weakref.ref(bridges), _find_reach(bridges)
+        needed = self._reach[1]
+        if needed > nodes:
+            raise ShapeError(
+                f"A bridge joins node {needed - 1}, but the lattice has {nodes} nodes, "
+                f"0..{nodes - 1}; remove the bridge or enlarge lattice.shape."
+            )
+
     def _step_between(
         self, lattice: LatticeState, period: Period, count: int, *, is_first: bool
     ) -> None:
@@ -250,3 +270,13 @@ class SteppingBackend(MovingBackend):
             self.move_lattice(lattice, period.tableau, period.dt_s, whole)
         if half:
             self.move_lattice(lattice, period.tableau, 0.5 * period.dt_s, 1)
+
+
+def _find_reach(bridges: Bridges) -> int:
+    """Return the nodes that a lattice must have for these bridges [-]."""
+    if isinstance(bridges, MatchingArrays):
+        return bridges.matching.node_count
+    if not len(bridges.sources):
+        return 0
+    sources = bridges.sources & ~np.uint32(DIRECTED_FLAG)
+    return 1 + max(int(sources.max()), int(bridges.targets.max()))

@@ -32,10 +32,10 @@ from engine.bridge.base import (
 from engine.bridge.edges import EdgeList
 from engine.bridge.shares import Shares
 from engine.bridge.slots import U16Array, find_stops, invert, order_slots, split_rungs
+from engine.bridge.soundness import check_bridges, check_layers, find_node_count
 from engine.config import TunnelConfig
-from engine.config.checks import MAX_RATE
 from engine.config.mesh import MOST_SHARES
-from engine.errors import CheckpointError, ConfigError, ShapeError
+from engine.errors import CheckpointError, ConfigError
 from engine.state import State, check_inputs, digest_inputs, keep_array, take_fields
 
 LAST_RUNG = 40
@@ -58,24 +58,6 @@ class _Layout:
     """How the budget is shared; None while every bridge follows alike."""
     is_in_turn: bool = False
     """Whether the first slots of every share are those that are due next."""
-
-
-def _check_doses(
-    edges: EdgeList, probabilities: npt.NDArray[np.floating]
-) -> npt.NDArray[np.float64]:
-    """Return the probabilities, once every dose is known to be finite."""
-    values = np.asarray(probabilities, dtype=np.float64)
-    if values.shape != (len(edges),) or not ((values > 0.0) & (values <= 1.0)).all():
-        raise ShapeError(
-            f"The probabilities of {len(edges)} bridges have shape {values.shape}, or "
-            "not all of them lie in (0, 1]; give one for each bridge."
-        )
-    if not (np.abs(edges.strengths_rad_s) <= MAX_RATE).all():
-        raise ShapeError(
-            "The strengths of the bridges are not all finite and within "
-            f"[-{MAX_RATE:g}, {MAX_RATE:g}] rad/s; take them in by take_edges."
-        )
-    return values
 
 
 class BridgeNetwork(Network):
@@ -107,12 +89,13 @@ class BridgeNetwork(Network):
             tunnel: The frequency ladder on which pinned bridges sit.
 
         Raises:
-            ShapeError: A strength is not finite or too large, or a probability is not
-                in (0, 1].
+            ShapeError: A column has another length or type than it must, a node id is
+                out of range, a node occurs twice in a layer, a strength is not finite
+                or too large, or a probability is not in (0, 1].
         """
         super().__init__(backend, tunnel)
         self.edges = edges
-        self.probabilities = _check_doses(edges, probabilities)
+        self.probabilities = check_bridges(edges, probabilities)
         """Success probability by bridge id [-], shape (bridges,)."""
         self.members: npt.NDArray[np.bool_] = np.zeros(len(edges), dtype=np.bool_)
         """Whether a bridge belongs to the cohort, by bridge id, shape (bridges,)."""
@@ -124,6 +107,7 @@ class BridgeNetwork(Network):
         self._lock = threading.Lock()
         rungs = np.full(len(edges), FOLLOW, dtype=np.int8)
         order, groups = order_slots(edges.layers, rungs, edges.sources)
+        check_layers(edges, order, groups)
         arrays = backend.build_bridges(self._fill_arrays(order))
         self._layout = _Layout(rungs, invert(order), groups, arrays)
 
@@ -161,6 +145,11 @@ class BridgeNetwork(Network):
     def __len__(self) -> int:
         """Return the number of bridges."""
         return len(self.edges)
+
+    @property
+    def node_count(self) -> int:
+        """Nodes that a lattice must have for these bridges [-]."""
+        return find_node_count(self.edges)
 
     @property
     def arrays(self) -> BridgeArrays:
@@ -353,7 +342,7 @@ class BridgeNetwork(Network):
         Raises:
             ShapeError: A probability is not in (0, 1].
         """
-        probabilities = _check_doses(self.edges, probabilities)
+        probabilities = check_bridges(self.edges, probabilities)
         self.apply_requests()
         with self._lock:
             self.members = members

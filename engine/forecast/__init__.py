@@ -1,10 +1,10 @@
 """What a run will need and what it will reach, before it is run.
 
-`memory.py` estimates bytes, `response.py` is the answer of lattice plus bridges to
-tunnel events, `rhythm.py` how often each bridge acts, `locking.py` the locked state
-that follows, `scope.py` which networks these know, `coherence.py` the forecast,
-`cure.py` what would bring a floor into reach. Imports configuration, geometry,
-oscillators, bridges and the tunnel room's success law.
+`memory.py` estimates bytes in memory, `record.py` those on the disk, `response.py` is
+the answer of lattice plus bridges to tunnel events, `rhythm.py` how often each bridge
+acts, `locking.py` the locked state that follows, `scope.py` which networks these know,
+`coherence.py` the forecast, `cure.py` what would bring a floor into reach.
+Imports configuration, geometry, oscillators, bridges and the tunnel room's success law.
 """
 
 from engine.forecast.coherence import (
@@ -21,8 +21,10 @@ from engine.forecast.memory import (
     MAX_RUN_EDGES,
     MemoryEstimate,
     check_memory,
+    check_period,
     estimate_memory,
 )
+from engine.forecast.record import RecordEstimate, estimate_record
 from engine.forecast.scope import find_obstacle
 
 __all__ = [
@@ -34,10 +36,13 @@ __all__ = [
     "Forecaster",
     "LadderForecast",
     "MemoryEstimate",
+    "RecordEstimate",
     "build_forecaster",
     "check_memory",
+    "check_period",
     "count_lattice_edges",
     "estimate_memory",
+    "estimate_record",
     "find_cure",
     "find_obstacle",
 ]

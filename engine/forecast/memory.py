@@ -62,7 +62,17 @@ _DRIFT_BYTES_PER_NODE = 56
 """Two scores that stay, and the shares, ranks and keys that they are drawn from."""
 _PAIR_BYTES = 64
 """Two sums, a sample and a matrix for every pair of the probe set."""
+_PLAN_BYTES = 170
+"""Of a control period's plan, per slice and group of bridges: places passed and taken,
+and both halves of the piece of slots between them."""
+_READING_BYTES = 40
+"""A coherence that an error window or a stage of a rollout keeps until its end."""
 
+SIZE_CURE = "shrink lattice.shape or bridges.per_node"
+PERIOD_CURE = (
+    "lower controller.period_steps, bridges.per_node, mesh.shares or the length of "
+    "controller.error_window_s or rollout.window_s"
+)
 MAX_RUN_EDGES = 2**21
 """Lattice edges plus bridges up to which coherence is forecast in passing."""
 _FORECAST_BYTES_PER_EDGE = 120
@@ -90,7 +100,7 @@ def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
         Peak bytes on host and device; bridges of a file are guessed from its size.
     """
     nodes = config.lattice.node_count
-    bridges = _count_bridges(config)
+    bridges = count_bridges(config)
     is_stored = config.bridges.kind != "procedural"
     per_node = _STATE_BYTES_PER_NODE.get(backend, _LARGEST_STATE_BYTES)
     if config.dynamics.inertia_s:
@@ -124,10 +134,37 @@ def estimate_memory(config: RunConfig, backend: str) -> MemoryEstimate:
     if config.bridges.kind == "file":
         build += bridges * _COLOUR_BYTES_PER_BRIDGE
     build = max(build, _estimate_observation(config))
+    build = max(build, estimate_period(config, _guess_layers(config)))
     if backend != "cuda":
         return MemoryEstimate(state + build, 0)
     passing = bridges * per_bridge if is_stored else 0  # columns pass through the host
     return MemoryEstimate(build + passing, state)
+
+
+def estimate_period(config: RunConfig, layers: int) -> int:
+    """Return the bytes that planning a control period takes, and what windows keep.
+
+    Args:
+        config: A validated configuration.
+        layers: Layers of the bridges [-].
+    """
+    controller, rollout = config.controller, config.rollout
+    groups = layers * (1 if config.acting_mesh.is_idle else config.mesh.shares)
+    groups *= 1 if rollout.is_idle else 2
+    plan = _PLAN_BYTES * groups * controller.period_steps
+    window_s = 0.0 if rollout.is_idle else rollout.window_s
+    if controller.error_windows:
+        window_s = controller.error_window_s or config.dynamics.duration_s / 8.0
+    samples = window_s / (config.dynamics.dt_s * controller.period_steps)
+    return plan + _READING_BYTES * int(samples)
+
+
+def _guess_layers(config: RunConfig) -> int:
+    """Return the layers of bridges; random ends take up to twice as many as nodes."""
+    kind, per_node = config.bridges.kind, config.bridges.per_node
+    if kind in ("matchings", "procedural"):
+        return per_node
+    return 2 * per_node if kind == "small_world" else 0
 
 
 def _estimate_observation(config: RunConfig) -> int:
@@ -163,7 +200,7 @@ def _lattice_words(config: RunConfig) -> tuple[str, Sequence[int], Sequence[bool
     return lattice.kind, lattice.shape, lattice.periodic
 
 
-def _count_bridges(config: RunConfig) -> int:
+def count_bridges(config: RunConfig) -> int:
     """Count the bridges that are drawn or computed, or guess those of a file."""
     if config.bridges.kind in ("matchings", "procedural", "small_world"):
         return config.bridges.per_node * config.lattice.node_count // 2
@@ -198,6 +235,8 @@ def check_memory(
         ResourceError: It does not fit; names the bytes and what to shrink.
     """
     need = estimate_memory(config, backend)
+    period = estimate_period(config, _guess_layers(config))
+    cure = PERIOD_CURE if 2 * period > need.host_bytes else SIZE_CURE
     for place, bytes_needed, free in (
         ("host", need.host_bytes, host_free_bytes),
         ("GPU", need.device_bytes, device_free_bytes),
@@ -206,6 +245,27 @@ def check_memory(
             raise ResourceError(
                 f"The run needs {bytes_needed} bytes ({bytes_needed / 2**30:.1f} GiB) "
                 f"of {place} memory, but {free} bytes ({free / 2**30:.1f} GiB) are "
-                "free; shrink lattice.shape or bridges.per_node."
+                f"free; {cure if place == 'host' else SIZE_CURE}."
             )
     return need
+
+
+def check_period(config: RunConfig, layers: int, host_free_bytes: int) -> None:
+    """Check that control periods fit, once the layers of the bridges are known.
+
+    Args:
+        config: A validated configuration.
+        layers: Layers of the bridges [-].
+        host_free_bytes: Memory that may still be taken on the host [byte].
+
+    Raises:
+        ResourceError: They do not; names the bytes and what to shrink.
+    """
+    need = estimate_period(config, layers)
+    if need > host_free_bytes:
+        raise ResourceError(
+            f"A control period of {config.controller.period_steps} steps over {layers} "
+            f"layers of bridges needs {need} bytes ({need / 2**30:.1f} GiB) of host "
+            f"memory, but {host_free_bytes} bytes ({host_free_bytes / 2**30:.1f} GiB) "
+            f"are free; {PERIOD_CURE}."
+        )

@@ -8,6 +8,7 @@ room's metrics and control groups.
 from __future__ import annotations
 
 import os
+import resource
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -210,6 +211,24 @@ def judge_memory(cgroup: CgroupState | None, *, own_bytes: int) -> MemoryState:
         available_bytes=available,
         available_share=min(1.0, (available + own_bytes) / limit),
     )
+
+
+def measure_free_bytes() -> int:
+    """Measure the memory that this process may still take [byte].
+
+    Least of what the machine has left, what its control groups leave, and what the
+    limits of the process (`ulimit -v`, `ulimit -d`) do; batch systems set either.
+    """
+    free = HostSampler().sample().memory.available_bytes
+    held = psutil.Process().memory_info()
+    for limit, used in (
+        (resource.RLIMIT_AS, held.vms),
+        (resource.RLIMIT_DATA, getattr(held, "data", 0)),
+    ):
+        most, _ = resource.getrlimit(limit)
+        if most != resource.RLIM_INFINITY:
+            free = min(free, max(0, most - used))
+    return free
 
 
 def _private_bytes(memory_info: Any) -> int:

@@ -30,7 +30,7 @@ import numpy.typing as npt
 from engine.disk import DRAFT_SUFFIX, build_write_error, replace_whole
 from engine.errors import CheckpointError, DamagedCheckpointError
 from engine.intake import MAX_TEXT_BYTES, describe, open_file, parse_finite_json
-from engine.recording.tables import sync_file
+from engine.recording.parts import PART_NAME, sync_file
 from engine.state import State, StateArray
 
 FORMAT_VERSION = 1
@@ -307,23 +307,29 @@ def _restore_arrays(value: Any, arrays: list[StateArray]) -> Any:
     return {key: _restore_arrays(entry, arrays) for key, entry in value.items()}
 
 
-def prune_checkpoints(folder: Path, kept: int) -> None:
+def prune_checkpoints(folder: Path, kept: int) -> list[int]:
     """Remove all but the newest checkpoints; that of the start stays.
 
     Args:
         folder: Run folder.
         kept: How many stay, >= 1.
 
+    Returns:
+        Steps of those that stay.
+
     Raises:
         WriteError: The folder has become read-only.
     """
     start = name_checkpoint(folder, 0)
-    for path in list_checkpoints(folder)[kept:]:
+    found = list_checkpoints(folder)
+    for path in found[kept:]:
         if path != start:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise build_write_error(path, error) from error
+    stay = {*found[:kept], start} & set(found)
+    return [int(path.stem) for path in stay if path.stem.isdigit()]
 
 
 def remove_checkpoints(folder: Path) -> None:
@@ -350,5 +356,8 @@ def list_inside(folder: Path) -> list[Path]:
         folder: Run folder.
     """
     inside = folder / CHECKPOINTS_FOLDER
-    patterns = (f"*{SUFFIX}", f"*{SUFFIX}{DRAFT_SUFFIX}", "*-??????.parquet")
-    return [path for pattern in patterns for path in inside.glob(pattern)]
+    patterns = (f"*{SUFFIX}", f"*{SUFFIX}{DRAFT_SUFFIX}")
+    found = [path for pattern in patterns for path in inside.glob(pattern)]
+    tables = inside.glob("*.parquet")
+    parts = [path for path in tables if PART_NAME.fullmatch(path.name)]
+    return found + parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,8 +33,9 @@ from engine.recording.checkpoint import (
 from engine.recording.endpoint import ENDPOINT_FILE, EndpointRecord
 from engine.recording.lock import LOCK_FILE, FolderLock, refuse_taken
 from engine.recording.mlflow_sink import MEMO_FILE
+from engine.recording.parts import Marks, check_parts
 from engine.recording.summary import RunSummary
-from engine.recording.tables import Marks, TableWriter, check_parts
+from engine.recording.tables import TableWriter
 from engine.recording.trace import TRACE_FILE
 
 logger = logging.getLogger(__name__)
@@ -159,6 +160,7 @@ class RunRecorder:
         """
         self.folder = Path(folder)
         self._lock: FolderLock | None = None
+        self._sealed: dict[int, dict[str, Marks]] = {}
         self._tables: list[TableWriter] = []
         is_here, is_claimed = self.folder.is_dir(), False
         try:
@@ -205,8 +207,11 @@ class RunRecorder:
             if not is_kept:
                 self.folder.rmdir()
 
-    def seal(self) -> dict[str, Marks]:
+    def seal(self, step: int) -> dict[str, Marks]:
         """Close what both tables hold so far, for a checkpoint to rely on.
+
+        Args:
+            step: Lattice steps done; names the checkpoint.
 
         Returns:
             The marks of both.
@@ -214,10 +219,30 @@ class RunRecorder:
         Raises:
             WriteError: The disk takes no more.
         """
-        return {
+        marks = {
             TIMESERIES_FILE: self.timeseries.seal(),
             TRACE_FILE: self.trace.seal(),
         }
+        self._sealed[step] = marks
+        return marks
+
+    def drop_parts(self, kept: Collection[int]) -> None:
+        """Remove the parts of tables that no checkpoint relies on any more.
+
+        Nothing is removed while one is kept that an earlier process has written.
+
+        Args:
+            kept: Steps of the checkpoints that are kept.
+        """
+        for step in [step for step in self._sealed if step not in kept]:
+            del self._sealed[step]
+        if not set(kept) - {0} <= self._sealed.keys():
+            return
+        for name, table in (
+            (TIMESERIES_FILE, self.timeseries),
+            (TRACE_FILE, self.trace),
+        ):
+            table.drop_parts([marks[name] for marks in self._sealed.values()])
 
     def release(self) -> None:
         """Let other runs have the folder; harmless to repeat."""

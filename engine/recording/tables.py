@@ -7,19 +7,26 @@ A run without a checkpoint writes one part, the table itself.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from engine.disk import TableFile, build_write_error, replace_whole
-from engine.errors import DamagedCheckpointError
-
-ROWS_PER_WRITE = 1024
-
-Marks = list[list[int]]
-"""Rows and bytes of every part that is closed, in order."""
+from engine.recording.parts import (
+    FAN,
+    ROWS_PER_WRITE,
+    Mark,
+    Marks,
+    find_mergeable,
+    join_parts,
+    name_part,
+    release_memory,
+    remove_parts,
+    sync_file,
+    take_marks,
+    to_plain,
+)
 
 
 class TableWriter:
@@ -53,14 +60,18 @@ class TableWriter:
         self._schema = pa.schema(fields)
         self._path = path
         self._parts_folder = parts_folder or path.parent
-        self._marks: Marks = [list(mark) for mark in marks or ()]
+        self._marks: list[Mark] = take_marks(marks or ())
         self._rows: list[Mapping[str, Any]] = []
         self._row_count = 0
         if marks is not None:
-            remove_parts(self._parts_folder, path, keep=len(marks))
+            remove_parts(self._parts_folder, path, (), above=self._last_number)
         self._file = TableFile(path, self._schema)
         self.is_broken = False
         """Whether a part of it could not be written."""
+
+    @property
+    def _last_number(self) -> int:
+        return self._marks[-1].number if self._marks else 0
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append one row.
@@ -90,6 +101,7 @@ class TableWriter:
             self._file.write(self._build(self._rows, schema=self._schema))
             self._row_count += len(self._rows)
             self._rows = []
+            release_memory()
 
     def seal(self) -> Marks:
         """Close what is written so far as a part that is safe on the disk.
@@ -101,18 +113,56 @@ class TableWriter:
             WriteError: The disk takes no more.
         """
         if not self._rows and not self._row_count:
-            return self._marks
+            return to_plain(self._marks)
         with self._writing():
             self._flush()
             self._file.close()
             sync_file(self._path)
             self._parts_folder.mkdir(exist_ok=True)
-            part = name_part(self._parts_folder, self._path, len(self._marks) + 1)
-            self._path.replace(part)
-            self._marks.append([self._row_count, part.stat().st_size])
+            self._path.replace(self._name(self._last_number + 1))
+            self._mark(self._row_count, 0)
             self._row_count = 0
             self._file = TableFile(self._path, self._schema)
-        return self._marks
+        while find_mergeable(self._marks) and self._merge():
+            pass
+        release_memory()
+        return to_plain(self._marks)
+
+    def _name(self, number: int) -> Path:
+        return name_part(self._parts_folder, self._path, number)
+
+    def _mark(self, row_count: int, level: int) -> None:
+        """Note the part that has just been closed."""
+        number = self._last_number + 1
+        size_bytes = self._name(number).stat().st_size
+        self._marks.append(Mark(number, row_count, size_bytes, level))
+
+    def _merge(self) -> bool:
+        """Put the last parts together, if the disk has the room for it.
+
+        The old ones stay until `drop_parts`, for earlier checkpoints rely on them.
+        """
+        merged = self._marks[-FAN:]
+        path = self._name(self._last_number + 1)
+        try:
+            join_parts([self._name(mark.number) for mark in merged], self._schema, path)
+        except (OSError, ValueError):  # the parts do as well
+            path.unlink(missing_ok=True)
+            return False
+        self._mark(sum(mark.row_count for mark in merged), merged[0].level + 1)
+        del self._marks[-FAN - 1 : -1]
+        return True
+
+    def drop_parts(self, relied_on: Iterable[Marks]) -> None:
+        """Remove the parts that neither the table nor a checkpoint needs any more.
+
+        Args:
+            relied_on: Marks of every checkpoint that is kept.
+        """
+        kept = {mark.number for marks in relied_on for mark in take_marks(marks)}
+        kept |= {mark.number for mark in self._marks}
+        with suppress(OSError):  # they do no harm
+            remove_parts(self._parts_folder, self._path, kept)
 
     def close(self) -> None:
         """Write what is left and the footer, and put all parts into the file.
@@ -124,8 +174,7 @@ class TableWriter:
             self._flush()
             self._file.close()
         if self._marks:
-            numbers = range(1, len(self._marks) + 1)
-            parts = [name_part(self._parts_folder, self._path, n) for n in numbers]
+            parts = [self._name(mark.number) for mark in self._marks]
             try:
                 self._join([*parts, self._path])
             except OSError as error:
@@ -143,91 +192,4 @@ class TableWriter:
     def _join(self, parts: Sequence[Path]) -> None:
         """Put parts together beside the file, which they then replace."""
         with replace_whole(self._path) as draft:
-            with TableFile(draft, self._schema) as file:
-                for table in _gather_batches(parts, self._schema):
-                    file.write(table)
-            sync_file(draft)
-
-
-def _gather_batches(parts: Sequence[Path], schema: Any) -> Iterator[Any]:
-    """Read parts one after another, as tables of about `ROWS_PER_WRITE` rows."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    waiting: list[Any] = []
-    for part in parts:
-        with parquet.ParquetFile(part) as file:
-            for batch in file.iter_batches(ROWS_PER_WRITE):
-                waiting.append(batch)
-                if sum(map(len, waiting)) >= ROWS_PER_WRITE:
-                    yield pa.Table.from_batches(waiting, schema)
-                    waiting = []
-    if waiting:
-        yield pa.Table.from_batches(waiting, schema)
-
-
-def name_part(folder: Path, table: Path, number: int) -> Path:
-    """Return where a part of a table lies.
-
-    Args:
-        folder: Folder of the parts.
-        table: The table that they belong to.
-        number: Of the part, from 1 on.
-    """
-    return folder / f"{table.stem}-{number:06d}{table.suffix}"
-
-
-def remove_parts(folder: Path, table: Path, keep: int = 0) -> None:
-    """Remove the later parts of a table.
-
-    Args:
-        folder: Folder of the parts.
-        table: The table that they belong to.
-        keep: How many of the first ones stay.
-    """
-    kept = {name_part(folder, table, number) for number in range(1, keep + 1)}
-    for path in folder.glob(f"{table.stem}-*{table.suffix}"):
-        if path not in kept:
-            path.unlink()
-
-
-def check_parts(folder: Path, table: Path, marks: Marks) -> None:
-    """Check that the parts that a checkpoint relies on are there and whole.
-
-    Args:
-        folder: Folder of the parts.
-        table: The table that they belong to.
-        marks: Their rows and bytes.
-
-    Raises:
-        DamagedCheckpointError: One is not.
-    """
-    from pyarrow import parquet
-
-    for number, (row_count, size_bytes) in enumerate(marks, start=1):
-        part = name_part(folder, table, number)
-        try:
-            is_whole = (
-                part.stat().st_size == size_bytes
-                and parquet.read_metadata(part).num_rows == row_count
-            )
-        except (OSError, ValueError) as error:
-            raise DamagedCheckpointError(f"{part} cannot be read ({error}).") from error
-        if not is_whole:
-            raise DamagedCheckpointError(f"{part} was cut off or exchanged.")
-
-
-def sync_file(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk.
-
-    Args:
-        path: File or folder.
-
-    Raises:
-        OSError: The disk takes no more.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            join_parts(parts, self._schema, draft)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from engine.recording import (
     describe_environment,
 )
 from engine.recording.folder import TIMESERIES_FILE, Resumed, to_failed
-from engine.recording.tables import Marks
+from engine.recording.parts import Marks
 from engine.recording.trace import TRACE_FILE
 from engine.recording.tracker import RunTracker
 from engine.state import State
@@ -68,12 +68,22 @@ class Journal:
         Raises:
             RecordError: The disk takes no more.
         """
-        marks = self._recorder.seal() if self._recorder is not None else None
+        recorder, step = self._recorder, self._account.step
+        marks = recorder.seal(step) if recorder is not None else None
         return {
             "marks": marks,
             "vitals": self.vitals.to_state(),
             "sample": self._encoder.to_state(),
         }
+
+    def drop_parts(self, kept: Collection[int]) -> None:
+        """Remove rows on the disk that are kept in another place.
+
+        Args:
+            kept: Steps of the checkpoints that are kept.
+        """
+        if self._recorder is not None:
+            self._recorder.drop_parts(kept)
 
     def from_state(self, state: Mapping[str, Any]) -> None:
         """Go on counting; the next `open` goes on in the folder of the run.

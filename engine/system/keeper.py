@@ -285,7 +285,8 @@ class Keeper:
         path = name_checkpoint(folder, account.step)
         write_checkpoint(path, card, state)
         if self._is_keeping:
-            prune_checkpoints(folder, self._record.checkpoints_kept)
+            kept = prune_checkpoints(folder, self._record.checkpoints_kept)
+            self._journal.drop_parts(kept)
             self._kept_step, self.failure = account.step, ""
         return path
 

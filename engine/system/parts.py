@@ -21,7 +21,7 @@ from engine.config import BridgesConfig, LoadConfig, RunConfig, TunnelConfig
 from engine.crystal import CrystalLattice
 from engine.disk import refuse_closed
 from engine.errors import DeviceError, ResourceError
-from engine.forecast import check_memory, estimate_memory
+from engine.forecast import check_memory, check_period, estimate_memory
 from engine.monitor import (
     FaultySource,
     LiveSource,
@@ -30,7 +30,7 @@ from engine.monitor import (
     Source,
     SyntheticSource,
 )
-from engine.monitor.host import HostSampler
+from engine.monitor.host import measure_free_bytes
 from engine.observation import Observer
 from engine.recording import Trace, check_folder, read_trace
 from engine.rollout import Cohort, RolloutPilot
@@ -216,6 +216,9 @@ def _build_on(backend: Backend, config: RunConfig) -> tuple[CrystalLattice, Netw
     _check_memory(config, backend)
     lattice = _build_lattice(config, backend)
     network = _build_network(config, lattice)
+    if isinstance(network, BridgeNetwork):
+        layers = len({group.layer for group in network.groups})
+        check_period(config, layers, measure_free_bytes())
     # After all that can be refused, before all that is timed.
     backend.warm_up(
         computes_ends=isinstance(network, MatchingNetwork),
@@ -242,9 +245,8 @@ def _choose_backend(config: RunConfig) -> BackendChoice:
 
 
 def _check_memory(config: RunConfig, backend: Backend) -> None:
-    host = HostSampler().sample().memory
     device = backend.memory_free_bytes()
-    check_memory(config, backend.name, host.available_bytes, device)
+    check_memory(config, backend.name, measure_free_bytes(), device)
 
 
 def _build_lattice(config: RunConfig, backend: Backend) -> CrystalLattice:

@@ -30,6 +30,7 @@ from engine.recording.folder import (
     to_yaml,
 )
 from engine.recording.lock import refuse_taken
+from engine.recording.parts import take_marks, to_plain
 from engine.recording.trace import TRACE_FILE
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def _find_marks(checkpoint: Checkpoint) -> Mapping[str, Any]:
         journal = checkpoint.state["journal"] if checkpoint.state else {}
         found = journal.get("marks") or {}
         return {
-            name: [[int(rows), int(size)] for rows, size in found[name]]
+            name: to_plain(take_marks(found[name]))
             for name in (TIMESERIES_FILE, TRACE_FILE)
             if found
         }

@@ -94,7 +94,7 @@ def test_json_beyond_the_theory(capsys: Capture) -> None:
     words = ["bridges=procedural", "bridges.strength_rad_s=-3", "bridges.directed=true"]
     assert main(["forecast", "--json", *SMALL, *words]) == 1
     report = json.loads(capsys.readouterr().out)
-    assert set(report) == {"memory", "verdict"}
+    assert set(report) == {"memory", "record", "verdict"}
     assert "all bridges repel and all bridges are directed, but" in report["verdict"]
 
 

@@ -64,6 +64,7 @@ class Ledger:
     clocks: int = 0
     ports: int = 0
     inputs: dict[str, Inputs] = field(default_factory=lambda: defaultdict(Inputs))
+    soaks: list[str] = field(default_factory=list)
 
     def describe(self) -> list[str]:
         return [
@@ -79,6 +80,7 @@ class Ledger:
             f"disks full, limited or read-only, nothing whole lost: {self.disks}",
             f"leaps of the clock and stops of the process, same digest: {self.clocks}",
             f"taken ports refused before anything was written: {self.ports}",
+            *self.soaks,
             *describe_inputs(self.inputs),
         ]
 

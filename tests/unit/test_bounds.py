@@ -74,6 +74,11 @@ def test_cursors_fit() -> None:
 
 
 def test_waits_of_bridges_fit() -> None:
+    # At the highest frequency a bridge attempts in every step, so that 32 bits, without
+    # a sign, hold its attempts of the longest run twice over.
+    assert np.iinfo(np.uint32).max // 2 >= MAX_STEPS - 1
+    # And 64 bits, one of them the sign, hold those of all bridges in the time series.
+    assert MAX_BRIDGES * (MAX_STEPS - 1) < SIGNED
     # Kernels take the steps since the last event as a signed number of 32 bits, and
     # the first event counts from step 0. Attempts are at most one per step.
     assert MAX_STEPS <= 2**31

@@ -43,6 +43,9 @@ class Diary(SteppingBackend):
     ) -> None:
         self.entries.append(("matchings", (tick, segments.tolist())))
 
+    def _check_ends(self, lattice: Any, bridges: Any) -> None:
+        """Take bridges that are none."""
+
     def take_successes(self) -> int:
         return 17
 

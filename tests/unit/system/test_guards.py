@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from engine.backends.protocol import TABLEAUS
 from engine.bridge import BridgeNetwork, EdgeList, build_empty, build_matchings
 from engine.config import BackendConfig, BridgesConfig, RunConfig
 from engine.config.dynamics import MAX_STEPS
 from engine.errors import ConfigError, EngineError, NumericalError, ShapeError
 from engine.system import ScribbleSystem
 from engine.system.guards import MAX_KICKS, find_largest
+from engine.tunnel import TunnelSchedule
 
 NAN, INF = math.nan, math.inf
 BuildConfig = Callable[..., RunConfig]
@@ -163,3 +166,59 @@ def test_no_bridges_need_no_guard(build_config: BuildConfig) -> None:
     )
     with ScribbleSystem(config) as system:
         assert system.run().status == "done"
+
+
+def build_edges(node: int) -> EdgeList:
+    """Build a list by hand, past `take_edges`, whose second bridge ends at a node."""
+    sources, targets = np.array([0, 1], np.uint32), np.array([2, node], np.uint32)
+    return EdgeList(sources, targets, np.ones(2, np.float32), np.zeros(2, np.int32))
+
+
+def test_node_beyond_the_lattice_never_reaches_the_kernels(
+    system: ScribbleSystem,
+) -> None:
+    lattice, backend = system.lattice, system.backend
+    network = BridgeNetwork(build_edges(lattice.node_count), np.ones(2), backend)
+    with pytest.raises(ShapeError, match=r"lattice has \d+ nodes"):
+        lattice.bridges = network
+    schedule = TunnelSchedule(network, 0.001, 0)
+    period, _ = schedule.plan_period(4, TABLEAUS["euler"])
+    before = lattice.phases
+    with pytest.raises(ShapeError, match=r"lattice has \d+ nodes"):
+        backend.advance(lattice.state, network.arrays, period)
+    assert (lattice.phases == before).all()
+    fitting = BridgeNetwork(build_edges(lattice.node_count - 1), np.ones(2), backend)
+    lattice.bridges = fitting
+    period, _ = TunnelSchedule(fitting, 0.001, 0).plan_period(4, TABLEAUS["euler"])
+    backend.advance(lattice.state, fitting.arrays, period)
+
+
+@pytest.mark.parametrize(
+    ("edges", "complaint"),
+    [
+        (build_edges(2**31), "0..2147483647"),
+        (build_edges(1), "joins node 1 with itself"),
+        (build_edges(2), "Node 2 occurs 2 times in layer 0"),
+        (build_edges(2**30), ""),
+        (replace(build_edges(5), targets=np.array([2, 5])), "targets .* int64"),
+        (replace(build_edges(5), layers=np.zeros(3, np.int32)), "layers .* shape"),
+    ],
+)
+def test_edge_list_that_was_built_by_hand(
+    edges: EdgeList, complaint: str, system: ScribbleSystem
+) -> None:
+    if not complaint:  # far apart, but sound: no table of 2^30 nodes is made for them
+        assert BridgeNetwork(edges, np.ones(2), system.backend).node_count == 2**30 + 1
+        return
+    with pytest.raises(ShapeError, match=complaint):
+        BridgeNetwork(edges, np.ones(2), system.backend)
+
+
+def test_node_that_occurs_twice_among_few_bridges_of_a_large_lattice(
+    system: ScribbleSystem,
+) -> None:
+    ids = np.array([0, 2**30], np.uint32)
+    targets, layers = np.array([1, 1], np.uint32), np.zeros(2, np.int32)
+    twice = EdgeList(ids, targets, np.ones(2, np.float32), layers)
+    with pytest.raises(ShapeError, match="Node 1 occurs 2 times"):
+        BridgeNetwork(twice, np.ones(2), system.backend)
