@@ -56,7 +56,7 @@ class ControllerConfig:
     margin_sigmas: float = 3.0
     """Margin above the floor in standard deviations of the measured noise [-], >= 0."""
     dead_band: float = 0.002
-    """Coherence error that is treated as none [-], in [0, 1]."""
+    """Coherence above the target that is left as it is [-], in [0, 1]."""
     descent_rungs_per_s: float = 4.0
     """Fastest way down the ladder [rungs per simulated second], > 0."""
     dwell_periods: int = 4

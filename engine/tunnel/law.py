@@ -211,7 +211,9 @@ class ControlLaw:
     def _integrate(self, missing: float, offered: float, seen: Observation) -> None:
         """Move the required height by the PI law and its limits."""
         config, top = self.config, float(self.tunnel.rungs)
-        error = 0.0 if abs(missing) < config.dead_band else missing
+        # Only what there is too much of has a dead band: one below the target would
+        # eat the margin, and the floor was seen to be missed several times as often.
+        error = missing if missing > 0.0 or missing < -config.dead_band else 0.0
         rate = config.integral_gain_per_s * error
         if error > 0.0:
             start = max(self._height, self._used_height)
