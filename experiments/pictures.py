@@ -20,6 +20,10 @@ THEMES = {
         "accent": "#0969da",
         "hot": "#bc4c00",
         "leaf": "#1a7f37",
+        "violet": "#8250df",
+        "rose": "#bf3989",
+        "sand": "#9a6700",
+        "teal": "#0a7c86",
     },
     "dark": {
         "ink": "#e6edf3",
@@ -27,9 +31,13 @@ THEMES = {
         "accent": "#58a6ff",
         "hot": "#ffa657",
         "leaf": "#56d364",
+        "violet": "#bc8cff",
+        "rose": "#f778ba",
+        "sand": "#e3b341",
+        "teal": "#39c5cf",
     },
 }
-"""Colours by theme and part."""
+"""Colours by theme and part; those of series are those of `report/assets/report.css`."""
 GROUNDS = {"light": "#ffffff", "dark": "#0d1117"}
 """Ground of pictures that are not transparent, by theme."""
 MARGIN_INCHES = 0.12

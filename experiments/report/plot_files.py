@@ -16,7 +16,10 @@ from experiments.report.document import Axis, Document, HeatMap, Plot, Series
 
 INCHES: Final = (6.4, 4.0)
 """Width and height of a picture [inch]."""
-PARTS: Final = ("accent", "hot", "leaf", "ink", "faint")
+PARTS: Final = (
+    *("accent", "hot", "leaf", "violet"),
+    *("rose", "sand", "faint", "teal"),
+)
 """Colours of a theme in the order in which series take them."""
 LEGEND_ENTRIES: Final = 12
 """Series named in a legend at most."""
