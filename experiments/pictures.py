@@ -37,7 +37,7 @@ THEMES = {
         "teal": "#39c5cf",
     },
 }
-"""Colours by theme and part; those of series are those of `report/assets/report.css`."""
+"""Colours by theme and part; series have those of `report/assets/report.css`."""
 GROUNDS = {"light": "#ffffff", "dark": "#0d1117"}
 """Ground of pictures that are not transparent, by theme."""
 MARGIN_INCHES = 0.12
