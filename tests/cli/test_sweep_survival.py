@@ -100,7 +100,8 @@ def check_sweep(folder: Path, launcher: list[str], plan: Plan = Plan()) -> None:
     killed = jobs[plan.killed].message
     assert killed.startswith("killed by signal 9 (SIGKILL), perhaps by the out-of-mem")
     hungry = jobs[plan.hungry].message
-    assert hungry.startswith("ran out of memory (Unable to allocate")
+    assert hungry.startswith("The run needs ")
+    assert "of host memory, but" in hungry
     assert f"{count - 3} of {count} jobs done" in output
     numbers = ", ".join(map(str, sorted(broken)))
     assert f"3 of {count} jobs did not finish ({numbers})" in errors
