@@ -84,3 +84,14 @@ def test_products_end_without_memory() -> None:
     # Without its buffers OpenBLAS asks for ever, or gives up and ends the process.
     command = [sys.executable, "-c", STARVED]
     assert subprocess.run(command, timeout=60, check=False).returncode == 0
+
+
+def test_job_that_really_runs_out_of_memory_is_told_how_to_get_more() -> None:
+    # What the estimate before a run lets through may still be refused by the kernel.
+    with pytest.raises(MemoryError) as caught:
+        np.empty(2**60)
+    told = child.describe_failure(caught.value)
+    assert told["status"] == "failed"
+    assert told["exit_code"] == 1
+    assert told["message"].startswith("ran out of memory (Unable to allocate")
+    assert "--job-memory" in told["message"]
