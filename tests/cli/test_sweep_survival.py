@@ -22,8 +22,8 @@ from experiments.sweep import JobStatus, read_statuses
 ROOT = Path(__file__).parents[2]
 EDGES = "source,target,strength\n0,1,100.0\n"
 
-# A job of the reference back end takes between 240 and 256 MiB of data, and this network
-# some 335 MiB more than that. The limit lies between, far from both.
+# A job of the reference back end takes 240 to 256 MiB of data, and this network some
+# 335 MiB more than that. The limit lies between, far from both.
 HUNGRY_SHAPE, LIMIT = "[1280,1280]", "304MiB"
 # Two seconds, so that it still runs when the signal comes.
 LONG_S = "8.0"

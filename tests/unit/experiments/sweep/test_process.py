@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pytest
 
+from experiments.sweep import child
 from experiments.sweep.process import JobEnd, conclude, count_memory_kills
 
 GIB = 2**30
