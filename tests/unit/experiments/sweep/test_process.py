@@ -91,7 +91,7 @@ def test_products_end_without_memory() -> None:
 def test_job_that_really_runs_out_of_memory_is_told_how_to_get_more() -> None:
     # What the estimate before a run lets through may still be refused by the kernel.
     with pytest.raises(MemoryError) as caught:
-        np.empty(2**60)
+        np.empty(2**58)
     told = child.describe_failure(caught.value)
     assert told["status"] == "failed"
     assert told["exit_code"] == 1
