@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import stat
 import zipfile
 import zlib
@@ -37,6 +38,9 @@ WORD_BITS: Final = 64
 """Longest whole number where numbers are counts."""
 PART_ROWS: Final = 2**14
 """Rows of a Parquet file that are decoded at a time."""
+
+_HALF: Final = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+"""How half of a character can be written in JSON, perhaps beside its other half."""
 
 
 class IntakeError(ValueError):
@@ -87,12 +91,23 @@ def parse_json(text: str | bytes) -> Any:
         text: The text.
 
     Raises:
-        ValueError: It is no JSON, or nested too deeply.
+        ValueError: It is no JSON, nested too deeply, or holds half a character.
     """
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if isinstance(text, bytes) or _HALF.search(text):
+            _refuse_halves(value)
     except RecursionError as error:
         raise IntakeError("it is nested too deeply") from error
+    return value
+
+
+def _refuse_halves(value: Any) -> None:
+    """Refuse surrogates without their partner, which no file or page can take."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise IntakeError("it holds half a character") from error
 
 
 def parse_finite_json(text: str | bytes) -> Any:

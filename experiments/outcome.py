@@ -41,8 +41,8 @@ TRACEBACK_VARIABLE: Final = "SCRIBBLE_TRACEBACK"
 
 _NO_PATHS: Final = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
 """Errors of paths that no file can have."""
-_STOPPING: Final = (signal.SIGTERM, signal.SIGUSR1)
-"""Signals that stop a command as Ctrl-C does."""
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""Signals that stop a command."""
 
 EXIT_CODES: Final = (
     ("done", DONE),
@@ -88,7 +88,7 @@ def close_command(command: Callable[[], int]) -> int:
         Exit code of the process.
     """
     try:
-        with interrupt_on_sigterm():
+        with interrupt_on_signals():
             code = command()
             sys.stdout.flush()
     except BrokenPipeError:
@@ -112,22 +112,70 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Interrupt:
+    """A signal handler that raises `KeyboardInterrupt` and remembers that it did."""
+
+    def __init__(self) -> None:
+        self.is_heard = False
+
+    def __call__(self, kind: int, frame: object) -> NoReturn:
+        self.is_heard = True
+        raise KeyboardInterrupt
+
+
 @contextmanager
-def interrupt_on_sigterm() -> Iterator[None]:
+def interrupt_on_signals() -> Iterator[None]:
     """Let SIGTERM, and SIGUSR1 by which Slurm warns, raise `KeyboardInterrupt`.
 
-    A run brings its own handlers and gives these back. Does nothing outside the main
-    thread, or where a program has chosen what these signals do.
+    So does Ctrl-C, also where compiled code loses the exception: while a kernel is
+    compiled, Python's handlers only run in callbacks of LLVM, which drop what is
+    raised there, and compiling fails with an error of its own. A run brings its own
+    handlers and gives these back. Does nothing outside the main thread, or where a
+    program has chosen what these signals do.
+
+    Raises:
+        KeyboardInterrupt: A signal came, and nothing told of it but a foreign error.
     """
+    stop = _Interrupt()
     is_main = threading.current_thread() is threading.main_thread()
-    kinds = [kind for kind in _STOPPING if signal.getsignal(kind) is signal.SIG_DFL]
-    for kind in kinds if is_main else ():
-        signal.signal(kind, signal.default_int_handler)
+    before = {kind: signal.getsignal(kind) for kind in _STOPPING if is_main}
+    kinds = [kind for kind, handler in before.items() if _is_ours(handler)]
+    for kind in kinds:
+        signal.signal(kind, stop)
+    try:
+        with _drop_lost_interrupts():
+            yield
+    except (EngineError, OSError):
+        raise
+    except Exception as error:
+        if stop.is_heard:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        for kind in kinds:
+            signal.signal(kind, before[kind])
+
+
+def _is_ours(handler: object) -> bool:
+    """Tell whether nobody else has chosen what a signal does."""
+    chosen_by_python = (signal.SIG_DFL, signal.default_int_handler)
+    return handler in chosen_by_python or isinstance(handler, _Interrupt)
+
+
+@contextmanager
+def _drop_lost_interrupts() -> Iterator[None]:
+    """Say nothing of interrupts that compiled code could not pass on."""
+    before = sys.unraisablehook
+
+    def tell(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            before(lost)
+
+    sys.unraisablehook = tell
     try:
         yield
     finally:
-        for kind in kinds if is_main else ():
-            signal.signal(kind, signal.SIG_DFL)
+        sys.unraisablehook = before
 
 
 def make_folder(folder: Path, option: str) -> None:

@@ -60,7 +60,7 @@ def run_order(order: Mapping[str, Any]) -> dict[str, Any]:
     try:
         config = run_config_from_dict(order["config"])
         config.validate()
-        with outcome.interrupt_on_sigterm():
+        with outcome.interrupt_on_signals():
             is_quiet = bool(order.get("is_quiet"))
             status = go_on_or_begin(config, is_quiet=is_quiet).status
     except BaseException as error:  # noqa: BLE001 - the parent must hear of it

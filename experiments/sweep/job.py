@@ -98,8 +98,9 @@ class SweepJob:
         sys.stdout.write(f"\njob {status.job}: {words}\n")
         sys.stdout.flush()
         try:
-            config = self._prepare(composed, folder, status)
-            name = go_on_or_begin(config, is_quiet=self.is_quiet).status
+            with outcome.interrupt_on_signals():
+                config = self._prepare(composed, folder, status)
+                name = go_on_or_begin(config, is_quiet=self.is_quiet).status
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - others go on
             return replace(status, **describe_failure(error))
         return replace(status, status=name, exit_code=outcome.code_of_status(name))

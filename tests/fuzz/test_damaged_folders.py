@@ -92,7 +92,7 @@ COMMANDS = {
 """Commands beside report that read the folder of a run, and words for them."""
 
 
-@pytest.mark.parametrize("examples", [2, pytest.param(100, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("examples", [2, pytest.param(50, marks=pytest.mark.faults)])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_on_a_damaged_run(
     command: str,
