@@ -91,10 +91,11 @@ def parse_json(text: str | bytes) -> Any:
         text: The text.
 
     Raises:
-        ValueError: It is no JSON, nested too deeply, or holds half a character.
+        ValueError: It is no JSON, nested too deeply, holds half a character, or a
+            whole number of over 64 bits.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_int=_to_word)
         if isinstance(text, bytes) or _HALF.search(text):
             _refuse_halves(value)
     except RecursionError as error:
