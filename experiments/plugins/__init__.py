@@ -96,8 +96,7 @@ def register_plugins() -> None:
     from hydra.core.config_store import ConfigStore
     from hydra.core.plugins import Plugins
 
-    from experiments.plugins.joblib_launcher import JoblibLauncher
-    from experiments.plugins.ray_launcher import RayLauncher
+    from experiments.plugins.launchers import JoblibLauncher, RayLauncher
     from experiments.plugins.sweepers import GridSweeper, OptunaSweeper
 
     known = Plugins.instance().class_name_to_class
