@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from engine.bridge.shares import Shares
 from engine.intake import parse_json
 from experiments.report.charts import TIME, build_series
 from experiments.report.document import (
@@ -165,11 +166,17 @@ def _draw_course(record: RunRecord, mesh: Mapping[str, Any]) -> Iterator[Plot]:
     if times is None or shares is None or not len(times):
         return
     known = [_read_shares(text) for text in shares]
-    rows = [row for row, found in enumerate(known) if found]
-    ratio = to_number(record.setting("tunnel", "phi_coefficient"))
-    if ratio is not None and len({len(known[row]) for row in rows}) == 1:
+    means_hz = np.asarray(trace.get("frequency_hz", np.zeros(len(known))), np.float64)
+    rows = [row for row, found in enumerate(known) if found and means_hz[row] > 0.0]
+    base_hz, ratio = (
+        to_number(record.setting("tunnel", key))
+        for key in ("base_frequency", "phi_coefficient")
+    )
+    is_even = len({len(known[row]) for row in rows}) == 1
+    if is_even and base_hz is not None and ratio is not None and 0.0 < ratio < 1.0:
         table = np.array([known[row] for row in rows], dtype=np.float64)
-        yield _draw_busiest(times[rows], table, ratio)
+        spread = _spread(table, means_hz[rows], ratio, base_hz / ratio)
+        yield _draw_busiest(times[rows], table, spread)
     drawn = {
         name: np.asarray(trace[key], dtype=np.float64)
         for name, key in (
@@ -198,15 +205,35 @@ def _read_shares(text: Any) -> tuple[float, ...]:
     return tuple(number for number in numbers if number is not None)
 
 
-def _draw_busiest(times: F64Array, table: F64Array, ratio: float) -> Plot:
-    """Draw which share of the events the bridges that act most often take."""
-    hz = np.power(ratio, np.arange(table.shape[1], dtype=np.float64))
-    columns = {
-        f"busiest {part:.0%}": np.array(
-            [_find_share_of_busiest(hz, shares, part) for shares in table]
+def _spread(
+    table: F64Array, means_hz: F64Array, ratio: float, top_hz: float
+) -> F64Array:
+    """Return the frequency of every share in every row [Hz], none above the top."""
+    with np.errstate(all="ignore"):  # shares that a damaged file holds
+        return np.array(
+            [
+                Shares(tuple(counts), ratio).spread(mean_hz, top_hz)
+                for counts, mean_hz in zip(
+                    np.rint(1e9 * table).astype(np.int64).tolist(),
+                    means_hz.tolist(),
+                    strict=True,
+                )
+            ]
         )
-        for part in PARTS
-    }
+
+
+def _draw_busiest(times: F64Array, table: F64Array, spread: F64Array) -> Plot:
+    """Draw which share of the events the bridges that act most often take."""
+    with np.errstate(all="ignore"):
+        columns = {
+            f"busiest {part:.0%}": np.array(
+                [
+                    _find_share_of_busiest(hz, shares, part)
+                    for hz, shares in zip(spread, table, strict=True)
+                ]
+            )
+            for part in PARTS
+        }
     return Plot(
         "Where the events go",
         TIME,

@@ -101,6 +101,32 @@ def test_busiest_take_their_share_and_more(folder: Path) -> None:
     for series, part in zip(busiest.series, (0.01, 0.1, 0.25, 0.5), strict=True):
         assert all(y is not None and part - 1e-6 <= y <= 1.0 for y in series.y)
     assert busiest.series[1].y[-1] > 0.15
+    # The sentence has the same figure from the frequencies at the end.
+    (told,) = [text for text in build(folder).sentences if "busiest tenth" in text]
+    assert f"had {busiest.series[1].y[-1]:.0%} of the events" in told
+
+
+def test_no_bridge_acts_more_often_than_the_ladder_has(tmp_path: Path) -> None:
+    config = RunConfig(
+        lattice=LatticeConfig(shape=(16, 16), initial_phases="aligned"),
+        dynamics=DynamicsConfig(duration_s=0.2),
+        backend=BackendConfig("cpu", threads=1),
+        controller=ControllerConfig("fixed", fixed_frequency_hz=600.0),
+        mesh=MeshConfig("plastic", period=4, longest_period=4),
+        load=LoadConfig(kind="synthetic", level=0.0),
+        record=RecordConfig(folder=str(tmp_path / "run")),
+    )
+    with ScribbleSystem(config) as system:
+        system.run()
+    busiest = build(tmp_path / "run").plots[1]
+    assert isinstance(busiest, Plot)
+    most = 0.1 * config.tunnel.maximum_frequency_hz / 600.0
+    assert max(busiest.series[1].y) <= most * 1.001
+
+
+def test_busiest_are_drawn_once_the_mesh_has_looked(folder: Path) -> None:
+    busiest = build(folder).plots[1]
+    assert isinstance(busiest, Plot)
     assert max(busiest.series[0].x) <= 0.4
 
 
