@@ -43,6 +43,9 @@ def replace_whole(path: Path, *, is_shared: bool = False) -> Iterator[Path]:
 
     Yields:
         Where to write; removed if that fails.
+
+    Raises:
+        OSError: The draft cannot take its place.
     """
     own = f".{path.name}.{os.getpid()}" if is_shared else f"{path.name}{DRAFT_SUFFIX}"
     draft = path.with_name(own)

@@ -206,7 +206,16 @@ class CudaDevice:
 
     @contextmanager
     def allocating(self, what: str, size_bytes: int, cure: str) -> Iterator[None]:
-        """Work on the device; turn its shortage of memory into a `ResourceError`."""
+        """Work on the device.
+
+        Args:
+            what: What takes the memory, for the sentence.
+            size_bytes: How much [byte].
+            cure: What to lower.
+
+        Raises:
+            ResourceError: The device is short of memory.
+        """
         try:
             with self.working():
                 yield

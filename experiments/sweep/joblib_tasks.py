@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 
 from experiments.sweep.child import end_with_parent
-from experiments.sweep.ray_tasks import STOP_GRACE_S
 from experiments.sweep.status import read_statuses
-from experiments.sweep.task import Shared, run_task, share_parts
+from experiments.sweep.task import STOP_GRACE_S, Shared, run_task, share_parts
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn

@@ -10,14 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from experiments.sweep.task import run_task, share_parts
+from experiments.sweep.task import STOP_GRACE_S, run_task, share_parts
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
 
-STOP_GRACE_S: Final = 40.0
-"""How long interrupted jobs may take to write their summaries [s]; a little more than
-`process.STOP_GRACE_S`, after which a job is killed."""
 _ENVIRONMENT: Final[Mapping[str, str]] = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leave GPUs to the slots of this house
     "RAY_USAGE_STATS_ENABLED": "0",
