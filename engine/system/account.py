@@ -289,7 +289,7 @@ class Account:
         parts, nodes = self.parts, self.parts.lattice.node_count
         decision = (parts.pilot or parts.controller).decision
         most, made = self._count_events()
-        forecast = self._compare_forecast()
+        forecast = self._compare_forecast(status)
         price = find_price(self.windows, forecast, len(parts.network))
         digest, trouble = self._seal()
         if trouble:
@@ -326,7 +326,7 @@ class Account:
             notes=notes,
         )
 
-    def _compare_forecast(self) -> dict[str, Any] | None:
+    def _compare_forecast(self, status: str) -> dict[str, Any] | None:
         """Compare what was expected with the later part of the run."""
         parts, dt_s = self.parts, self.config.dynamics.dt_s
         if parts.outlook is None:
@@ -338,6 +338,7 @@ class Account:
             dt_s,
             self.visits.list_visits(),
             moved=allotment.moved if allotment else 0.0,
+            is_done=status == "done",
         )
 
     def _read_energy_j(self) -> float | None:

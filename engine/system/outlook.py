@@ -27,6 +27,9 @@ from engine.state import State, keep_fields, take_fields
 from engine.system.pricing import ROLLOUT_REFUSAL
 from engine.system.visits import Visit
 
+CUT_OFF: Final = "the run was cut off; it is compared at its end"
+"""Why a run that was interrupted or has failed is not compared: forecasts of a large
+network take up to a minute, which a run that is stopped may not have."""
 MAX_MOVEMENT: Final = 0.05
 """Share of the bridges that moved at the last look, times what the mesh gains in r, up
 to which r was seen to be that of the last shares to 0.01 [-]."""
@@ -184,6 +187,7 @@ class Outlook:
         visits: Sequence[Visit] = (),
         *,
         moved: float = 0.0,
+        is_done: bool = True,
     ) -> dict[str, Any]:
         """Compare the forecast, averaged over what was visited, with what came.
 
@@ -196,6 +200,7 @@ class Outlook:
             dt_s: Lattice time step [s].
             visits: Frequencies in use then; the mean frequency if there are none.
             moved: Share of the bridges whose share of the budget changed last [-].
+            is_done: Whether the run has come to its end; else nothing is forecast.
 
         Returns:
             The entry `forecast` of `summary.json`.
@@ -203,6 +208,8 @@ class Outlook:
         if self._forecaster is None:
             return _to_entry(None, None, None, None, self._reason)
         hz = late.frequency_hz(len(network), dt_s)
+        if not is_done:
+            return _to_entry(None, None, hz or None, late.coherence, CUT_OFF)
         unlimited = self._forecaster.unlimited
         found = unlimited
         if hz > 0.0:

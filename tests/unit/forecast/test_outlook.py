@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.config import RunConfig
-from engine.system import ScribbleSystem, outlook
+from engine.system import Progress, ScribbleSystem, outlook
 from engine.system.outlook import LateMeans, spread_frequency
 
 BuildConfig = Callable[..., RunConfig]
@@ -174,6 +174,18 @@ def test_frequency_is_spread_as_the_network_does(build_config: BuildConfig) -> N
             )
             network.follow(61.0)
             assert spread_frequency(network, hz).mean() == pytest.approx(hz, rel=0.05)
+
+
+def test_run_that_is_stopped_waits_for_no_forecast(build_config: BuildConfig) -> None:
+    def stop(_: Progress) -> None:
+        system.request_stop()
+
+    with ScribbleSystem(build_config()) as system:
+        summary = system.run(stop)
+    entry = summary.forecast
+    assert (summary.status, entry["reason"]) == ("interrupted", outlook.CUT_OFF)
+    assert (entry["coherence"], entry["is_trusted"]) == (None, False)
+    assert entry["outcome"] == pytest.approx(summary.coherence["final"])
 
 
 def test_no_forecast_has_a_reason(
