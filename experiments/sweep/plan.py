@@ -289,20 +289,6 @@ def expand_jobs(axes: Sequence[Axis]) -> list[PlannedJob]:
     ]
 
 
-def list_trials(axes: Sequence[Axis]) -> list[list[str]]:
-    """List combinations in which every point occurs: their sum, not their product.
-
-    Args:
-        axes: From `span_axes`.
-    """
-    lists = [points for _, points in axes]
-    first = [points[0] for points in lists]
-    chosen = [first]
-    for index, points in enumerate(lists):
-        chosen += [[*first[:index], p, *first[index + 1 :]] for p in points[1:]]
-    return [[word for point in points for word in point] for points in chosen]
-
-
 def drop_common(jobs: Mapping[int, Sequence[str]]) -> dict[int, list[str]]:
     """Leave only the words that set jobs apart.
 

@@ -32,11 +32,11 @@ from experiments.sweep.plan import (
     is_hydra_word,
     join_words,
     key_of_word,
-    list_trials,
     parse_words,
     span_axes,
 )
 from experiments.sweep.status import read_statuses
+from experiments.sweep.trials import compose_trials, list_trials
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -230,8 +230,8 @@ def _fill_plan(
             read_search(sweeper, plan.words)
         trials = list_trials(span_axes(_keep_discrete(plan.words)))
     configs = []
-    for trial in trials:
-        node = compose_node([*plan.hydra, *trial])
+    nodes = compose_trials(trials, plan.hydra)
+    for trial, node in zip(trials, nodes, strict=True):
         _refuse_shared_folder(node)
         configs.append(read_node(node, trial))
     plan.has_real_load = any(config.load.kind == REAL for config in configs)

@@ -16,7 +16,6 @@ from experiments.sweep.plan import (
     drop_common,
     expand_jobs,
     join_words,
-    list_trials,
     read_plan,
     span_axes,
     write_plan,
@@ -68,16 +67,6 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=text):
         expand(words, *([pair] if pair else []))
-
-
-def test_trials_hold_every_value_once_beside_the_first_ones() -> None:
-    trials = list_trials(span_axes(["seed=1,2,3", "lattice=chain,fcc"]))
-    assert [" ".join(trial) for trial in trials] == [
-        "seed=1 lattice=chain",
-        "seed=2 lattice=chain",
-        "seed=3 lattice=chain",
-        "seed=1 lattice=fcc",
-    ]
 
 
 def test_words_that_set_jobs_apart() -> None:
