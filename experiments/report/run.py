@@ -244,6 +244,8 @@ def _list_figures(record: RunRecord) -> list[Table]:
         if count is not None:
             rows.append((f"tunnel events {name}", f"{count:,.0f}"))
     for key, value in flatten({"coherence": record.summary.get("coherence")}).items():
+        if value == "":  # no reason, for there is a figure
+            continue
         rows.append((key.replace(".", " ").replace("_", " "), format_value(value)))
     stages = record.summary.get("stage_seconds")
     for name, span in (stages if isinstance(stages, Mapping) else {}).items():
