@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.config import RunConfig
+from engine.config import RunConfig, check_inputs
 from engine.errors import ForecastError, ResourceError
 from experiments import outcome
 from experiments.overrides import compose_run_config
@@ -115,6 +115,7 @@ def build_report(config: RunConfig) -> Report:
         find_obstacle,
     )
 
+    check_inputs(config)
     name = "cpu" if config.backend.name == "auto" else config.backend.name
     memory, record = estimate_memory(config, name), estimate_record(config)
     if obstacle := find_obstacle(config):

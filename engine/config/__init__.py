@@ -10,6 +10,7 @@ from engine.config.bridges import BRIDGE_KINDS, PLACEMENTS, BridgesConfig
 from engine.config.controller import OBJECTIVES, ControllerConfig
 from engine.config.dynamics import INTEGRATORS, DynamicsConfig
 from engine.config.fault import FAULT_KINDS, LIES, FaultConfig
+from engine.config.inputs import check_inputs
 from engine.config.lattice import (
     COUPLING_RANGES,
     DISTRIBUTIONS,
@@ -86,6 +87,7 @@ __all__ = [
     "RolloutConfig",
     "RunConfig",
     "TunnelConfig",
+    "check_inputs",
     "list_changes",
     "to_generator",
 ]

@@ -12,7 +12,7 @@ from dataclasses import fields, is_dataclass, replace
 from functools import reduce
 from typing import Any, TypeVar
 
-from engine.config import RunConfig
+from engine.config import RunConfig, check_inputs
 from engine.errors import ConfigError
 from experiments.sweep.plan import Axis
 
@@ -64,6 +64,7 @@ def _change(config: Config, first: Config, point: Config) -> Config:
 def _find_flaw(config: RunConfig) -> ConfigError | None:
     try:
         config.validate()
+        check_inputs(config)
     except ConfigError as error:
         return error
     return None

@@ -104,7 +104,8 @@ def test_json_beyond_the_theory(capsys: Capture) -> None:
         (["latice=chain"], "latice is not a configuration key"),
         (["bridges.per_node=0"], "bridges.per_node is 0; it must lie in [1, 64]."),
         (["lattice.shape=[8192,8192]"], "and at most 16,777,216 are taken"),
-        (["bridges=file", "bridges.path=none.csv"], "is no file"),
+        (["bridges=file", "bridges.path=none.csv"], "no such file"),
+        (["mesh=learned", "mesh.policy_path=none.json"], "no such file"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.config import LatticeConfig, LoadConfig, RunConfig
+from engine.config import LatticeConfig, LoadConfig, MeshConfig, RunConfig
 from engine.errors import ConfigError
 from experiments.sweep.feasibility import refuse_impossible
 from experiments.sweep.plan import Axis
@@ -45,3 +45,13 @@ def test_value_that_some_other_value_makes_possible_is_left_to_its_job() -> None
     refuse_impossible(make_axes(2, 2), trials)
     with pytest.raises(ConfigError, match=r"lattice\.shape"):
         refuse_impossible(make_axes(1, 2), [trials[0], trials[2]])
+
+
+def test_value_that_names_a_missing_file_is_refused() -> None:
+    policies = [None, "missing.json"]
+    trials = [RunConfig(mesh=MeshConfig("learned", policy_path=p)) for p in policies]
+    with pytest.raises(ConfigError, match=r"mesh\.policy_path is 'missing\.json'"):
+        refuse_impossible(make_axes(2), trials)
+    # It suits the jobs that do not read it.
+    plastic = replace(trials[0], mesh=MeshConfig("plastic"))
+    refuse_impossible(make_axes(2, 2), [trials[0], trials[1], plastic])
