@@ -408,9 +408,8 @@ def describe(error: BaseException) -> str:
     """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, KeyError):
-        return f"{error} is missing"
-    text = " ".join(str(error).split()).rstrip(".")
+    text = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    text = " ".join(text.split()).rstrip(".")
     return text[:200] or type(error).__name__
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,8 @@ from engine.disk import write_text
 from engine.intake import read_json, read_table, take_mapping
 from engine.recording.folder import SUMMARY_FILE
 from engine.recording.trace import TRACE_FILE
+from experiments.report.document import to_number
+from experiments.report.records import dig
 from experiments.wording import format_count, format_frequency
 
 if TYPE_CHECKING:
@@ -33,18 +35,21 @@ def collect_figures(summary: Mapping[str, Any], folder: Path | None) -> Figures:
     Returns:
         Figures by name, of JSON types; None where unknown.
     """
-    coherence = summary["coherence"]
+    paths = {
+        "coherence_mean": ("coherence", "mean"),
+        "coherence_least_after_settling": ("coherence", "minimum_after_settling"),
+        "settled_at_s": ("coherence", "settled_at_seconds"),
+        "violation_fraction": ("coherence", "violation_fraction"),
+        "floor": ("coherence", "floor"),
+        "average_frequency_hz": ("average_frequency_hz",),
+        "tunnels_attempted": ("tunnels", "attempted"),
+        "events_saved_factor": ("events_saved_factor",),
+        "simulated_s": ("simulated_seconds",),
+    }
+    figures = {name: to_number(dig(summary, *path)) for name, path in paths.items()}
     return {
-        "coherence_mean": coherence["mean"],
-        "coherence_least_after_settling": coherence["minimum_after_settling"],
-        "settled_at_s": coherence.get("settled_at_seconds"),
-        "violation_fraction": coherence["violation_fraction"],
-        "floor": coherence["floor"],
-        "average_frequency_hz": summary["average_frequency_hz"],
-        "tunnels_attempted": summary["tunnels"]["attempted"],
-        "events_saved_factor": summary["events_saved_factor"],
-        "simulated_s": summary["simulated_seconds"],
-        "controller_state": summary["controller_state"],
+        **figures,
+        "controller_state": str(summary.get("controller_state", UNKNOWN)),
         "state_shares": read_state_shares(folder) if folder is not None else None,
     }
 
@@ -129,8 +134,8 @@ def _describe(figures: Figures) -> dict[str, str]:
         "floor": _number(figures["floor"], ".3f"),
         "below the floor": _number(figures["violation_fraction"], ".2%"),
         "settled at": _number(figures["settled_at_s"], ".3f", " s"),
-        "mean frequency": format_frequency(figures["average_frequency_hz"]),
-        "tunnel attempts": format_count(figures["tunnels_attempted"]),
+        "mean frequency": _word(format_frequency, figures["average_frequency_hz"]),
+        "tunnel attempts": _word(format_count, figures["tunnels_attempted"]),
         "fewer events by": _number(figures["events_saved_factor"], ".3g", " times"),
         "simulated": _number(figures["simulated_s"], "g", " s"),
         "controller": states,
@@ -139,3 +144,7 @@ def _describe(figures: Figures) -> dict[str, str]:
 
 def _number(value: float | None, form: str, unit: str = "") -> str:
     return UNKNOWN if value is None else f"{value:{form}}{unit}"
+
+
+def _word(write: Callable[[float], str], value: float | None) -> str:
+    return UNKNOWN if value is None else write(value)

@@ -233,8 +233,8 @@ def refuse_idle_words(words: Sequence[str], *, is_sweep: bool = False) -> None:
         if key == "hydra.run.dir":
             folder = "hydra.sweep.dir" if is_sweep else "record.folder"
             raise ConfigError(
-                f"hydra.run.dir is {value!r}, but {folder} decides where this is "
-                f"recorded; write {folder}={value}."
+                f"hydra.run.dir is {quote(value)}, but {folder} decides where this is "
+                f"recorded; write {folder}={cut(value)}."
             )
         is_idle = key.startswith("hydra") and key != "hydra.searchpath"
         if is_idle and not is_sweep:

@@ -31,6 +31,7 @@ from experiments.overrides import (
     tidy_overrides,
     translate_error,
 )
+from experiments.report.document import to_number
 from experiments.run import execute_run, set_folder
 from experiments.schema import run_config_from_dict
 from experiments.stored_yaml import read_checked
@@ -193,7 +194,7 @@ def find_unreplayable_note(recorded: Mapping[str, Any]) -> str | None:
     Returns:
         The engine's sentence, or None.
     """
-    notes = map(str, recorded.get("notes") or ())
+    notes = map(str, recorded.get("notes", ()))
     return next((note for note in notes if note.startswith(UNREPLAYABLE)), None)
 
 
@@ -208,8 +209,8 @@ def _shorten(stored: dict[str, Any], duration_s: float) -> None:
 
 def _read_duration_s(folder: Path, recorded: Mapping[str, Any]) -> float:
     """Read how far a run came [s]."""
-    seconds = recorded.get("simulated_seconds")
-    if not isinstance(seconds, int | float) or seconds <= 0:
+    seconds = recorded["simulated_seconds"]
+    if seconds <= 0:
         raise RecordError(
             f"{folder} holds a run that ended before its first step; name a run that "
             "has started."
@@ -222,9 +223,18 @@ def _read_summary(folder: Path) -> dict[str, Any]:
         summary: Any = read_json(folder / SUMMARY_FILE)
     except (OSError, ValueError) as error:
         raise _incomplete(folder, SUMMARY_FILE) from error
-    if not isinstance(summary, dict) or "state_digest" not in summary:
+    if not isinstance(summary, dict) or not _is_complete(summary):
         raise _incomplete(folder, SUMMARY_FILE)
     return summary
+
+
+def _is_complete(summary: Mapping[str, Any]) -> bool:
+    """Tell whether a summary has what a replay is held against."""
+    return (
+        isinstance(summary.get("state_digest", 0), str | None)
+        and to_number(summary.get("simulated_seconds")) is not None
+        and isinstance(summary.get("notes", []), list)
+    )
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -103,8 +103,8 @@ def _convert(key: str, text: str, hint: Any) -> Any:
         value = text
     if get_origin(hint) is tuple and not isinstance(value, list):
         raise ConfigError(
-            f"{key} is {value!r}; it must be a number, or a list of numbers such as "
-            f"{key}=[0.5,0.1]."
+            f"{key} is {quote(value)}; it must be a number, or a list of numbers such "
+            f"as {key}=[0.5,0.1]."
         )
     return convert_value(key, value, hint)
 

@@ -16,6 +16,7 @@ from engine import __version__
 from engine.bridge import FOLLOW
 from engine.config import RunConfig
 from engine.errors import CheckpointError, ConfigError, WriteError
+from engine.intake import describe
 from engine.recording.checkpoint import (
     Checkpoint,
     CheckpointCard,
@@ -308,8 +309,8 @@ class Keeper:
             ) from error
         except NOT_FITTING as error:
             raise CheckpointError(
-                f"{checkpoint.path} does not fit this run ({error!r}); it is of "
-                "another run, or another version of the program."
+                f"{checkpoint.path} does not fit this run ({describe(error)}); it is "
+                "of another run, or another version of the program."
             ) from error
         self._withdraw_outlook()
         backend = self._parts.backend

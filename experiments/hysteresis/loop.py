@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.config import RunConfig
 from engine.config.checks import MAX_RATE
-from engine.errors import ConfigError
+from engine.errors import ConfigError, quote
 
 COUPLING: Final = "lattice.coupling_rad_s"
 STRENGTH: Final = "bridges.strength_rad_s"
@@ -53,7 +53,7 @@ class SweepPlan:
         """
         if self.parameter not in PARAMETERS:
             raise ConfigError(
-                f"--parameter is {self.parameter!r}; it must be one of "
+                f"--parameter is {quote(self.parameter)}; it must be one of "
                 f"{', '.join(PARAMETERS)}."
             )
         for option, value in (

@@ -42,6 +42,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from engine.errors import quote
 from experiments.report.document import (
     NO,
     OPEN,
@@ -204,7 +205,8 @@ def _take_choice(entry: Any, key: str, allowed: Sequence[str]) -> str:
     """Return one of some words, the first where none is given."""
     value = entry.get(key, allowed[0]) if isinstance(entry, Mapping) else None
     if value not in allowed:
-        raise _EntryError(f"{key} is {value!r}; choose one of: {', '.join(allowed)}")
+        choices = ", ".join(allowed)
+        raise _EntryError(f"{key} is {quote(value)}; choose one of: {choices}")
     return str(value)
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, quote
 from experiments.report.jobs import SweepRecord, read_sweep
 from experiments.report.study import STUDY_FILE
 from experiments.study import STUDIES
@@ -29,7 +29,7 @@ def examine_sweep(name: str, record: SweepRecord) -> Study:
     """
     if name not in STUDIES:
         raise ConfigError(
-            f"{name!r} is no study; choose one of: {', '.join(sorted(STUDIES))}."
+            f"{quote(name)} is no study; choose one of: {', '.join(sorted(STUDIES))}."
         )
     module = import_module(f"experiments.study.{STUDIES[name]}")
     return cast("Callable[[SweepRecord], Study]", module.examine)(record)

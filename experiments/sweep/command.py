@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.disk import refuse_closed
-from engine.errors import ConfigError, RecordError, WriteError
+from engine.errors import ConfigError, RecordError, WriteError, quote
 from experiments import outcome
 from experiments.overrides import compose_node, open_hydra, require_hydra
 from experiments.sweep.dry_run import (
@@ -254,8 +254,8 @@ def _extend_plan(folder: Path, overrides: Sequence[str]) -> SweepPlan:
         key = key_of_word(word)
         if not is_hydra_word(word) or key in (SWEEP_KEY, "hydra/sweeper", *FIXED_KEYS):
             raise ConfigError(
-                f"{word!r} cannot be given with --resume or --retry-failed, for the "
-                "jobs are planned already; only the launcher may change, such as "
+                f"{quote(word)} cannot be given with --resume or --retry-failed, for "
+                "the jobs are planned already; only the launcher may change, such as "
                 "hydra/launcher=joblib."
             )
     kept = plan.hydra

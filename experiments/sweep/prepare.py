@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.config import RunConfig
-from engine.errors import ConfigError
+from engine.errors import ConfigError, quote
 from experiments.outcome import MissingPackageError
 from experiments.overrides import (
     compose_node,
@@ -182,8 +182,8 @@ def _check_hydra_words(words: Sequence[str]) -> None:
     for override in several:
         if is_hydra_word(str(override.input_line)):
             raise ConfigError(
-                f"{override.input_line!r} names several values, and a sweep has one "
-                "launcher, sweeper and folder; choose one."
+                f"{quote(override.input_line)} names several values, and a sweep has "
+                "one launcher, sweeper and folder; choose one."
             )
 
 
@@ -297,6 +297,6 @@ def _refuse_shared_folder(node: DictConfig) -> None:
     named = record.get("folder")
     if named is not None:
         raise ConfigError(
-            f"record.folder is {named!r}, but every job of a sweep is recorded in a "
-            f"folder of its own; leave it out and name their parent by {SWEEP_KEY}."
+            f"record.folder is {quote(named)}, but every job of a sweep is recorded in "
+            f"a folder of its own; leave it out and name their parent by {SWEEP_KEY}."
         )

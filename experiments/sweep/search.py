@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from engine.disk import write_text
-from engine.errors import ConfigError, unknown_choice
+from engine.errors import ConfigError, quote, unknown_choice
 from engine.intake import read_json
 from experiments.sweep.launch import launch_batch, launch_due
 from experiments.sweep.plan import (
@@ -167,8 +167,9 @@ def _read_bound(text: str) -> Bound:
     match = _BOUND.fullmatch(text)
     if match is None:
         raise ConfigError(
-            f"hydra.sweeper.constraints holds {text!r}; write KEY<=VALUE or KEY>=VALUE "
-            "with keys of summary.json, such as 'coherence.final>=coherence.floor'."
+            f"hydra.sweeper.constraints holds {quote(text)}; write KEY<=VALUE or "
+            "KEY>=VALUE with keys of summary.json, such as "
+            "'coherence.final>=coherence.floor'."
         )
     key, sign, limit = match.groups()
     try:
@@ -187,7 +188,7 @@ def _to_distribution(override: Override, word: str) -> BaseDistribution:
     if isinstance(value, IntervalSweep):
         start, end = value.start, value.end
         if start is None or end is None or not start < end:
-            raise ConfigError(f"{word!r} is empty; write interval(low,high).")
+            raise ConfigError(f"{quote(word)} is empty; write interval(low,high).")
         if isinstance(start, int) and isinstance(end, int) and "int" in value.tags:
             return distributions.IntDistribution(start, end, log=is_log)
         return distributions.FloatDistribution(float(start), float(end), log=is_log)
@@ -264,8 +265,9 @@ def _read_value(search: Search, row: Mapping[str, Any]) -> float | None:
         return None
     if isinstance(value, str) or not math.isfinite(float(value)):
         raise ConfigError(
-            f"hydra.sweeper.objective is {search.objective}, which is {value!r} in job "
-            f"{row['job']}; name a number of summary.json, such as wall_seconds."
+            f"hydra.sweeper.objective is {search.objective}, which is "
+            f"{quote(value)} in job {row['job']}; name a number of summary.json, such "
+            "as wall_seconds."
         )
     return float(value)
 

@@ -238,7 +238,18 @@ def test_replay_refuses(
     assert expected in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}"])
+SPOILT = [
+    "",
+    "[]",
+    "{}",
+    '{"state_digest": null}',
+    '{"state_digest": 3, "simulated_seconds": 1.0, "notes": []}',
+    '{"state_digest": "a", "simulated_seconds": NaN, "notes": []}',
+    '{"state_digest": "a", "simulated_seconds": 1.0, "notes": 7}',
+]
+
+
+@pytest.mark.parametrize("text", SPOILT)
 def test_replay_refuses_a_spoilt_summary(
     text: str, stage: Stage, folder: Path, capsys: Capture
 ) -> None:
@@ -277,6 +288,18 @@ def test_replay_with_a_change_compares_and_keeps_the_comparison(
     assert main(["replay", "first", "-q", "backend=reference"]) == 0
     assert not stage.configs[-1].load.judge_anew
     assert "recorded 0.870" not in capsys.readouterr().out
+
+
+def test_replay_with_a_change_compares_what_a_damaged_summary_still_holds(
+    stage: Stage, folder: Path, capsys: Capture
+) -> None:
+    main(["run", "-q", "record.folder=first"])
+    changes = {"coherence": {"mean": "0.9"}, "tunnels": None, "controller_state": 3}
+    change_digest(folder / "first" / "summary.json", **changes)
+    assert main(["replay", "first", "tunnel.min_coherence=0.8"]) == 0
+    out = capsys.readouterr().out
+    assert "coherence mean: recorded unknown; replayed 0." in out
+    assert "tunnel attempts: recorded unknown; replayed " in out
 
 
 def test_replay_beyond_the_trace_says_so(
