@@ -243,10 +243,12 @@ def _read_config(folder: Path) -> dict[str, Any]:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError  # type: ignore[import-untyped]
 
+    # OmegaConf asserts that YAML is no single number.
+    unread = (OSError, ValueError, AssertionError, YAMLError, OmegaConfBaseException)
     try:
         text = read_checked(folder / CONFIG_FILE)
         loaded = OmegaConf.to_container(OmegaConf.create(text))
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+    except unread as error:
         raise _incomplete(folder, CONFIG_FILE) from error
     if not isinstance(loaded, dict):
         raise _incomplete(folder, CONFIG_FILE)

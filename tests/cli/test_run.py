@@ -260,7 +260,7 @@ def test_replay_refuses_a_spoilt_summary(
     assert "summary.json is missing or unreadable" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["seed: [", "seed: x", "- 1", "colour: red"])
+@pytest.mark.parametrize("text", ["seed: [", "seed: x", "- 1", "7", "colour: red"])
 def test_replay_refuses_a_spoilt_configuration(
     text: str, stage: Stage, folder: Path, capsys: Capture
 ) -> None:
