@@ -20,6 +20,7 @@ from experiments.comparison import (
     collect_figures,
     list_rows,
 )
+from experiments.hydra_errors import translate_error
 from experiments.overrides import (
     EXPERIMENT_GROUP,
     POLICY_CHOICE,
@@ -29,7 +30,6 @@ from experiments.overrides import (
     open_hydra,
     require_hydra,
     tidy_overrides,
-    translate_error,
 )
 from experiments.report.document import to_number
 from experiments.run import execute_run, set_folder

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from experiments.hydra_errors import translate_error
 from experiments.overrides import (
     CONF_PACKAGE,
     CONFIG_NAME,
     VERSION_BASE,
-    translate_error,
 )
 from experiments.plugins import register_plugins
 from experiments.schema import register_schema

@@ -18,7 +18,7 @@ from engine.config.hints import check_types
 from engine.disk import write_text
 from engine.errors import ConfigError, RecordError, quote
 from engine.intake import describe, read_json, take_mapping
-from experiments.overrides import translate_error
+from experiments.hydra_errors import translate_error
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override

@@ -12,7 +12,8 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from experiments.overrides import compose_node, list_groups, translate_error
+from experiments.hydra_errors import translate_error
+from experiments.overrides import compose_node, list_groups
 from experiments.sweep.plan import Axis, key_of_word, parse_words
 
 if TYPE_CHECKING:

@@ -1,0 +1,106 @@
+"""What Hydra and OmegaConf raise, in one sentence for who typed the words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from engine.config.hints import wrong_type
+from engine.errors import ConfigError, quote, unknown_choice
+from experiments.schema import find_hint, unknown_key
+
+_SEVERAL_VALUES: Final = re.compile(r"(?:Ambiguous value for argument|Sweep) .*'(.+)'")
+
+
+def translate_error(error: BaseException, overrides: Sequence[str] = ()) -> ConfigError:
+    """Turn an exception of Hydra or OmegaConf into one sentence.
+
+    Args:
+        error: The exception; its causes are looked at too.
+        overrides: What was typed, to name the key as the user did.
+
+    Returns:
+        The error, not raised.
+    """
+    links = list(_walk_causes(error))
+    for link in links:
+        found = _translate_link(link, overrides)
+        if found is not None:
+            return found
+    key = getattr(links[-1], "full_key", None)
+    text = str(getattr(links[-1], "msg", links[-1])).split("full_key:")[0]
+    sentence = " ".join(text.split()).rstrip(".")
+    return ConfigError(f"{key}: {sentence}." if key else f"{sentence}.")
+
+
+def _walk_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _translate_link(
+    link: BaseException, overrides: Sequence[str]
+) -> ConfigError | None:
+    """Recognise one exception of the chain."""
+    if isinstance(link, ConfigError):
+        return link
+    return (
+        _recognise_grammar(link)
+        or _recognise_choice(link)
+        or _recognise_key(link, overrides)
+        or _recognise_type(link)
+    )
+
+
+def _recognise_grammar(link: BaseException) -> ConfigError | None:
+    from hydra.errors import OverrideParseException
+
+    if isinstance(link, OverrideParseException):
+        return ConfigError(
+            f"{quote(link.override)} cannot be read; quote lists and text for the "
+            "shell, as in 'lattice.shape=[64,64]'."
+        )
+    several = _SEVERAL_VALUES.match(str(link).split("\n", 1)[0])
+    if several is None:
+        return None
+    return ConfigError(
+        f"{quote(several[1])} names several values; write [a,b] for a list, or add "
+        "-m to run once for each."
+    )
+
+
+def _recognise_choice(link: BaseException) -> ConfigError | None:
+    from hydra.errors import MissingConfigException
+
+    if not isinstance(link, MissingConfigException) or not link.options:
+        return None
+    group, _, choice = str(link.missing_cfg_file).rpartition("/")
+    return unknown_choice(group, choice, link.options)
+
+
+def _recognise_key(link: BaseException, overrides: Sequence[str]) -> ConfigError | None:
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+
+    if not isinstance(link, (ConfigKeyError, ConfigAttributeError)):
+        return None
+    key = _typed_key(str(link.full_key), overrides)
+    if key.startswith("hydra"):
+        return ConfigError(f"{key} is not a setting of Hydra.")
+    return unknown_key(key)
+
+
+def _recognise_type(link: BaseException) -> ConfigError | None:
+    from omegaconf.errors import ValidationError
+
+    if not isinstance(link, ValidationError):
+        return None
+    hint = find_hint(str(link.full_key))
+    return None if hint is None else wrong_type(str(link.full_key), link.value, hint)
+
+
+def _typed_key(key: str, overrides: Sequence[str]) -> str:
+    """Find the whole key that was typed where Hydra names only its beginning."""
+    typed = (word.partition("=")[0].lstrip("+") for word in overrides)
+    return next((k for k in typed if k == key or k.startswith(f"{key}.")), key)
