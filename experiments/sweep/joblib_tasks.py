@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
-from experiments.sweep.child import end_with_parent
+from experiments.sweep.confinement import end_with_parent
 from experiments.sweep.status import read_statuses
 from experiments.sweep.task import STOP_GRACE_S, Shared, run_task, share_parts
 
