@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Final, NoReturn
 
 from engine.disk import CLOSED, FULL
@@ -115,25 +116,34 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class _Interrupt:
+class Interrupt:
     """A signal handler that raises `KeyboardInterrupt` and remembers that it did.
 
-    It takes no lock, for a second signal may come while it runs.
+    It takes no lock, as no handler may: signals come while signals are handled.
     """
 
     def __init__(self) -> None:
+        """Begin without a signal."""
         self.is_heard = False
+        """Whether it has raised."""
         self.is_over = False
+        """Whether nothing is left that it could interrupt."""
 
-    def __call__(self, kind: int, frame: object) -> None:
-        if self.is_over:
-            return
-        self.is_heard = True
-        raise KeyboardInterrupt
+    def __call__(self, kind: int, frame: FrameType | None) -> None:
+        """Raise, whatever the signal.
+
+        Raises:
+            KeyboardInterrupt: There is something left to interrupt.
+        """
+        if not self.is_over:
+            self.is_heard = True
+            raise KeyboardInterrupt
 
 
 @contextmanager
-def interrupt_on_signals(*, is_last: bool = False) -> Iterator[None]:
+def interrupt_on_signals(
+    stop: Interrupt | None = None, *, is_last: bool = False
+) -> Iterator[None]:
     """Let SIGTERM, SIGHUP, and SIGUSR1 by which Slurm warns, raise `KeyboardInterrupt`.
 
     So does Ctrl-C, also where others lose the exception or make one of their own of
@@ -143,16 +153,17 @@ def interrupt_on_signals(*, is_last: bool = False) -> Iterator[None]:
     signals do: `nohup` ignores SIGHUP, a script the SIGINT of what it starts by ``&``.
 
     Args:
+        stop: What is called by signals instead of a handler that always raises.
         is_last: Whether the process ends after it; then it is deaf to these signals.
 
     Raises:
         KeyboardInterrupt: A signal came, and nothing told of it but another error.
     """
-    stop = _Interrupt()
+    stop = stop or Interrupt()
     is_main = threading.current_thread() is threading.main_thread()
-    before = {kind: signal.getsignal(kind) for kind in STOPPING if is_main}
-    ours = {kind: known for kind, known in before.items() if _is_ours(known)}
-    for kind in ours:
+    kinds = list_own_signals() if is_main else []
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+    for kind in kinds:
         signal.signal(kind, stop)
     try:
         with _drop_lost_interrupts():
@@ -164,14 +175,19 @@ def interrupt_on_signals(*, is_last: bool = False) -> Iterator[None]:
         raise
     finally:
         stop.is_over = is_last
-        for kind, known in ours.items():
-            signal.signal(kind, signal.SIG_IGN if is_last else known)
+        for kind in kinds:
+            signal.signal(kind, signal.SIG_IGN if is_last else before[kind])
+
+
+def list_own_signals() -> list[signal.Signals]:
+    """List the stopping signals of which nobody else has chosen what they do."""
+    return [kind for kind in STOPPING if _is_ours(signal.getsignal(kind))]
 
 
 def _is_ours(handler: object) -> bool:
     """Tell whether nobody else, in C or in Python, has chosen what a signal does."""
     chosen_by_python = (signal.SIG_DFL, signal.default_int_handler)
-    return handler in chosen_by_python or isinstance(handler, _Interrupt)
+    return handler in chosen_by_python or isinstance(handler, Interrupt)
 
 
 @contextmanager
