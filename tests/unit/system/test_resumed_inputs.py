@@ -108,9 +108,9 @@ def test_node_table_holds_the_frequencies_of_the_end(
         system.run()
     with monkeypatch.context() as late:
         late.setattr("engine.observation.observer.write_nodes", interrupt)
-        with ScribbleSystem(record(config, cut, checkpoint_every_s=0.04)) as system:
-            with pytest.raises(KeyboardInterrupt):
-                system.run()
+        config = record(config, cut, checkpoint_every_s=0.04)
+        with ScribbleSystem(config) as system, pytest.raises(KeyboardInterrupt):
+            system.run()
     assert not (cut / "nodes.parquet").exists()
     with ScribbleSystem.resume(cut) as system:
         assert system.step == 4 * PERIODS
