@@ -181,8 +181,7 @@ class RunRecorder:
             if resumed is not None:
                 _return_to(resumed, self.folder)
         except BaseException as error:
-            for table in self._tables:
-                table.give_up()
+            self._give_up_tables()
             if is_claimed:
                 self._withdraw(is_here)
             self.release()
@@ -245,7 +244,11 @@ class RunRecorder:
             table.drop_parts([marks[name] for marks in self._sealed.values()])
 
     def release(self) -> None:
-        """Let other runs have the folder; harmless to repeat."""
+        """Let other runs have the folder; harmless to repeat.
+
+        A table that was not closed is removed, for nobody could read it.
+        """
+        self._give_up_tables()
         if self._lock is not None:
             self._lock.release()
 
@@ -258,15 +261,17 @@ class RunRecorder:
         endpoint.write(self.folder)
 
     def amend(self, summary: RunSummary) -> None:
-        """Write the summary of a finished run again.
+        """Write the summary of a run again, or of one that `finish` could not end.
 
         Raises:
             WriteError: The disk takes no more.
         """
-        write_text(self.folder / SUMMARY_FILE, _to_json(summary.to_dict()))
+        self._write_summary(summary)
 
     def finish(self, summary: RunSummary) -> None:
         """Close the tables and write the summary, whatever happened to the tables.
+
+        The folder stays taken until `release`.
 
         A run that is done, tables and all, needs no checkpoint any more; they are
         removed. One whose tables cannot be put together has failed, and can be resumed.
@@ -279,21 +284,22 @@ class RunRecorder:
                 only logged, for its first error is on the way to the user.
         """
         is_told = summary.status == "failed"
+        failure = self._close_tables()
+        if failure is not None:
+            summary = to_failed(summary, failure, self.folder)
         try:
-            failure = self._close_tables()
-            if failure is not None:
-                summary = to_failed(summary, failure, self.folder)
-            try:
-                self._write_summary(summary)
-            except WriteError as error:
-                failure = failure or error
-        finally:
-            self.release()
+            self._write_summary(summary)
+        except WriteError as error:
+            failure = failure or error
         if failure is None:
             return
         if not is_told:
             raise failure
         logger.info("%s", failure)
+
+    def _give_up_tables(self) -> None:
+        for table in self._tables:
+            table.give_up()
 
     def _close_tables(self) -> WriteError | None:
         """Close both tables; say what the disk did not take, broken files removed."""

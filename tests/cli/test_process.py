@@ -132,10 +132,11 @@ def test_signal_ends_a_run_with_its_summary(
         text=True,
     )
     deadline_s = time.monotonic() + 60
-    while not (tmp_path / "long" / "config.yaml").exists():
+    # The tables are opened once the handlers are in place.
+    while not (tmp_path / "long" / "trace.parquet").exists():
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
-    time.sleep(0.5)
     process.send_signal(kind)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")

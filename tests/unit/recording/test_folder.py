@@ -22,6 +22,7 @@ from engine.recording.folder import (
     TIMESERIES_COLUMNS,
     TRACE_COLUMNS,
 )
+from engine.recording.lock import find_holder
 from engine.recording.tables import TableWriter
 from engine.system import ScribbleSystem
 
@@ -307,6 +308,9 @@ def test_recorder_makes_the_folder_only_when_it_is_built(
         recorder = RunRecorder(config, folder, {})
         assert folder.is_dir()
         recorder.finish(system.summarise())
+        assert find_holder(folder) is not None
+        recorder.release()
+    assert find_holder(folder) is None
 
 
 @pytest.mark.parametrize("is_allowed", [False, True])
