@@ -16,6 +16,7 @@ from engine.errors import CheckpointError, DamagedCheckpointError, RecordError
 from engine.recording import checkpoint
 from engine.recording.checkpoint import (
     END_MAGIC,
+    FORMAT_VERSION,
     HEAD,
     MAGIC,
     TAIL,
@@ -137,8 +138,10 @@ def forge(path: Path, change: Callable[[dict[str, Any]], object], version: int) 
 
 
 def test_newer_version_is_refused_and_not_called_damaged(path: Path) -> None:
-    forge(path, lambda index: index.clear(), 2)
-    with pytest.raises(CheckpointError, match="format version 2") as caught:
+    forge(path, lambda index: index.clear(), FORMAT_VERSION + 1)
+    with pytest.raises(
+        CheckpointError, match=f"format version {FORMAT_VERSION + 1}"
+    ) as caught:
         read_checkpoint(path)
     assert not isinstance(caught.value, DamagedCheckpointError)
 

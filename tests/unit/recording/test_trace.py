@@ -38,10 +38,7 @@ def test_folder_and_file_give_the_same_trace(folder: Path) -> None:
 
 
 def test_rows_are_whole_metrics(folder: Path) -> None:
-    loads = [
-        1.0 - ResourceMetrics.from_dict(row).availability
-        for _, row in read_trace(folder).rows
-    ]
+    loads = [1.0 - metrics.availability for _, metrics in read_trace(folder).rows]
     assert loads == pytest.approx([0.0, 0.16, 0.32, 0.48, 0.64])
 
 
@@ -63,7 +60,7 @@ def test_stale_rows_replay_as_stale(folder: Path) -> None:
     table = parquet.read_table(folder / "trace.parquet").to_pydict()
     table["age_s"][3], table["is_stale"][3] = 4.5, True
     parquet.write_table(pa.table(table), folder / "trace.parquet")
-    row = ResourceMetrics.from_dict(read_trace(folder).rows[3][1])
+    row = read_trace(folder).rows[3][1]
     assert (row.age_s, row.is_stale) == (4.5, True)
 
 
@@ -121,8 +118,8 @@ def test_trace_whose_rows_lack_a_field(folder: Path, build_config: BuildConfig) 
 
 
 def test_costs_are_those_of_the_last_decision() -> None:
-    trace = Trace(
-        ((0.0, {}), (0.5, {}), (1.0, {})), ((1.0, None), (2.0, 3.0), (4.0, 5.0))
-    )
+    metrics = metrics_at(0.0)
+    rows = tuple((time_s, metrics) for time_s in (0.0, 0.5, 1.0))
+    trace = Trace(rows, ((1.0, None), (2.0, 3.0), (4.0, 5.0)))
     times_s = (-1.0, 0.0, 0.49, 0.5, 1.0, 99.0)
     assert [trace.costs_at(time_s)[0] for time_s in times_s] == [1, 1, 1, 2, 4, 4]
