@@ -225,8 +225,8 @@ def build_read_error(path: Path, error: BaseException) -> RecordError:
         error: What reading it raised.
     """
     return RecordError(
-        f"{path} cannot be read ({describe(error)}). Try again; or remove it, to go on "
-        "from an earlier checkpoint."
+        f"{path} cannot be read ({describe(error)}). Try again; where that does not "
+        "help, move it away to go on from an earlier checkpoint."
     )
 
 

@@ -49,7 +49,10 @@ def find_checkpoint(folder: Path) -> Checkpoint:
             configuration, or all are damaged.
     """
     refuse_taken(folder)
-    found = list_checkpoints(folder)
+    try:
+        found = list_checkpoints(folder)
+    except OSError as error:
+        raise build_read_error(folder, error) from error
     if not found:
         raise _explain_absence(folder)
     damage = ""

@@ -89,6 +89,27 @@ def test_bad_traces(tmp_path: Path, folder: Path) -> None:
             read_trace(path)
 
 
+def test_text_of_many_rows_is_kept_once(tmp_path: Path, folder: Path) -> None:
+    """Rows share what a sample tells: 200 of a text of 1 MiB are a small file."""
+    table = parquet.read_table(folder / "trace.parquet").slice(0, 1).to_pydict()
+    sample = json.loads(table["metrics"][0])
+    sample["limiting_resource"] = "x" * 2**20
+    table["metrics"][0] = json.dumps(sample)
+    path = tmp_path / "long.parquet"
+    write(path, {name: values * 200 for name, values in table.items()})
+    rows = read_trace(path).rows
+    assert len(rows) == 200
+    assert len({id(metrics.limiting_resource) for _, metrics in rows}) == 1
+
+
+def test_sample_without_an_age_is_refused(folder: Path) -> None:
+    table = parquet.read_table(folder / "trace.parquet").to_pydict()
+    table["age_s"][3] = -1.0
+    write(folder / "trace.parquet", table)
+    with pytest.raises(RecordError, match="has no age"):
+        read_trace(folder)
+
+
 def test_empty_folder_is_no_trace(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="cannot be read as a trace"):
         read_trace(tmp_path)
