@@ -167,7 +167,7 @@ class RunRecorder:
         self._lock: FolderLock | None = None
         self._sealed: dict[int, dict[str, Marks]] = {}
         self._tables: list[TableWriter] = []
-        self._checksums: dict[Path, int] = {}
+        self._marks: dict[str, Marks] = {}
         is_here, is_claimed = self.folder.is_dir(), False
         try:
             if resumed is None:
@@ -237,9 +237,11 @@ class RunRecorder:
         """Add the checksums of new parts to the marks of a table."""
         table, parts = self.folder / name, self.folder / CHECKPOINTS_FOLDER
         try:
-            return add_checksums(parts, table, marks, self._checksums)
+            marks = add_checksums(parts, table, marks, self._marks.get(name, []))
         except OSError as error:
             raise build_write_error(parts, error) from error
+        self._marks[name] = marks
+        return marks
 
     def drop_parts(self, kept: Collection[int]) -> None:
         """Remove the parts of tables that no checkpoint relies on any more.

@@ -94,16 +94,14 @@ def to_plain(marks: Sequence[Mark]) -> Marks:
     return [entry[:-1] if entry[-1] == UNKNOWN else entry for entry in numbers]
 
 
-def add_checksums(
-    folder: Path, table: Path, found: Marks, known: dict[Path, int]
-) -> Marks:
+def add_checksums(folder: Path, table: Path, found: Marks, earlier: Marks) -> Marks:
     """Add the checksums of parts that have just been closed.
 
     Args:
         folder: Folder of the parts.
         table: The table that they belong to.
         found: Their marks.
-        known: Checksums by file; those of new parts are added.
+        earlier: Marks with checksums, some of the same parts among them.
 
     Returns:
         The marks, each with a checksum.
@@ -112,14 +110,14 @@ def add_checksums(
         OSError: A part cannot be read.
     """
     marks = take_marks(found)
+    known = {mark.number: mark.checksum for mark in take_marks(earlier)}
     for place, mark in enumerate(marks):
-        part = name_part(folder, table, mark.number)
-        if mark.checksum != UNKNOWN:
-            known[part] = mark.checksum
-        elif part not in known:
-            with part.open("rb") as file:
-                known[part] = _sum_up(file)
-        marks[place] = replace(mark, checksum=known[part])
+        if mark.checksum == UNKNOWN:
+            checksum = known.get(mark.number, UNKNOWN)
+            if checksum == UNKNOWN:
+                with name_part(folder, table, mark.number).open("rb") as file:
+                    checksum = _sum_up(file)
+            marks[place] = replace(mark, checksum=checksum)
     return to_plain(marks)
 
 
