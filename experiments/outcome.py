@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Final, NoReturn
 
 from engine.disk import CLOSED, FULL
@@ -41,7 +42,7 @@ TRACEBACK_VARIABLE: Final = "SCRIBBLE_TRACEBACK"
 
 _NO_PATHS: Final = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
 """Errors of paths that no file can have."""
-_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """Signals that stop a command."""
 
 EXIT_CODES: Final = (
@@ -112,19 +113,29 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class _Interrupt:
-    """A signal handler that raises `KeyboardInterrupt` and remembers that it did."""
+class Interrupt:
+    """A signal handler that raises `KeyboardInterrupt` and remembers that it did.
+
+    It takes no lock, as no handler may: signals come while signals are handled.
+    """
 
     def __init__(self) -> None:
+        """Begin without a signal."""
         self.is_heard = False
+        """Whether it has raised."""
 
-    def __call__(self, kind: int, frame: object) -> NoReturn:
+    def __call__(self, kind: int, frame: FrameType | None) -> None:
+        """Raise, whatever the signal.
+
+        Raises:
+            KeyboardInterrupt: Always.
+        """
         self.is_heard = True
         raise KeyboardInterrupt
 
 
 @contextmanager
-def interrupt_on_signals() -> Iterator[None]:
+def interrupt_on_signals(stop: Interrupt | None = None) -> Iterator[None]:
     """Let SIGTERM, and SIGUSR1 by which Slurm warns, raise `KeyboardInterrupt`.
 
     So does Ctrl-C, also where compiled code loses the exception: while a kernel is
@@ -133,13 +144,16 @@ def interrupt_on_signals() -> Iterator[None]:
     handlers and gives these back. Does nothing outside the main thread, or where a
     program has chosen what these signals do.
 
+    Args:
+        stop: What is called by signals instead of a handler that always raises.
+
     Raises:
         KeyboardInterrupt: A signal came, and nothing told of it but a foreign error.
     """
-    stop = _Interrupt()
+    stop = stop or Interrupt()
     is_main = threading.current_thread() is threading.main_thread()
-    before = {kind: signal.getsignal(kind) for kind in _STOPPING if is_main}
-    kinds = [kind for kind, handler in before.items() if _is_ours(handler)]
+    kinds = list_own_signals() if is_main else []
+    before = {kind: signal.getsignal(kind) for kind in kinds}
     for kind in kinds:
         signal.signal(kind, stop)
     try:
@@ -156,10 +170,14 @@ def interrupt_on_signals() -> Iterator[None]:
             signal.signal(kind, before[kind])
 
 
+def list_own_signals() -> list[signal.Signals]:
+    """List the stopping signals of which nobody else has chosen what they do."""
+    return [kind for kind in STOPPING if _is_ours(signal.getsignal(kind))]
+
+
 def _is_ours(handler: object) -> bool:
-    """Tell whether nobody else has chosen what a signal does."""
     chosen_by_python = (signal.SIG_DFL, signal.default_int_handler)
-    return handler in chosen_by_python or isinstance(handler, _Interrupt)
+    return handler in chosen_by_python or isinstance(handler, Interrupt)
 
 
 @contextmanager

@@ -8,9 +8,10 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from signal import SIGTERM, SIGUSR1
 from typing import TYPE_CHECKING, Any, Final
 
-from experiments.sweep.task import STOP_GRACE_S, run_task, share_parts
+from experiments.sweep.task import STOP_GRACE_S, Shared, run_task, share_parts
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -46,7 +47,7 @@ def run_tasks(
     import ray
 
     with _join_cluster(settings):
-        start = ray.remote(run_task).options(**_list_resources(settings)).remote
+        start = ray.remote(_run_in_worker).options(**_list_resources(settings)).remote
         shared = ray.put(share_parts(parts))
         tasks = [
             start(shared, list(words), first + index)
@@ -88,7 +89,7 @@ def _join_cluster(settings: Mapping[str, Any]) -> Iterator[None]:
         workers = settings["workers"]
         cores = None if workers is None else workers * settings["cpus_per_job"]
         own = {"address": "local", "num_cpus": cores, "include_dashboard": False}
-    with _keep_sigterm():
+    with _guard_signals():
         ray.init(**own, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
@@ -97,16 +98,35 @@ def _join_cluster(settings: Mapping[str, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def _keep_sigterm() -> Iterator[None]:
-    """Take SIGTERM back from Ray, which would exit without a word."""
+def _guard_signals() -> Iterator[None]:
+    """Take SIGTERM back from Ray, and let what it starts inherit no ear for SIGUSR1.
+
+    SIGTERM would end this program without a word, and the warning of Slurm, which goes
+    to every process, all of Ray before a job could write its checkpoint.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.getsignal(signal.SIGTERM)
+    before = {kind: signal.getsignal(kind) for kind in (SIGTERM, SIGUSR1)}
+    signal.signal(SIGUSR1, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def _run_in_worker(shared: Shared, words: list[str], number: int) -> JobReturn:
+    """Run a job in a worker of Ray, whose own answer to SIGTERM would kill it.
+
+    Raises:
+        KeyboardInterrupt: The job was interrupted.
+    """
+    before = signal.signal(SIGTERM, signal.default_int_handler)
+    try:
+        return run_task(shared, words, number)
+    finally:
+        signal.signal(SIGTERM, before)
 
 
 def _collect(tasks: Sequence[Any]) -> Iterator[JobReturn]:
