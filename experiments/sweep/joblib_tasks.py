@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from experiments.sweep.confinement import end_with_parent
-from experiments.sweep.stops import Stops, collect_stops
+from experiments.sweep.stops import Stops, collect_stops, spare_children_the_warning
 from experiments.sweep.task import STOP_GRACE_S, Shared, run_task, share_parts
 
 if TYPE_CHECKING:
@@ -77,8 +77,9 @@ class _Crew:
         """
         threads = [threading.Thread(target=self._work) for _ in range(count)]
         with collect_stops() as stops:
-            for thread in threads:
-                thread.start()
+            with spare_children_the_warning():
+                for thread in threads:
+                    thread.start()
             try:
                 self._oversee(threads, stops)
             except BaseException:
@@ -149,11 +150,10 @@ class _Crew:
 def _prepare(parent: int) -> None:
     """Make a worker end with its parent, and let the parent alone stop it.
 
-    Ctrl-C and the warning of Slurm reach workers as well as the parent, and so may
-    SIGTERM, by which it asks. A worker takes note of that, whatever it is just doing,
-    and ends its job when it has one.
+    Ctrl-C reaches workers as well as the parent, and so may SIGTERM, by which it asks.
+    A worker takes note of that, whatever it is just doing, and ends its job when it has
+    one.
     """
     end_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     Stops().listen()

@@ -8,9 +8,9 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from signal import SIGTERM, SIGUSR1
 from typing import TYPE_CHECKING, Any, Final
 
+from experiments.sweep.stops import spare_children_the_warning
 from experiments.sweep.task import STOP_GRACE_S, Shared, run_task, share_parts
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _join_cluster(settings: Mapping[str, Any]) -> Iterator[None]:
         workers = settings["workers"]
         cores = None if workers is None else workers * settings["cpus_per_job"]
         own = {"address": "local", "num_cpus": cores, "include_dashboard": False}
-    with _guard_signals():
+    with _keep_sigterm(), spare_children_the_warning():
         ray.init(**own, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
@@ -98,22 +98,16 @@ def _join_cluster(settings: Mapping[str, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def _guard_signals() -> Iterator[None]:
-    """Take SIGTERM back from Ray, and let what it starts inherit no ear for SIGUSR1.
-
-    SIGTERM would end this program without a word, and the warning of Slurm, which goes
-    to every process, all of Ray before a job could write its checkpoint.
-    """
+def _keep_sigterm() -> Iterator[None]:
+    """Take SIGTERM back from Ray, which would exit without a word."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {kind: signal.getsignal(kind) for kind in (SIGTERM, SIGUSR1)}
-    signal.signal(SIGUSR1, signal.SIG_IGN)
+    before = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run_in_worker(shared: Shared, words: list[str], number: int) -> JobReturn:
@@ -122,11 +116,11 @@ def _run_in_worker(shared: Shared, words: list[str], number: int) -> JobReturn:
     Raises:
         KeyboardInterrupt: The job was interrupted.
     """
-    before = signal.signal(SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return run_task(shared, words, number)
     finally:
-        signal.signal(SIGTERM, before)
+        signal.signal(signal.SIGTERM, before)
 
 
 def _collect(tasks: Sequence[Any]) -> Iterator[JobReturn]:

@@ -110,3 +110,17 @@ def _keep_handlers() -> Iterator[None]:
         signal.set_wakeup_fd(wake)
         for kind, handler in before.items():
             signal.signal(kind, handler)
+
+
+@contextmanager
+def spare_children_the_warning() -> Iterator[None]:
+    """Let threads and processes that begin inside never hear SIGUSR1.
+
+    Slurm warns every process there is, of the machinery of a launcher too, which would
+    die of it. One that comes meanwhile is heard by this thread at the end.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -16,8 +16,8 @@ from engine.config import BackendConfig, RunConfig
 from engine.errors import ResourceError
 from experiments.sweep import slots
 from experiments.sweep.process import JobOrder, run_process
-from experiments.sweep.stops import Stops
 from experiments.sweep.slots import Gpu, find_slot, keep_gpu, list_gpus, try_lock
+from experiments.sweep.stops import Stops
 
 GIB = 2**30
 ROOT = Path(__file__).parents[4]

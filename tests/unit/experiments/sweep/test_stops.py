@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from signal import SIGINT, SIGTERM, SIGUSR1
 
 import pytest
 
 from experiments import outcome
-from experiments.sweep.stops import Stops, collect_stops
+from experiments.sweep.stops import (
+    Stops,
+    collect_stops,
+    spare_children_the_warning,
+)
 
 FOREVER_S = 3600.0
 
@@ -103,3 +109,16 @@ def test_no_signal_is_heard_outside_the_main_thread() -> None:
     thread.start()
     thread.join()
     assert heard == [False]
+
+
+def test_the_warning_of_slurm_spares_what_a_launcher_starts() -> None:
+    command = [sys.executable, "-c", "input()"]
+    with collect_stops() as stops:
+        with spare_children_the_warning():
+            process = subprocess.Popen(command, stdin=subprocess.PIPE)
+            signal.raise_signal(SIGUSR1)
+            assert not stops.is_asked
+        assert stops.is_asked
+        process.send_signal(SIGUSR1)
+        process.communicate(b"\n")
+        assert process.returncode == 0
