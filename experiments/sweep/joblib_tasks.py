@@ -14,19 +14,22 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from experiments.sweep.confinement import end_with_parent
 from experiments.sweep.stops import Stops, collect_stops, spare_children_the_warning
-from experiments.sweep.task import STOP_GRACE_S, Shared, run_task, share_parts
+from experiments.sweep.task import (
+    LOOK_S,
+    STOP_GRACE_S,
+    Shared,
+    run_task,
+    share_parts,
+)
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
 
 logger = logging.getLogger(__name__)
-
-LOOK_S: Final = 0.2
-"""Time between two looks at whether the sweep is to stop [s]."""
 
 
 def run_tasks(

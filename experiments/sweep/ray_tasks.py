@@ -6,12 +6,19 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from experiments.sweep.stops import spare_children_the_warning
-from experiments.sweep.task import STOP_GRACE_S, Shared, run_task, share_parts
+from experiments.sweep.stops import collect_stops, spare_children_the_warning
+from experiments.sweep.task import (
+    LOOK_S,
+    STOP_GRACE_S,
+    Shared,
+    run_task,
+    share_parts,
+)
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -56,10 +63,20 @@ def run_tasks(
         try:
             return list(_collect(tasks))
         except KeyboardInterrupt:
-            for task in tasks:
-                ray.cancel(task, force=False)
-            ray.wait(tasks, num_returns=len(tasks), timeout=STOP_GRACE_S)
+            _end_tasks(tasks)
             raise
+
+
+def _end_tasks(tasks: Sequence[Any]) -> None:
+    """Ask jobs to end and wait until they have, or somebody presses Ctrl-C again."""
+    import ray
+
+    with collect_stops() as stops:
+        for task in tasks:
+            ray.cancel(task, force=False)
+        give_up_s, left = time.monotonic() + STOP_GRACE_S, list(tasks)
+        while left and not stops.interrupt_count and time.monotonic() < give_up_s:
+            _, left = ray.wait(left, num_returns=len(left), timeout=LOOK_S)
 
 
 def _list_resources(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,8 @@ class Stops:
         """Whether work is to end, its results written."""
         self.is_urgent = False
         """Whether somebody has pressed Ctrl-C again."""
-        self._interrupt_count = 0
+        self.interrupt_count = 0
+        """How often somebody has pressed Ctrl-C."""
         self._wake, self._sender = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._sender, False)
@@ -40,8 +41,8 @@ class Stops:
     def __call__(self, kind: int, frame: FrameType | None) -> None:
         """Note a signal."""
         self.is_asked = True
-        self._interrupt_count += kind == signal.SIGINT
-        self.is_urgent = self._interrupt_count > 1
+        self.interrupt_count += kind == signal.SIGINT
+        self.is_urgent = self.interrupt_count > 1
 
     def wait(self, timeout_s: float, *descriptors: int) -> list[int]:
         """Wait for something to be read, a signal, or the end of the time.

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 STOP_GRACE_S: Final = process.STOP_GRACE_S + 10.0
 """How long workers may take to end their jobs [s]; a little more than a job itself may,
 for what is killed then keeps no account."""
+LOOK_S: Final = 0.2
+"""Time between two looks at whether jobs have ended [s]."""
 Shared = tuple[Any, Any, Any, Any]
 """Hydra's context, the configuration of the sweep, the task function and the state of
 Hydra's singletons."""
