@@ -105,19 +105,21 @@ assert all(r[seed, slow] < r[seed, fast] for seed in seeds)
 # %% [markdown]
 # ## A job that fails
 #
-# Here bridges come from two edge lists, and one of the files is not there yet. The
-# other job runs all the same, and the sweep says what is wrong.
+# A file that is not there would be refused before the first job. Here bridges come from
+# two edge lists, and one of them names a node that the lattice lacks. The other job
+# runs all the same, and the sweep says what is wrong.
 
 
 # %%
-def write_ring_road(name, step):
+def write_ring_road(name, step, last=256):
     """Write an edge list that joins node k to node k + step."""
-    pairs = [(k, k + step) for k in range(256) if k + step < 256]
+    pairs = [(k, k + step) for k in range(last) if k + step < last]
     lines = [f"{source},{target}" for source, target in pairs]
     Path(name).write_text("source,target\n" + "\n".join(lines) + "\n")
 
 
 write_ring_road("near.csv", 37)
+write_ring_road("far.csv", 101, last=300)
 code, text = scribble(
     "run -q -m --in-process hydra.sweep.dir=second lattice.shape=[16,16] "
     f"dynamics.duration_s=0.2 bridges=file bridges.path=near.csv,far.csv {ONE}"

@@ -267,7 +267,12 @@ class ControlLaw:
                 f"The resource sensor is silent for {seen.sensor_age_s:.1f} s; holding "
                 "the last offer, then the safe maximum."
             )
-        if required > offered and missing > -FLOOR_BAND:
+        if required > offered and missing <= -FLOOR_BAND:
+            return NOMINAL, (
+                f"Coherence {seen.coherence:.3f} is more than its floor {floor:.2f} "
+                "needs: coming down to what the resources ask for."
+            )
+        if required > offered:
             where = "below" if seen.coherence < floor else "near"
             return FLOOR_BOUND, (
                 f"Coherence {seen.coherence:.3f} is {where} its floor {floor:.2f}: "

@@ -190,7 +190,8 @@ def _judge_resources(record: RunRecord, resources: Resources) -> Verdict:
         "of the control periods"
     )
     if excused.any():
-        text += f" and went beyond it for the floor's sake in {np.mean(excused):.1%}"
+        text += " and went beyond it, as the law of the floor asked, "
+        text += f"in {np.mean(excused):.1%}"
     is_kept = memory and bool(np.all(beyond == excused))
     return Verdict(question, YES if is_kept else NO, f"{text}.{memory_text}")
 

@@ -338,6 +338,7 @@ def test_floor_bound_is_said_only_near_the_floor() -> None:
     roomy = drive(law, FLOOR + FLOOR_BAND + 0.01, 20, LOWEST_HZ)[-1]
     assert roomy.required_hz > roomy.offered_hz
     assert roomy.state == "nominal"
+    assert "0.900 is more than its floor 0.87 needs" in roomy.reason
     near = drive(law, FLOOR + FLOOR_BAND - 0.01, 1, LOWEST_HZ)[-1]
     assert near.state == "floor-bound"
     assert "0.880 is near its floor 0.87" in near.reason

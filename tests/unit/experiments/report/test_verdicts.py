@@ -118,7 +118,13 @@ def test_a_load_that_nobody_asked_for_is_not_judged(kind: str) -> None:
     ("used", "required", "free", "answer", "words"),
     [
         ([10.0, 10.0], [5.0, 5.0], 0.5, YES, "in 100.0% of"),
-        ([10.0, 40.0], [5.0, 40.0], 0.5, YES, "for the floor's sake in 50.0%"),
+        (
+            [10.0, 40.0],
+            [5.0, 40.0],
+            0.5,
+            YES,
+            "as the law of the floor asked, in 50.0%",
+        ),
         ([10.0, 40.0], [5.0, 5.0], 0.5, NO, "in 50.0% of"),
         ([10.0, 10.0], [5.0, 5.0], 0.1, NO, "10% of memory stayed free, of 20%"),
     ],
