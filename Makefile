@@ -70,9 +70,9 @@ test-validation: $(VENV)/.test ## exact results and fitted orders (slow)
 	$(BIN)/python -m pytest -m "validation or slow" $(ARGS)
 
 # All of faults and fuzz, quick and full, in one session: one account at its end.
-test-faults: $(VENV)/.test ## kills, faults and 10^5 bad inputs, with their counts
-	$(BIN)/python -m pytest -m "not sweeps" tests/faults tests/fuzz \
-		tests/unit/test_config_values.py $(ARGS)
+test-faults: $(VENV)/.sweeps ## kills, faults and 10^5 bad inputs, with their counts
+	$(BIN)/python -m pytest tests/faults tests/fuzz tests/unit/test_config_values.py \
+		$(ARGS)
 
 # In .venv itself (--python=same): there the installed code is the working tree, so a
 # dirty tree is what is measured, and nothing is built first. A range of commits would

@@ -125,12 +125,18 @@ def find_free_folder(parent: Path, now: datetime | None = None) -> Path:
     return folder
 
 
-def execute_run(config: RunConfig, *, is_quiet: bool = False) -> RunSummary:
+def execute_run(
+    config: RunConfig,
+    *,
+    is_quiet: bool = False,
+    on_built: Callable[[ScribbleSystem], None] | None = None,
+) -> RunSummary:
     """Build the system, run it in view and print the closing table.
 
     Args:
         config: Validated configuration.
         is_quiet: Show nothing but the closing line.
+        on_built: Called with the system before it runs.
 
     Returns:
         What the run came to.
@@ -138,15 +144,21 @@ def execute_run(config: RunConfig, *, is_quiet: bool = False) -> RunSummary:
     Raises:
         EngineError: The machine or the folder does not allow the run.
     """
-    return show_run(lambda: build_system(config), is_quiet=is_quiet)
+    return show_run(lambda: build_system(config), is_quiet=is_quiet, on_built=on_built)
 
 
-def show_run(build: Callable[[], ScribbleSystem], *, is_quiet: bool) -> RunSummary:
+def show_run(
+    build: Callable[[], ScribbleSystem],
+    *,
+    is_quiet: bool,
+    on_built: Callable[[ScribbleSystem], None] | None = None,
+) -> RunSummary:
     """Build a system, run it in view and print the closing table.
 
     Args:
         build: Builds the system, new or resumed.
         is_quiet: Show nothing but the closing line.
+        on_built: Called with the system before it runs.
 
     Returns:
         What the run came to.
@@ -160,6 +172,8 @@ def show_run(build: Callable[[], ScribbleSystem], *, is_quiet: bool) -> RunSumma
     with _show_log(console, is_quiet=is_quiet):
         with _announce(console, is_quiet=is_quiet):
             system = build()
+        if on_built is not None:
+            on_built(system)
         folder = system.config.record.folder
         view = build_view(console, system.description, is_quiet=is_quiet)
         with _say_how_to_go_on_after(folder), system, view:

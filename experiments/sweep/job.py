@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from engine.recording.checkpoint import list_checkpoints
 from engine.recording.folder import JOB_FILES, clear_folder
 from experiments import outcome
 from experiments.overrides import convert_node
-from experiments.resume import go_on_or_begin
+from experiments.resume import go_on_or_begin, is_finished
 from experiments.run import set_folder, to_plain
 from experiments.sweep.child import describe_failure
 from experiments.sweep.process import JobEnd, JobOrder, conclude, run_process
@@ -27,10 +28,12 @@ from experiments.sweep.slots import Slot, keep_gpu
 from experiments.sweep.status import (
     JobStatus,
     beat,
+    clear_drafts,
     open_status,
     read_status,
     write_status,
 )
+from experiments.sweep.stops import Stops, collect_stops
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -60,6 +63,22 @@ class SweepJob:
         Raises:
             KeyboardInterrupt: The job was interrupted, so the sweep ends.
         """
+        if not self.is_isolated:
+            ended = self._attempt(composed, self._run_here)
+            is_asked = False
+        else:
+            with collect_stops() as stops:
+                ended = self._attempt(composed, partial(self._run_apart, stops=stops))
+                is_asked = stops.is_asked
+        if is_asked or ended.status == "interrupted":
+            raise KeyboardInterrupt
+
+    def _attempt(
+        self,
+        composed: DictConfig,
+        run: Callable[[DictConfig, Path, JobStatus], JobStatus],
+    ) -> JobStatus:
+        """Run the job, its status file written before and after."""
         from hydra.core.hydra_config import HydraConfig
 
         own = HydraConfig.get()
@@ -71,13 +90,11 @@ class SweepJob:
         began_s = time.monotonic()
         _clear_attempt(folder)
         write_status(folder, status)
-        run = self._run_apart if self.is_isolated else self._run_here
         ended = run(composed, folder, status)
         # Whatever the clock on the wall has been set to meanwhile.
-        seconds = time.monotonic() - began_s
-        write_status(folder, replace(ended, seconds=seconds))
-        if ended.status == "interrupted":
-            raise KeyboardInterrupt
+        ended = replace(ended, seconds=time.monotonic() - began_s)
+        write_status(folder, ended)
+        return ended
 
     def _prepare(
         self, composed: DictConfig, folder: Path, status: JobStatus
@@ -100,22 +117,23 @@ class SweepJob:
         try:
             with outcome.interrupt_on_signals():
                 config = self._prepare(composed, folder, status)
-                name = go_on_or_begin(config, is_quiet=self.is_quiet).status
+                name, message = go_on_or_begin(config, is_quiet=self.is_quiet)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - others go on
             return replace(status, **describe_failure(error))
-        return replace(status, status=name, exit_code=outcome.code_of_status(name))
+        code = outcome.code_of_status(name)
+        return replace(status, status=name, exit_code=code, message=message)
 
     def _run_apart(
-        self, composed: DictConfig, folder: Path, status: JobStatus
+        self, composed: DictConfig, folder: Path, status: JobStatus, stops: Stops
     ) -> JobStatus:
         """Run in a process of its own, on a GPU of its own where it wants one."""
-        watch = _Watch(folder, status)
+        watch = _Watch(folder, status, stops)
         try:
             config = self._prepare(composed, folder, status)
             with keep_gpu(config, watch.wait) as slot:
-                end = run_process(
-                    self._order(config, folder, slot), watch.start(slot), watch.beat
-                )
+                watch.heed()
+                order = self._order(config, folder, slot)
+                end = run_process(order, watch.start(slot), watch.beat, stops)
         except KeyboardInterrupt:  # while nothing ran yet
             code = outcome.INTERRUPTED
             return replace(watch.status, status="interrupted", exit_code=code)
@@ -145,12 +163,23 @@ class SweepJob:
 class _Watch:
     """Keeps the status file of a job true while the job goes on."""
 
-    def __init__(self, folder: Path, status: JobStatus) -> None:
+    def __init__(self, folder: Path, status: JobStatus, stops: Stops) -> None:
         self._folder = folder
+        self._stops = stops
         self.status = status
+
+    def heed(self) -> None:
+        """Give up where somebody has asked for it.
+
+        Raises:
+            KeyboardInterrupt: Somebody has.
+        """
+        if self._stops.is_asked:
+            raise KeyboardInterrupt
 
     def wait(self, reason: str) -> None:
         """Write that the job waits, or give a sign of life."""
+        self.heed()
         waiting = replace(self.status, status="waiting", message=reason)
         if waiting == self.status:
             self.beat()
@@ -188,8 +217,9 @@ def _close(status: JobStatus, end: JobEnd, folder: Path) -> JobStatus:
 
 
 def _clear_attempt(folder: Path) -> None:
-    """Remove what an earlier attempt has written, unless it can be gone on from."""
-    if not list_checkpoints(folder):
+    """Remove what an earlier attempt has written, unless it can be of use."""
+    clear_drafts(folder)
+    if not (list_checkpoints(folder) or is_finished(folder)):
         clear_folder(folder)
         return
     for name in JOB_FILES:

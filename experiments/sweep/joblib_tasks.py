@@ -13,22 +13,23 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import psutil
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from experiments.sweep.confinement import end_with_parent
-from experiments.sweep.status import read_statuses
-from experiments.sweep.task import STOP_GRACE_S, Shared, run_task, share_parts
+from experiments.sweep.stops import Stops, collect_stops, spare_children_the_warning
+from experiments.sweep.task import (
+    LOOK_S,
+    STOP_GRACE_S,
+    Shared,
+    run_task,
+    share_parts,
+)
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
 
 logger = logging.getLogger(__name__)
-
-LOOK_S: Final = 0.2
-"""Time between two looks at whether the sweep is to stop [s]."""
 
 
 def run_tasks(
@@ -55,7 +56,7 @@ def run_tasks(
     from joblib import effective_n_jobs
 
     jobs = [(first + index, list(words)) for index, words in enumerate(job_overrides)]
-    crew = _Crew(share_parts(parts), jobs, Path(str(parts[1].hydra.sweep.dir)))
+    crew = _Crew(share_parts(parts), jobs)
     crew.run(min(len(jobs), effective_n_jobs(settings["n_jobs"])))
     return [crew.returns[number] for number in sorted(crew.returns)]
 
@@ -63,14 +64,12 @@ def run_tasks(
 class _Crew:
     """Threads that hand jobs to a worker each, until none is left or all shall stop."""
 
-    def __init__(
-        self, shared: Shared, jobs: Sequence[tuple[int, list[str]]], folder: Path
-    ) -> None:
+    def __init__(self, shared: Shared, jobs: Sequence[tuple[int, list[str]]]) -> None:
         self.returns: dict[int, JobReturn] = {}
         self._shared = shared
         self._line = deque(jobs)
-        self._folder = folder
         self._stop = threading.Event()
+        self._workers: list[Any] = []
         self._asked: set[int] = set()
 
     def run(self, count: int) -> None:
@@ -80,45 +79,47 @@ class _Crew:
             KeyboardInterrupt: A job or the whole sweep was interrupted.
         """
         threads = [threading.Thread(target=self._work) for _ in range(count)]
-        for thread in threads:
-            thread.start()
-        give_up_s: float | None = None
-        while any(thread.is_alive() for thread in threads):
+        with collect_stops() as stops:
+            with spare_children_the_warning():
+                for thread in threads:
+                    thread.start()
             try:
-                time.sleep(LOOK_S)
-                if self._stop.is_set():
-                    give_up_s = give_up_s or time.monotonic() + STOP_GRACE_S
-                    self._end_jobs(give_up_s)
-            except KeyboardInterrupt:
-                # A second one is no request any more.
-                give_up_s = time.monotonic() if self._stop.is_set() else None
-                self._stop.set()
+                self._oversee(threads, stops)
+            except BaseException:
+                self._stop.set()  # or the threads would begin further jobs
+                raise
         if self._stop.is_set():
             raise KeyboardInterrupt
 
-    def _end_jobs(self, give_up_s: float) -> None:
-        """Ask those who have a job to end it; kill them when it takes too long."""
-        if time.monotonic() < give_up_s:
-            self._signal(signal.SIGTERM)
-        else:
-            self._asked.clear()
-            self._signal(signal.SIGKILL)
+    def _oversee(self, threads: Sequence[threading.Thread], stops: Stops) -> None:
+        """Wait for the threads; when all shall stop, see to it that jobs end."""
+        give_up_s: float | None = None
+        while any(thread.is_alive() for thread in threads):
+            stops.wait(LOOK_S)
+            if stops.is_asked:
+                self._stop.set()
+            if self._stop.is_set():
+                give_up_s = give_up_s or time.monotonic() + STOP_GRACE_S
+                is_late = stops.is_urgent or time.monotonic() > give_up_s
+                self._end_jobs(is_late=is_late)
 
-    def _signal(self, kind: signal.Signals) -> None:
-        """Signal every worker that has a job, once."""
-        own = {child.pid for child in psutil.Process().children()}
-        for status in read_statuses(self._folder):
-            pid = status.pid
-            if status.is_open and pid in own and pid not in self._asked:
+    def _end_jobs(self, *, is_late: bool) -> None:
+        """Ask every worker once to end its job; kill them when it takes too long."""
+        for worker in list(self._workers):
+            for pid in list(worker._processes or ()):
+                with suppress(ProcessLookupError):
+                    if is_late:
+                        os.kill(pid, signal.SIGKILL)
+                    elif pid not in self._asked:
+                        os.kill(pid, signal.SIGTERM)
                 self._asked.add(pid)
-                os.kill(pid, kind)
 
     def _work(self) -> None:
         """Hand jobs over to a worker, one after another; replace one that is lost."""
         worker: Any = None
         while self._line and not self._stop.is_set():
             number, words = self._line.popleft()
-            worker = worker or _hire()
+            worker = worker or self._hire()
             try:
                 task = worker.submit(run_task, self._shared, words, number)
                 self.returns[number] = task.result()
@@ -126,33 +127,36 @@ class _Crew:
                 self._stop.set()
             except BrokenExecutor:
                 logger.warning("The worker of job %d died; others go on.", number)
-                _dismiss(worker)
+                self._dismiss(worker)
                 worker = None
             except Exception as error:  # noqa: BLE001 - one job must not end the others
                 logger.warning("Job %d could not be run: %s", number, error)
-        _dismiss(worker)
+        self._dismiss(worker)
 
+    def _hire(self) -> Any:
+        """Start a worker."""
+        from joblib.externals.loky import ProcessPoolExecutor
 
-def _hire() -> Any:
-    """Start a worker."""
-    from joblib.externals.loky import ProcessPoolExecutor
+        worker = ProcessPoolExecutor(
+            max_workers=1, initializer=_prepare, initargs=(os.getpid(),)
+        )
+        self._workers.append(worker)
+        return worker
 
-    return ProcessPoolExecutor(
-        max_workers=1, initializer=_prepare, initargs=(os.getpid(),)
-    )
-
-
-def _dismiss(worker: Any) -> None:
-    """Let a worker go, if there is one."""
-    if worker is not None:
-        worker.shutdown(wait=True, kill_workers=True)
+    def _dismiss(self, worker: Any) -> None:
+        """Let a worker go, if there is one."""
+        if worker is not None:
+            self._workers.remove(worker)
+            worker.shutdown(wait=True, kill_workers=True)
 
 
 def _prepare(parent: int) -> None:
     """Make a worker end with its parent, and let the parent alone stop it.
 
-    Ctrl-C reaches workers as well, but one that is told twice kills its job.
+    Ctrl-C reaches workers as well as the parent, and so may SIGTERM, by which it asks.
+    A worker takes note of that, whatever it is just doing, and ends its job when it has
+    one.
     """
     end_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    Stops().listen()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -17,14 +16,15 @@ from typing import IO, Any, Final
 
 from experiments import outcome
 from experiments.sweep.status import HEARTBEAT_S
+from experiments.sweep.stops import Stops
 from experiments.wording import format_bytes
 
 LOG_FILE: Final = "job.log"
 """What the job wrote to its standard output and error."""
 LAST_BYTES: Final = 2**14
 """How much of the end of it is looked at [byte]."""
-STOP_GRACE_S: Final = 30.0
-"""How long an interrupted job may take to write its summary [s]."""
+STOP_GRACE_S: Final = 120.0
+"""How long an interrupted job may take to write checkpoint and summary [s]."""
 _START: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
     "from experiments.sweep.child import main; sys.exit(main())"
@@ -73,17 +73,21 @@ class JobOrder:
 
 
 def run_process(
-    order: JobOrder, on_start: Callable[[int], None], on_beat: Callable[[], None]
+    order: JobOrder,
+    on_start: Callable[[int], None],
+    on_beat: Callable[[], None],
+    stops: Stops,
 ) -> JobEnd:
     """Run a job in a process of its own and wait for its end.
 
-    Ctrl-C asks the job to stop and waits until it has written its summary; a second
-    one kills it.
+    A request to stop is passed on once, and the job has `STOP_GRACE_S` to write its
+    checkpoint and its summary; a second Ctrl-C kills it.
 
     Args:
         order: What to run.
-        on_start: Called with the process id.
+        on_start: Called with the process id, before the job touches its folder.
         on_beat: Called every few seconds while the job runs.
+        stops: What signals ask of this process.
 
     Returns:
         How it ended.
@@ -92,10 +96,13 @@ def run_process(
     receiver, sender = os.pipe()
     with (order.folder / LOG_FILE).open("wb") as log:
         process = _start(order, sender, log)
-    os.close(sender)
     try:
-        on_start(process.pid)
-        is_stopped, text = _watch(process, receiver, on_beat)
+        try:
+            on_start(process.pid)
+            _tell(process, order, sender)
+        finally:
+            os.close(sender)
+        is_stopped, text = _watch(process, receiver, on_beat, stops)
         _, code, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(code)
     finally:
@@ -118,17 +125,8 @@ def run_process(
 
 
 def _start(order: JobOrder, sender: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start the process and tell it what to run."""
-    text = json.dumps(
-        {
-            "config": order.config,
-            "is_quiet": order.is_quiet,
-            "memory_bytes": order.memory_bytes,
-            "parent": os.getpid(),
-            "report_fd": sender,
-        }
-    )
-    process = subprocess.Popen(
+    """Start the process, which waits until it is told what to run."""
+    return subprocess.Popen(
         [sys.executable, "-u", "-P", "-c", _START, json.dumps(sys.path)],
         stdin=subprocess.PIPE,
         stdout=log,
@@ -138,37 +136,47 @@ def _start(order: JobOrder, sender: int, log: IO[bytes]) -> subprocess.Popen[byt
         pass_fds=(sender, *order.kept_descriptors),
         start_new_session=True,
     )
+
+
+def _tell(process: subprocess.Popen[bytes], order: JobOrder, sender: int) -> None:
+    """Tell the process what to run."""
+    text = json.dumps(
+        {
+            "config": order.config,
+            "is_quiet": order.is_quiet,
+            "memory_bytes": order.memory_bytes,
+            "parent": os.getpid(),
+            "report_fd": sender,
+        }
+    )
     assert process.stdin is not None
-    try:
+    # Where it is dead already, its return code will tell.
+    with suppress(BrokenPipeError):
         process.stdin.write(text.encode())
         process.stdin.close()
-    except BrokenPipeError:
-        pass  # it is dead already; its return code will tell
-    return process
 
 
 def _watch(
-    process: subprocess.Popen[bytes], receiver: int, on_beat: Callable[[], None]
+    process: subprocess.Popen[bytes],
+    receiver: int,
+    on_beat: Callable[[], None],
+    stops: Stops,
 ) -> tuple[bool, str]:
     """Read until the other end of the pipe closes, which it does with the process."""
     chunks: list[bytes] = []
     stop_by: float | None = None
     while True:
-        try:
-            ready, _, _ = select.select([receiver], [], [], HEARTBEAT_S)
-            chunk = os.read(receiver, 65536) if ready else None
-        except KeyboardInterrupt:
-            is_second = stop_by is not None
-            process.send_signal(signal.SIGKILL if is_second else signal.SIGTERM)
-            stop_by = stop_by or time.monotonic() + STOP_GRACE_S
-            continue
-        if chunk == b"":
-            return stop_by is not None, b"".join(chunks).decode()
-        if chunk is not None:
+        if stops.is_asked and stop_by is None:
+            os.kill(process.pid, signal.SIGTERM)  # Popen's own would collect the dead
+            stop_by = time.monotonic() + STOP_GRACE_S
+        if stops.is_urgent or (stop_by is not None and time.monotonic() > stop_by):
+            os.kill(process.pid, signal.SIGKILL)
+        if receiver in stops.wait(HEARTBEAT_S, receiver):
+            chunk = os.read(receiver, 65536)
+            if not chunk:
+                return stop_by is not None, b"".join(chunks).decode()
             chunks.append(chunk)
         on_beat()
-        if stop_by is not None and time.monotonic() > stop_by:
-            process.kill()
 
 
 def count_memory_kills(
@@ -219,7 +227,7 @@ def conclude(end: JobEnd, folder: Path) -> tuple[str, int, str]:
     if end.report is not None:
         report = end.report
         return report["status"], report["exit_code"], report["message"]
-    if end.is_stopped:
+    if end.is_stopped or -end.return_code in outcome.STOPPING:
         return "interrupted", outcome.INTERRUPTED, "it was stopped before its end"
     return "failed", outcome.FAILED, describe_silent_end(end, folder)
 

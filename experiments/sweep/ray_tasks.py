@@ -6,11 +6,19 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from experiments.sweep.task import STOP_GRACE_S, run_task, share_parts
+from experiments.sweep.stops import collect_stops, spare_children_the_warning
+from experiments.sweep.task import (
+    LOOK_S,
+    STOP_GRACE_S,
+    Shared,
+    run_task,
+    share_parts,
+)
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -46,7 +54,7 @@ def run_tasks(
     import ray
 
     with _join_cluster(settings):
-        start = ray.remote(run_task).options(**_list_resources(settings)).remote
+        start = ray.remote(_run_in_worker).options(**_list_resources(settings)).remote
         shared = ray.put(share_parts(parts))
         tasks = [
             start(shared, list(words), first + index)
@@ -55,10 +63,20 @@ def run_tasks(
         try:
             return list(_collect(tasks))
         except KeyboardInterrupt:
-            for task in tasks:
-                ray.cancel(task, force=False)
-            ray.wait(tasks, num_returns=len(tasks), timeout=STOP_GRACE_S)
+            _end_tasks(tasks)
             raise
+
+
+def _end_tasks(tasks: Sequence[Any]) -> None:
+    """Ask jobs to end and wait until they have, or somebody presses Ctrl-C again."""
+    import ray
+
+    with collect_stops() as stops:
+        for task in tasks:
+            ray.cancel(task, force=False)
+        give_up_s, left = time.monotonic() + STOP_GRACE_S, list(tasks)
+        while left and not stops.interrupt_count and time.monotonic() < give_up_s:
+            _, left = ray.wait(left, num_returns=len(left), timeout=LOOK_S)
 
 
 def _list_resources(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,7 +106,7 @@ def _join_cluster(settings: Mapping[str, Any]) -> Iterator[None]:
         workers = settings["workers"]
         cores = None if workers is None else workers * settings["cpus_per_job"]
         own = {"address": "local", "num_cpus": cores, "include_dashboard": False}
-    with _keep_sigterm():
+    with _keep_sigterm(), spare_children_the_warning():
         ray.init(**own, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
@@ -105,6 +123,19 @@ def _keep_sigterm() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run_in_worker(shared: Shared, words: list[str], number: int) -> JobReturn:
+    """Run a job in a worker of Ray, whose own answer to SIGTERM would kill it.
+
+    Raises:
+        KeyboardInterrupt: The job was interrupted.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return run_task(shared, words, number)
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -8,11 +8,14 @@ behind; readers then find its process gone, or its heartbeat stopped, and call i
 from __future__ import annotations
 
 import json
+import os
 import socket
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +38,8 @@ LATEST_S: Final = 1e11
 """Later than any job began [s since 1970]."""
 _START_FIELD: Final = 19
 """Where the start stands in /proc/PID/stat, behind the name of the process."""
+_ENDED: Final = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+"""States of a process that does nothing any more."""
 OPEN: Final = ("waiting", "running")
 """States in which a job still has somebody who works on it."""
 FAILED: Final = ("failed",)
@@ -133,11 +138,24 @@ def beat(folder: Path) -> None:
         (folder / STATUS_FILE).touch()
 
 
-def read_status(folder: Path) -> JobStatus | None:
+def clear_drafts(folder: Path) -> None:
+    """Remove what a process that was killed had begun to write as a status.
+
+    Args:
+        folder: Folder of a job that nobody works on.
+    """
+    for draft in folder.glob(f".{STATUS_FILE}.*"):
+        draft.unlink(missing_ok=True)
+
+
+def read_status(
+    folder: Path, read_now: Callable[[], float] | None = None
+) -> JobStatus | None:
     """Read how a job stands.
 
     Args:
         folder: Folder of the job.
+        read_now: Tells the time of the disk [s since 1970]; looked up by default.
 
     Returns:
         Its status, ``lost`` where nobody works on it any more; None where it was never
@@ -161,7 +179,8 @@ def read_status(folder: Path) -> JobStatus | None:
             f"{path} cannot be read as the status of a job ({error}); remove it, and "
             "the job counts as never started."
         ) from error
-    return judge_status(status, beaten_at, time.time())
+    read_now = read_now or partial(read_disk_clock, folder.parent)
+    return judge_status(status, beaten_at, read_now)
 
 
 def read_statuses(folder: Path) -> list[JobStatus]:
@@ -180,8 +199,9 @@ def read_statuses(folder: Path) -> list[JobStatus]:
 
 
 def _iterate_statuses(folder: Path) -> Iterator[JobStatus]:
+    read_now = cache(partial(read_disk_clock, folder))
     for path in folder.glob(f"*/{STATUS_FILE}"):
-        status = read_status(path.parent)
+        status = read_status(path.parent, read_now)
         if status is not None:
             yield status
 
@@ -191,30 +211,49 @@ def _take_values(values: Mapping[str, Any]) -> JobStatus:
     return JobStatus(**{key: value for key, value in values.items() if key in known})
 
 
-def judge_status(status: JobStatus, beaten_at: float, now: float) -> JobStatus:
+def read_disk_clock(folder: Path) -> float:
+    """Read the time of the disk, by which signs of life of other machines are dated.
+
+    The clock of this machine may differ; it answers only where nothing can be made.
+
+    Args:
+        folder: A folder on that disk.
+
+    Returns:
+        The time [s since 1970].
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return time.time()
+
+
+def judge_status(
+    status: JobStatus, beaten_at: float, read_now: Callable[[], float]
+) -> JobStatus:
     """Call an open job lost if nobody works on it any more.
 
     Args:
         status: As it stands on disk.
-        beaten_at: Last sign of life [s since 1970].
-        now: The time [s since 1970].
+        beaten_at: Last sign of life [s since 1970], by the clock of the disk.
+        read_now: Tells the time by that clock; asked for jobs of other machines only.
 
     Returns:
         The status itself, or a lost one that says what is known.
     """
     if not status.is_open:
         return status
-    is_here = status.host == socket.gethostname()
-    if is_here and _is_alive(status.pid, status.pid_start_ticks):
-        return status
-    if not is_here and now - beaten_at < SILENCE_S:
-        return status
+    if status.host == socket.gethostname():
+        if _is_alive(status.pid, status.pid_start_ticks):
+            return status
+        gone = f"process {status.pid} is gone"
+    else:
+        silence_s = read_now() - beaten_at
+        if silence_s < SILENCE_S:
+            return status
+        gone = f"no sign of life for {silence_s:.0f} s"
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(status.started_at))
-    gone = (
-        f"process {status.pid} is gone"
-        if is_here
-        else f"no sign of life for {now - beaten_at:.0f} s"
-    )
     message = f"started on {status.host} at {began}, never finished: {gone}"
     return replace(status, status="lost", message=message)
 
@@ -239,9 +278,14 @@ def read_start_ticks(pid: int) -> int | None:
 
 
 def _is_alive(pid: int | None, start_ticks: int | None) -> bool:
-    """Tell whether a process lives, and is not another one with its number."""
+    """Tell whether a process lives, and is not another one with its number.
+
+    One that has ended stays in the list of processes until its parent asks for it,
+    which the first process of a container may never do.
+    """
     try:
-        psutil.Process(pid)
+        if psutil.Process(pid).status() in _ENDED:
+            return False
     except (psutil.Error, ValueError):
         return False
     return pid is None or start_ticks in (None, read_start_ticks(pid))

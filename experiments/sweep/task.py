@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from experiments.sweep import process
+
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
 
-STOP_GRACE_S: Final = 40.0
-"""How long interrupted jobs may take to write their summaries [s]; a little more than
-`process.STOP_GRACE_S`, after which a job is killed."""
+STOP_GRACE_S: Final = process.STOP_GRACE_S + 10.0
+"""How long workers may take to end their jobs [s]; a little more than a job itself may,
+for what is killed then keeps no account."""
+LOOK_S: Final = 0.2
+"""Time between two looks at whether jobs have ended [s]."""
 Shared = tuple[Any, Any, Any, Any]
 """Hydra's context, the configuration of the sweep, the task function and the state of
 Hydra's singletons."""

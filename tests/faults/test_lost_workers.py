@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -169,32 +170,102 @@ def test_a_lost_ray_node_ends_the_sweep_that_can_be_resumed(
     assert_resumes(tmp_path, *BASIC, was_cut=False)
 
 
+def list_workers(family: list[psutil.Process]) -> list[psutil.Process]:
+    """Those of joblib, which share the terminal with the sweep."""
+    return [each for each in family if "LokyProcess" in " ".join(each.cmdline())]
+
+
+def strike(each: psutil.Process, kind: signal.Signals) -> None:
+    with suppress(psutil.NoSuchProcess):
+        each.send_signal(kind)
+
+
+WHOLE_TREE = pytest.mark.parametrize(
+    ("kind", "has_all"),
+    [
+        # As a terminal does: jobs have sessions of their own.
+        (signal.SIGINT, False),
+        (signal.SIGTERM, False),
+        # As systemd and containers do.
+        (signal.SIGTERM, True),
+        # As Slurm warns.
+        (signal.SIGUSR1, True),
+    ],
+    ids=["INT-terminal", "TERM-workers", "TERM-all", "USR1-all"],
+)
+
+
 @pytest.mark.sweeps
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@WHOLE_TREE
 def test_joblib_stops_as_one_after_another_does(
-    kind: signal.Signals, tmp_path: Path
+    kind: signal.Signals, has_all: bool, tmp_path: Path, ledger: Ledger
 ) -> None:
     """Jobs at work write checkpoint and summary; the sweep sums up and exits 130."""
     sweep = start_sweep(tmp_path, JOBLIB)
     wait_for_job(sweep, tmp_path, 0)
     wait_for_job(sweep, tmp_path, 1)
     family = list_family(sweep)
-    # As a terminal does: Ctrl-C reaches the workers, too.
-    workers = [each for each in family if "LokyProcess" in " ".join(each.cmdline())]
+    workers = list_workers(family)
     assert len(workers) == 2
-    for worker in workers if kind == signal.SIGINT else ():
-        worker.send_signal(kind)
+    for each in family if has_all else workers:
+        strike(each, kind)
+    check_stopped(sweep, kind, tmp_path, family, ledger, jobs=(0, 1))
+    assert_resumes(tmp_path)
+
+
+@pytest.mark.sweeps
+def test_ray_lets_jobs_answer_the_warning_of_slurm(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    """It goes to every process, of Ray's own as well."""
+    sweep = start_sweep(tmp_path, RAY)
+    wait_for_job(sweep, tmp_path, 0)
+    wait_for_job(sweep, tmp_path, 1)
+    family = list_family(sweep)
+    for each in family:
+        strike(each, signal.SIGUSR1)
+    check_stopped(sweep, signal.SIGUSR1, tmp_path, family, ledger, jobs=(0, 1))
+    assert_resumes(tmp_path, *BASIC)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.faults)],
+)
+def test_a_signal_to_all_processes_lets_the_job_write_its_checkpoint(
+    kind: signal.Signals, tmp_path: Path, ledger: Ledger
+) -> None:
+    sweep = start_sweep(tmp_path, BASIC)
+    wait_for_job(sweep, tmp_path, 0)
+    family = list_family(sweep)
+    for each in family:
+        strike(each, kind)
+    check_stopped(sweep, kind, tmp_path, family, ledger, jobs=(0,))
+
+
+def check_stopped(
+    sweep: subprocess.Popen[str],
+    kind: signal.Signals,
+    folder: Path,
+    family: list[psutil.Process],
+    ledger: Ledger,
+    *,
+    jobs: tuple[int, ...],
+) -> None:
+    """Signal the sweep itself, too; see that all of it ends in order."""
     sweep.send_signal(kind)
     output, trouble = sweep.communicate(timeout=GIVE_UP_S)
     assert sweep.returncode == 130, output + trouble
     assert_all_gone(family)
-    assert read_ends(tmp_path) == {0: "interrupted", 1: "interrupted"}
+    assert read_ends(folder) == dict.fromkeys(jobs, "interrupted")
     assert "0 of 3 jobs done" in output
-    assert "1 of 3 jobs were not started; 2 of 3 jobs did not finish (0, 1)" in trouble
+    left, numbers = len(SEEDS) - len(jobs), ", ".join(map(str, jobs))
+    unfinished = f"{len(jobs)} of 3 jobs did not finish ({numbers})"
+    assert f"{left} of 3 jobs were not started; {unfinished}" in trouble
     assert "Traceback" not in trouble
-    for number in (0, 1):
-        place = tmp_path / "sweep" / str(number)
+    for number in jobs:
+        place = folder / "sweep" / str(number)
         summary = read_summary(place)
         assert summary["status"] == "interrupted"
         assert int(list_checkpoints(place)[0].stem) == summary["steps"]
-    assert_resumes(tmp_path)
+        ledger.signals += 1

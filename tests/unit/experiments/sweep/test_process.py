@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +13,20 @@ from typing import Final
 import numpy as np
 import pytest
 
-from experiments.sweep import child
-from experiments.sweep.process import JobEnd, conclude, count_memory_kills
+from engine.config import (
+    BackendConfig,
+    DynamicsConfig,
+    LatticeConfig,
+    LoadConfig,
+    RecordConfig,
+    RunConfig,
+)
+from engine.recording.checkpoint import list_checkpoints
+from experiments import outcome
+from experiments.run import to_plain
+from experiments.sweep import child, process
+from experiments.sweep.process import JobEnd, JobOrder, conclude, count_memory_kills
+from experiments.sweep.stops import collect_stops
 
 GIB = 2**30
 STARVED: Final = """
@@ -56,6 +71,53 @@ def test_silent_end_has_a_reason(end: JobEnd, words: str, tmp_path: Path) -> Non
 def test_stopped_job_is_interrupted_not_failed(tmp_path: Path) -> None:
     end = JobEnd(None, -15, GIB, is_stopped=True)
     assert conclude(end, tmp_path)[:2] == ("interrupted", 130)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_job_that_a_signal_ended_before_it_could_answer_was_stopped(
+    kind: signal.Signals, tmp_path: Path
+) -> None:
+    """The job may have heard it before the process that watches it."""
+    assert conclude(JobEnd(None, -kind, GIB), tmp_path)[:2] == ("interrupted", 130)
+
+
+@pytest.mark.parametrize("is_beating", [False, True], ids=["starts", "runs"])
+def test_a_signal_while_account_is_kept_lets_the_job_write_its_checkpoint(
+    is_beating: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To this process, and, as to a whole tree of processes, to the job as well."""
+    monkeypatch.setattr(process, "HEARTBEAT_S", 0.01)
+    config = RunConfig(
+        lattice=LatticeConfig(shape=(8, 8)),
+        dynamics=DynamicsConfig(duration_s=1000.0),
+        load=LoadConfig("synthetic"),
+        backend=BackendConfig("reference"),
+        record=RecordConfig(folder=str(tmp_path), checkpoint_every_s=0.01),
+    )
+    pids: list[int] = []
+
+    def strike() -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    def beat() -> None:
+        if len(list_checkpoints(tmp_path)) > 1 and len(pids) == 1:
+            os.kill(pids[0], signal.SIGTERM)
+            pids.append(0)
+            strike()
+
+    def start(pid: int) -> None:
+        pids.append(pid)
+        if not is_beating:
+            strike()
+
+    with outcome.interrupt_on_signals(), collect_stops() as stops:
+        order = JobOrder(to_plain(config), tmp_path, str(tmp_path))
+        end = process.run_process(order, start, beat, stops)
+    assert end.is_stopped
+    assert conclude(end, tmp_path)[:2] == ("interrupted", 130)
+    if is_beating:
+        summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+        assert int(list_checkpoints(tmp_path)[0].stem) == summary["steps"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from engine.errors import ResourceError
 from experiments.sweep import slots
 from experiments.sweep.process import JobOrder, run_process
 from experiments.sweep.slots import Gpu, find_slot, keep_gpu, list_gpus, try_lock
+from experiments.sweep.stops import Stops
 
 GIB = 2**30
 ROOT = Path(__file__).parents[4]
@@ -131,7 +132,7 @@ def test_process_of_the_job_holds_the_lock_and_sees_its_gpu_only(
     with keep_gpu(CUDA_RUN, held.append, fake_nvml(A)) as slot:
         assert slot is not None
         order = JobOrder({}, locks, str(locks), environment=slot.environment)
-        end = run_process(order, held.append, lambda: None)
+        end = run_process(order, held.append, lambda: None, Stops())
     assert end.return_code == 7
     assert (locks / "job.log").read_text("utf-8") == "GPU-aa\n"
 
