@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -194,11 +195,22 @@ def try_lock(path: Path) -> int | None:
 
 
 def find_lock_folder() -> Path:
-    """Find the folder of the lock files, one per user and node, and make it."""
+    """Find the folder of the lock files, one per user and node, and make it.
+
+    Raises:
+        ResourceError: Somebody else has made the default folder, or may write there.
+    """
     named = os.environ.get(LOCKS_VARIABLE)
     default = Path(tempfile.gettempdir()) / f"scribble-gpus-{os.getuid()}"
     folder = Path(named) if named else default
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    if not named and (not is_own or found.st_mode & 0o022):
+        raise ResourceError(
+            f"{folder} is to hold the locks of GPUs, but is not a folder of yours alone; "
+            f"remove it, or name another one in {LOCKS_VARIABLE}."
+        )
     return folder
 
 

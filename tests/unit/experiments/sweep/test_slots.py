@@ -181,3 +181,23 @@ def test_visible_devices_narrow_the_choice(
 def test_gpu_that_does_not_tell_its_memory_may_still_be_used(locks: Path) -> None:
     with keep_gpu(CUDA_RUN, pytest.fail, fake_nvml(Gpu("GPU-aa"))) as slot:
         assert slot is not None
+
+
+def test_lock_folder_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(slots.LOCKS_VARIABLE, raising=False)
+    monkeypatch.setattr(slots.tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = slots.find_lock_folder()
+    assert folder == slots.find_lock_folder()
+    folder.chmod(0o777)
+    with pytest.raises(ResourceError, match="not a folder of yours alone"):
+        slots.find_lock_folder()
+    elsewhere = tmp_path / "elsewhere"
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    elsewhere.chmod(0o700)
+    with pytest.raises(ResourceError, match=slots.LOCKS_VARIABLE):
+        slots.find_lock_folder()
+    monkeypatch.setenv(slots.LOCKS_VARIABLE, str(folder))
+    assert slots.find_lock_folder() == folder
