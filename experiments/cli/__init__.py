@@ -10,10 +10,11 @@ import argparse
 import difflib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from engine import __version__
-from engine.errors import MAX_QUOTE, ConfigError, is_writable
+from engine.errors import MAX_QUOTE, ConfigError, RecordError, is_writable
 from experiments import outcome
 from experiments.cli.machine import add_doctor, add_load, add_monitor, add_watch
 from experiments.cli.results import add_compare, add_export, add_render, add_report
@@ -105,7 +106,28 @@ def _run_words(words: list[str]) -> int:
         arguments = _parse(parser, words)
     except SystemExit as end:  # argparse ends by itself after --help and bad options
         return end.code if isinstance(end.code, int) else outcome.BAD_INPUT
-    return outcome.close_command(lambda: arguments.command(arguments))
+    return outcome.close_command(lambda: _run_command(arguments))
+
+
+def _run_command(arguments: argparse.Namespace) -> int:
+    """Run a command, unless nothing could come of it whatever it is.
+
+    Raises:
+        ConfigError: A setting is given twice.
+        RecordError: The current folder has been removed.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise RecordError(
+            "The current folder is gone (removed or renamed); cd elsewhere."
+        ) from error
+    if words := getattr(arguments, "overrides", ()):
+        from experiments.overrides import refuse_doubles
+
+        refuse_doubles(words)
+    code: int = arguments.command(arguments)
+    return code
 
 
 def _describe_unknown(parser: argparse.ArgumentParser, words: list[str]) -> str:
