@@ -123,10 +123,11 @@ def check_words(words: Sequence[str]) -> None:
                 "its own folder; copy the folder to go on elsewhere."
             )
         if equals and group not in ALLOWED_GROUPS:
+            groups = f"{', '.join(ALLOWED_GROUPS[:-1])} and {ALLOWED_GROUPS[-1]}"
             raise ConfigError(
                 f"{cut(key)} cannot be set when a run is resumed, for it would be "
-                f"another run; keys of {', '.join(ALLOWED_GROUPS)} can, for any other "
-                "start a new run."
+                f"another run. Only keys of {groups} can be set; for any other, start "
+                "a new run."
             )
 
 

@@ -2,10 +2,11 @@
 
 `edges.py` checks edge lists, `drawing.py` draws them, `placement.py` places them by
 natural frequency with `pairing.py`, `readers.py` reads them from files, `network.py`
-holds them in dense arrays; `matching.py` holds matchings whose ends are computed, and
-`base.py` what both kinds of network offer. `operator.py` is the Laplacian of lattice
-plus bridges, `alignment.py` the locked state that follows from it and the worth of a
-bridge. Imports configuration, geometry and back ends.
+holds them in dense arrays, in the order of `slots.py` and at the frequencies that
+`shares.py` gives them, once `soundness.py` has found them sound; `matching.py` holds
+matchings whose ends are computed, and `base.py` what both kinds of network offer.
+`operator.py` is the Laplacian of lattice plus bridges, `alignment.py` the locked state
+that follows from it and the worth of a bridge. Layer 3 (README, "The house").
 """
 
 import numpy as np

@@ -114,14 +114,14 @@ class GeneratorConfig:
     gpu_device: int = 0
     """CUDA device index as CuPy counts them, >= 0."""
     profile: str = "constant"
-    """One of `REAL_PROFILES`; memory is held throughout."""
+    """constant, step, ramp, square, sine, noise or trace; memory is held throughout."""
     base_level: float = 0.0
     """Share of the cores in use off the peak [-], in [0, 1]; the GPU rests there."""
     start_s: float = 0.0
     """Time at which the profile begins [s], >= 0."""
     period_s: float = 4.0
     """Period of square and sine, length of ramp, time that a level of noise lasts [s],
-    at least `MIN_PERIOD_S`."""
+    in [1e-6, 1e9]."""
     seed: int = 0
     """Key of the levels of profile=noise, in [0, 2^32)."""
     trace: str | None = None

@@ -4,7 +4,7 @@
 the answer of lattice plus bridges to tunnel events, `rhythm.py` how often each bridge
 acts, `locking.py` the locked state that follows, `scope.py` which networks these know,
 `coherence.py` the forecast, `cure.py` what would bring a floor into reach.
-Imports configuration, geometry, oscillators, bridges and the tunnel room's success law.
+Layer 5 (README, "The house").
 """
 
 from engine.forecast.coherence import (

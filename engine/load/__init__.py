@@ -4,5 +4,5 @@
 `pacing.py` holds the control laws, `limits.py` says what ends a load early,
 `profile.py` what is asked when. The workers start by importing this room, so it imports
 nothing by itself: name the module.
-The room may import `engine.config`, `engine.errors`, `engine.monitor` and itself.
+Layer 4 (README, "The house").
 """

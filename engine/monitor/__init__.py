@@ -1,8 +1,6 @@
 """Telemetry of host, container and GPU, and the tunnel frequency it allows.
 
-The room may import `engine.errors`, `engine.constants`, `engine.config`, the counter
-draws of `engine.backends.philox` and itself.
-Importing it loads psutil, and never NVML.
+Layer 3 (README, "The house"); importing it loads psutil, and never NVML.
 """
 
 from engine.monitor.availability import Availability, judge_availability

@@ -2,8 +2,7 @@
 
 `observer.py` looks at the end of every control period, `snapshots.py` keeps phase
 fields, `frequencies.py` tells which nodes turn at one frequency, `locking.py` which
-stay together, `nodes.py` writes a row per node. Imports everything but the system and
-the room beside it, recording.
+stay together, `nodes.py` writes a row per node. Layer 5 (README, "The house").
 """
 
 from engine.observation.frequencies import (

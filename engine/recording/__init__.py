@@ -1,10 +1,10 @@
 """Recording: the run folder, its tables and its summary.
 
 `folder.py` writes, `tables.py` its tables, `checkpoint.py` what a run can go on from,
-`lock.py` keeps a second run out, `trace.py` reads a trace back for replay, `summary.py`
-holds the figures, `environment.py` says what it ran on, `endpoint.py` where it can be
-scraped; `tracker.py` tells others of it, `mlflow_sink.py` MLflow. Imports everything
-but the system.
+`parts.py` the rows that checkpoints rely on, `lock.py` keeps a second run out,
+`trace.py` reads a trace back for replay, `summary.py` holds the figures,
+`environment.py` says what it ran on, `endpoint.py` where it can be scraped;
+`tracker.py` tells others of it, `mlflow_sink.py` MLflow. Layer 5 (README, "The house").
 """
 
 from engine.recording.endpoint import EndpointRecord, read_endpoint

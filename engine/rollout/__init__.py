@@ -2,8 +2,7 @@
 
 `gates.py` judges a window, `machine.py` moves through the stages, both pure: no clock,
 no sensor, no array. `cohort.py` says which bridges a stage takes, `pilot.py` joins them
-with a network and its controller. Imports configuration, random numbers, bridges and
-tunnelling.
+with a network and its controller. Layer 5 (README, "The house").
 """
 
 from engine.rollout.cohort import Cohort

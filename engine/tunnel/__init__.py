@@ -1,9 +1,9 @@
 """Tunnelling: when bridges act, how likely they succeed, who decides how often.
 
 `schedule.py` plans windows, `probability.py` holds the success law, `law.py` the
-pure control law, `cost.py` what it costs here, `controller.py` joins them, and
-`metrics.py` tells Prometheus (`series.py` names what a scrape reads, `endpoint.py`
-serves it). Imports configuration, back ends, bridges, monitor.
+pure control law, `cost.py` what it costs here, `controller.py` joins them,
+`statistics.py` counts events by node, and `metrics.py` tells Prometheus (`series.py`
+names what a scrape reads, `endpoint.py` serves it). Layer 4 (README, "The house").
 """
 
 from engine.tunnel.controller import (

@@ -2,7 +2,7 @@
 
 `check.py` says what a check is, `specimen.py` builds what is measured, and each family
 has a file: `waves`, `motion`, `meanfield`, `noise`, `lattices`, `pairs`, `frequency`,
-`orders`, `conservation`, `forecasts` and `outcomes`. Imports every other room.
+`orders`, `conservation`, `forecasts` and `outcomes`. Layer 7 (README, "The house").
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 `census.py` sorts bridges into cells by what their traces show, `rules.py` says how
 often a cell shall act, `policy.py` holds the learned one of these rules, and `mesh.py`
 joins them as AdvancedNeuralMesh. `paths.py` moves the ends of bridges under a fixed
-count of them. Imports configuration, back ends, bridges and the monitor's metrics.
+count of them. Layer 4 (README, "The house").
 """
 
 from engine.wanda.census import Census, Kinds, find_kinds, take_census

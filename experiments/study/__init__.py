@@ -27,6 +27,8 @@ files of a study begin with its word, and only the first of them is found by nam
                         kept by `control_calibration.py`
 `mesh.py`               mesh_study: sentences and verdicts; `mesh_points.py` measures
                         what each job needs, `mesh_plots.py` tabulates and draws
+`mesh_optimum.py`       the best frequencies of a small network by an offline search; a
+                        program of its own
 ======================  ==============================================================
 """
 
