@@ -1,5 +1,8 @@
 """Disk: files written whole or not at all, and what to say where one takes no more.
 
+What takes its place here is on the disk before, so that a loss of power leaves the old
+file or the new one.
+
 Imports only `engine.errors`.
 """
 
@@ -29,6 +32,8 @@ _CURES: Final = {
     errno.EFBIG: "raise the limit on the size of a file (ulimit -f)",
     **dict.fromkeys(CLOSED, "make the folder writable"),
 }
+_NO_SYNC: Final = (errno.EINVAL, errno.ENOTSUP)
+"""Errors of a file system that cannot be told to write a folder down."""
 _NUMBER: Final = re.compile(r"\[errno (\d+)\]", re.IGNORECASE)
 """How PyArrow tells the number of an error."""
 
@@ -36,6 +41,8 @@ _NUMBER: Final = re.compile(r"\[errno (\d+)\]", re.IGNORECASE)
 @contextmanager
 def replace_whole(path: Path, *, is_shared: bool = False) -> Iterator[Path]:
     """Let a file be written beside its place, which it takes when it is whole.
+
+    Both the file and its name are on the disk at the end.
 
     Args:
         path: File to make or replace.
@@ -51,11 +58,47 @@ def replace_whole(path: Path, *, is_shared: bool = False) -> Iterator[Path]:
     draft = path.with_name(own)
     try:
         yield draft
+        sync_file(draft)
         draft.replace(path)
+        sync_file(path.parent)
     except BaseException:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         raise
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk.
+
+    Args:
+        path: File or folder.
+
+    Raises:
+        OSError: The disk takes no more.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, and wait until their names are on the disk.
+
+    Args:
+        folder: Folder to make; it may be there.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        sync_file(place.parent)
 
 
 def write_text(path: Path, text: str, *, is_shared: bool = False) -> None:

@@ -297,13 +297,61 @@ def read_table(
         texts = [name for name in wanted if _is_text(schema.field(name).type)]
         file = parquet.ParquetFile(raw, pre_buffer=False, read_dictionary=texts)
         parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in wanted}
+        words = _Words(limit)
         used = 0
         for batch in file.iter_batches(PART_ROWS, columns=wanted, use_threads=False):
-            used += sum(_measure(batch.column(name)) for name in wanted)
-            _check_claim("its columns", used, limit)
+            used += 8 * len(batch) * len(wanted)
             for name in wanted:
-                parts[name].append(_to_numpy(batch.column(name)))
+                parts[name].append(_to_numpy(batch.column(name), words))
+                _check_claim("its columns", used + words.size_bytes, limit)
     return {name: _join(parts[name]) for name in wanted}
+
+
+class _Words:
+    """The texts of a file: equal ones are one object, and take memory once.
+
+    Args:
+        limit: Bytes that they may take.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: dict[Any, Any] = {}
+        self.size_bytes = 0
+        """Of all texts so far, each counted once [byte]."""
+
+    def decode(self, column: Any) -> npt.NDArray[Any]:
+        """Decode a column whose texts are numbered.
+
+        Args:
+            column: An Arrow array of dictionary type.
+
+        Returns:
+            Its texts as objects, None where one is absent.
+
+        Raises:
+            IntakeError: They take too much memory, or a number has no text.
+        """
+        from pyarrow import compute
+
+        numbers = column.indices.fill_null(-1).to_numpy()
+        used, places = np.unique(numbers, return_inverse=True)
+        present = used[used >= 0]
+        if len(present) and present[-1] >= len(column.dictionary):
+            raise IntakeError("one of its texts is missing")
+        found = column.dictionary.take(present)
+        size = compute.sum(compute.binary_length(found)).as_py() or 0
+        _check_claim("its texts", size, self._limit)
+        texts = np.full(len(used), None, dtype=object)
+        texts[len(used) - len(present) :] = [*map(self._keep, found.to_pylist())]
+        return np.asarray(texts[places])
+
+    def _keep(self, text: Any) -> Any:
+        """Return the text that is equal to one, and count a new one."""
+        if text is not None and text not in self._known:
+            self._known[text] = text
+            self.size_bytes += len(text)
+        return self._known.get(text)
 
 
 def _check_schema(schema: Any, wanted: Sequence[str]) -> None:
@@ -335,23 +383,12 @@ def _is_text(kind: Any) -> bool:
     )
 
 
-def _measure(column: Any) -> int:
-    """Return the memory that a part of a column will take as an array [byte]."""
-    from pyarrow import compute, types
-
-    if not types.is_dictionary(column.type):
-        return 8 * len(column)
-    if not (_is_text(column.type.value_type) and len(column.dictionary)):
-        return 8 * len(column)
-    lengths = compute.binary_length(column.dictionary).fill_null(0).to_numpy()
-    counts = np.bincount(column.indices.drop_null().to_numpy(), minlength=len(lengths))
-    return 8 * len(column) + int(counts[: len(lengths)] @ lengths.astype(np.int64))
-
-
-def _to_numpy(column: Any) -> npt.NDArray[Any]:
+def _to_numpy(column: Any, words: _Words) -> npt.NDArray[Any]:
     from pyarrow import types
 
     kind = column.type
+    if types.is_dictionary(kind) and _is_text(kind.value_type):
+        return words.decode(column)
     is_number = types.is_integer(kind) or types.is_floating(kind)
     if is_number or (types.is_boolean(kind) and not column.null_count):
         return np.asarray(column.to_numpy(zero_copy_only=False))

@@ -80,6 +80,7 @@ def examine_machine() -> Iterator[Finding]:
     """Look at everything; an examination that fails becomes a finding itself."""
     examinations: tuple[Callable[[], Iterator[Finding]], ...] = (
         examine_python,
+        examine_numba_settings,
         examine_packages,
         examine_resources,
         examine_threading_layer,
@@ -108,13 +109,25 @@ def examine_python() -> Iterator[Finding]:
     )
 
 
+def examine_numba_settings() -> Iterator[Finding]:
+    """Look for settings of Numba's that kernels cannot run with.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    from engine.backends.numba_settings import refuse_numba_settings
+
+    refuse_numba_settings()
+    return iter(())
+
+
 def examine_packages() -> Iterator[Finding]:
     """Look for the packages that Scribble uses."""
     for distribution, module, is_essential in PACKAGES:
         try:
             importlib.import_module(module)
             version = importlib.metadata.version(distribution)
-        except ImportError as error:
+        except Exception as error:  # noqa: BLE001 - a broken package raises anything
             level = "broken" if is_essential else "note"
             cure = f"pip install {distribution}"
             yield Finding(distribution, level, f"cannot be imported: {error}", cure)

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Final, NoReturn
 
 from engine.disk import CLOSED, FULL
@@ -31,7 +32,7 @@ FAILED: Final = 1
 BAD_INPUT: Final = 2
 """What was asked for is not possible; nothing was written."""
 INTERRUPTED: Final = 130
-"""Ctrl-C, SIGTERM or SIGUSR1; what was done so far is in the run folder."""
+"""Ctrl-C or another of `STOPPING`; what was done so far is in the run folder."""
 
 MAX_SENTENCE: Final = 1200
 """Longest sentence; of a longer one the middle is left out [characters]."""
@@ -41,8 +42,8 @@ TRACEBACK_VARIABLE: Final = "SCRIBBLE_TRACEBACK"
 
 _NO_PATHS: Final = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
 """Errors of paths that no file can have."""
-_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""Signals that stop a command."""
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+"""Signals that stop a command: Ctrl-C, kill, Slurm's warning, a closed terminal."""
 
 EXIT_CODES: Final = (
     ("done", DONE),
@@ -73,33 +74,36 @@ class SentenceParser(argparse.ArgumentParser):
         """Write the sentence to standard error and exit.
 
         Args:
-            message: What is wrong, from argparse.
+            message: What is wrong, from argparse, which repeats what was typed.
         """
-        self.exit(BAD_INPUT, f"scribble: error: {message}; --help lists the options.\n")
+        text = shorten(" ".join(message.split()))
+        self.exit(BAD_INPUT, f"scribble: error: {text} (see {self.prog} --help)\n")
 
 
-def close_command(command: Callable[[], int]) -> int:
+def close_command(command: Callable[[], int], *, is_last: bool = False) -> int:
     """Run a command; however it ends, end with an exit code and at most one line.
 
     Args:
         command: Does the work and returns its exit code.
+        is_last: Whether the process ends with it; then nothing is left to interrupt.
 
     Returns:
         Exit code of the process.
     """
     try:
-        with interrupt_on_signals():
+        with interrupt_on_signals(is_last=is_last):
             code = command()
             sys.stdout.flush()
     except BrokenPipeError:
         _drop_output()  # the reader has gone
         return FAILED
     except KeyboardInterrupt:
-        sys.stderr.write("scribble: interrupted.\n")
+        _drop_output()  # a terminal that was closed
+        with suppress(OSError):
+            sys.stderr.write("scribble: interrupted.\n")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last stop before the user
-        if is_disk(error):
-            _drop_output()
+        _drop_output()
         return report_error(error)
     return code
 
@@ -112,54 +116,78 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class _Interrupt:
-    """A signal handler that raises `KeyboardInterrupt` and remembers that it did."""
+class Interrupt:
+    """A signal handler that raises `KeyboardInterrupt` and remembers that it did.
+
+    It takes no lock, as no handler may: signals come while signals are handled.
+    """
 
     def __init__(self) -> None:
+        """Begin without a signal."""
         self.is_heard = False
+        """Whether it has raised."""
+        self.is_over = False
+        """Whether nothing is left that it could interrupt."""
 
-    def __call__(self, kind: int, frame: object) -> NoReturn:
-        self.is_heard = True
-        raise KeyboardInterrupt
+    def __call__(self, kind: int, frame: FrameType | None) -> None:
+        """Raise, whatever the signal.
+
+        Raises:
+            KeyboardInterrupt: There is something left to interrupt.
+        """
+        if not self.is_over:
+            self.is_heard = True
+            raise KeyboardInterrupt
 
 
 @contextmanager
-def interrupt_on_signals() -> Iterator[None]:
-    """Let SIGTERM, and SIGUSR1 by which Slurm warns, raise `KeyboardInterrupt`.
+def interrupt_on_signals(
+    stop: Interrupt | None = None, *, is_last: bool = False
+) -> Iterator[None]:
+    """Let SIGTERM, SIGHUP, and SIGUSR1 by which Slurm warns, raise `KeyboardInterrupt`.
 
-    So does Ctrl-C, also where compiled code loses the exception: while a kernel is
-    compiled, Python's handlers only run in callbacks of LLVM, which drop what is
-    raised there, and compiling fails with an error of its own. A run brings its own
-    handlers and gives these back. Does nothing outside the main thread, or where a
-    program has chosen what these signals do.
+    So does Ctrl-C, also where others lose the exception or make one of their own of
+    it: while a kernel is compiled, Python's handlers only run in callbacks of LLVM,
+    which drop what is raised there. A run brings its own handlers and gives these back.
+    Does nothing outside the main thread, or where somebody else has chosen what these
+    signals do: `nohup` ignores SIGHUP, a script the SIGINT of what it starts by ``&``.
+
+    Args:
+        stop: What is called by signals instead of a handler that always raises.
+        is_last: Whether the process ends after it; then it is deaf to these signals.
 
     Raises:
-        KeyboardInterrupt: A signal came, and nothing told of it but a foreign error.
+        KeyboardInterrupt: A signal came, and nothing told of it but another error.
     """
-    stop = _Interrupt()
+    stop = stop or Interrupt()
     is_main = threading.current_thread() is threading.main_thread()
-    before = {kind: signal.getsignal(kind) for kind in _STOPPING if is_main}
-    kinds = [kind for kind, handler in before.items() if _is_ours(handler)]
+    kinds = list_own_signals() if is_main else []
+    before = {kind: signal.getsignal(kind) for kind in kinds}
     for kind in kinds:
         signal.signal(kind, stop)
     try:
         with _drop_lost_interrupts():
             yield
-    except (EngineError, OSError):
-        raise
     except Exception as error:
-        if stop.is_heard:
+        # What could not be kept must be told, whoever stopped it.
+        if stop.is_heard and not isinstance(error, WriteError):
             raise KeyboardInterrupt from error
         raise
     finally:
+        stop.is_over = is_last
         for kind in kinds:
-            signal.signal(kind, before[kind])
+            signal.signal(kind, signal.SIG_IGN if is_last else before[kind])
+
+
+def list_own_signals() -> list[signal.Signals]:
+    """List the stopping signals of which nobody else has chosen what they do."""
+    return [kind for kind in STOPPING if _is_ours(signal.getsignal(kind))]
 
 
 def _is_ours(handler: object) -> bool:
-    """Tell whether nobody else has chosen what a signal does."""
+    """Tell whether nobody else, in C or in Python, has chosen what a signal does."""
     chosen_by_python = (signal.SIG_DFL, signal.default_int_handler)
-    return handler in chosen_by_python or isinstance(handler, _Interrupt)
+    return handler in chosen_by_python or isinstance(handler, Interrupt)
 
 
 @contextmanager
@@ -255,8 +283,10 @@ def describe_error(error: BaseException) -> str:
         return text
     if is_path(error):
         return f"{text.rstrip('.')}; name another file or folder."
-    if is_disk(error):
-        return f"{text.rstrip('.')}; make room on the disk, or write elsewhere."
+    if isinstance(error, OSError) and is_disk(error):
+        # Whatever writes a file names it; only streams have no name.
+        what = "" if error.filename else "standard output cannot be written: "
+        return f"{what}{text.rstrip('.')}; make room on the disk, or write elsewhere."
     return (
         f"unexpected {type(error).__name__}: {text or 'no message'}; set "
         f"{TRACEBACK_VARIABLE}=1 to see the traceback."

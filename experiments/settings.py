@@ -97,6 +97,11 @@ def _convert(key: str, text: str, hint: Any) -> Any:
     if key.endswith("_bytes") and (amount := _AMOUNT.fullmatch(text)):
         unit = _UNITS.get(amount[2])
         value = text if unit is None else int(float(amount[1]) * unit)
+    if key.endswith("_bytes") and isinstance(value, str):
+        raise ConfigError(
+            f"{key} is {quote(value)}; it must be a whole number of bytes, or an "
+            f"amount in one of {', '.join(_UNITS)}, such as {key}=2GiB."
+        )
     if get_origin(hint) is tuple and isinstance(value, int | float):
         value = [value]
     if hint in (str, str | None) and value is not None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -36,6 +37,15 @@ SMALL_RUN = RunConfig(
     backend=BackendConfig("cpu"),
     load=LoadConfig(kind="synthetic", level=0.0),
 )
+
+
+def pytest_configure() -> None:
+    # A script's job in the background ignores Ctrl-C, and so would all that it starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Likewise under `nohup`: processes that are started hear that a terminal closes.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

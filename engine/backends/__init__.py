@@ -33,7 +33,9 @@ def _build_reference(config: BackendConfig) -> Backend:
 
 def _build_cpu(config: BackendConfig) -> Backend:
     from engine.backends.kernel_cache import prepare_cache
+    from engine.backends.numba_settings import refuse_numba_settings
 
+    refuse_numba_settings()
     prepare_cache()
     from engine.backends.cpu import CpuBackend
 

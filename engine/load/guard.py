@@ -74,7 +74,8 @@ class ParentLink:
 def tie_to_parent(parent_pid: int, limit_s: float) -> ParentLink:
     """Make this process one that cannot outlive its parent.
 
-    Ctrl-C reaches every process of a terminal; it is the parent that answers it.
+    Ctrl-C, and the closing of a terminal, reach every process of it; it is the parent
+    that answers them.
 
     Args:
         parent_pid: Process that started this one.
@@ -83,7 +84,8 @@ def tie_to_parent(parent_pid: int, limit_s: float) -> ParentLink:
     Returns:
         The link for commands and reports.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for kind in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(kind, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     os.set_blocking(1, False)

@@ -221,9 +221,11 @@ class ResourceMetrics:
     where it was believed."""
 
     def __post_init__(self) -> None:
-        """Freeze the mapping as well."""
-        frozen = MappingProxyType(dict(self.availability_by_resource))
-        object.__setattr__(self, "availability_by_resource", frozen)
+        """Freeze the mapping as well, unless it was taken over from other metrics."""
+        known = self.availability_by_resource
+        if not isinstance(known, MappingProxyType):
+            frozen = MappingProxyType(dict(known))
+            object.__setattr__(self, "availability_by_resource", frozen)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the recorded form, since a read-only mapping cannot be pickled."""

@@ -164,8 +164,8 @@ class ReplaySource:
     """Gives back recorded metrics: the last ones at or before the time asked.
 
     Args:
-        rows: Simulated time [s] and `ResourceMetrics.to_dict()` of each record, times
-            not decreasing. Of records with equal times the last one counts.
+        rows: Simulated time [s] and metrics of each record, or what their `to_dict`
+            gave, times not decreasing. Of records with equal times the last one counts.
         judges_anew: Whether the monitor's own thresholds judge the samples; else the
             recorded verdict stands.
 
@@ -177,7 +177,7 @@ class ReplaySource:
 
     def __init__(
         self,
-        rows: Sequence[tuple[float, Mapping[str, Any]]],
+        rows: Sequence[tuple[float, ResourceMetrics | Mapping[str, Any]]],
         *,
         judges_anew: bool = False,
     ) -> None:
@@ -191,7 +191,7 @@ class ReplaySource:
                     "simulated time; times must not decrease. Sort its rows."
                 )
         self.judges_anew = judges_anew
-        self._samples = [_replayed(ResourceMetrics.from_dict(row)) for _, row in rows]
+        self._samples = [_replayed(row) for _, row in rows]
 
     def start(self) -> None:
         """Do nothing: every row is in memory."""
@@ -212,7 +212,10 @@ class ReplaySource:
         return self._samples[max(0, index)]
 
 
-def _replayed(metrics: ResourceMetrics) -> ResourceSample:
+def _replayed(row: ResourceMetrics | Mapping[str, Any]) -> ResourceSample:
+    metrics = (
+        row if isinstance(row, ResourceMetrics) else ResourceMetrics.from_dict(row)
+    )
     return ResourceSample(
         timestamp_s=metrics.timestamp_s,
         cores=metrics.cores,

@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -27,14 +28,15 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.disk import DRAFT_SUFFIX, build_write_error, replace_whole
+from engine.disk import DRAFT_SUFFIX, build_write_error, make_folder, replace_whole
 from engine.errors import CheckpointError, DamagedCheckpointError
-from engine.intake import MAX_TEXT_BYTES, describe, open_file, parse_finite_json
-from engine.recording.parts import PART_NAME, sync_file
+from engine.intake import describe, open_file, parse_finite_json
+from engine.recording.parts import PART_NAME, build_read_error
 from engine.state import State, StateArray
 
-FORMAT_VERSION = 1
-"""Of the index; a program reads all versions up to its own."""
+FORMAT_VERSION = 2
+"""Of the index; a program reads all versions up to its own. Version 1 had no checksums
+of the parts of tables."""
 MAGIC, END_MAGIC = b"SCRIBBLE", b"ELBBIRCS"
 HEAD, TAIL = struct.Struct("<8sII"), struct.Struct("<Q32s8s")
 ALIGNMENT = 64
@@ -47,6 +49,8 @@ MAX_DIMS = 8
 ARRAY_KEY = "$array"
 """Stands in the plain values for an array."""
 CHECKPOINTS_FOLDER, SUFFIX = "checkpoints", ".ckpt"
+NAME = re.compile(rf"[0-9]{{12}}{re.escape(SUFFIX)}")
+"""What runs call a checkpoint; files with other names are not theirs."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,13 @@ def name_checkpoint(folder: Path, step: int) -> Path:
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """List the checkpoints of a run folder, the newest first."""
-    return sorted((folder / CHECKPOINTS_FOLDER).glob(f"*{SUFFIX}"), reverse=True)
+    found = (folder / CHECKPOINTS_FOLDER).glob(f"*{SUFFIX}")
+    return sorted(filter(_is_own, found), reverse=True)
+
+
+def _is_own(path: Path) -> bool:
+    """Tell whether a file is a checkpoint of a run, or a draft of one, by its name."""
+    return NAME.fullmatch(path.name.removesuffix(DRAFT_SUFFIX)) is not None
 
 
 def describe_resumption(folder: Path) -> tuple[str, ...]:
@@ -118,12 +128,9 @@ def write_checkpoint(path: Path, card: CheckpointCard, state: State | None) -> N
         WriteError: The disk takes no more; what was there before stays.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with replace_whole(path) as draft, draft.open("wb") as file:
             _write_file(file, card, state)
-            file.flush()
-            os.fsync(file.fileno())
-        sync_file(path.parent)
     except OSError as error:
         raise build_write_error(path, error) from error
 
@@ -177,8 +184,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         path: The file.
 
     Raises:
-        DamagedCheckpointError: It cannot be read, is cut off or altered.
+        DamagedCheckpointError: It is cut off or altered.
         CheckpointError: A newer version of the program wrote it.
+        RecordError: It cannot be read at present.
     """
     try:
         with open_file(path) as file:
@@ -196,13 +204,21 @@ def read_checkpoint(path: Path) -> Checkpoint:
         state = _restore_arrays(index["state"], arrays)
     except CheckpointError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as e:
-        raise DamagedCheckpointError(f"{path} cannot be read ({describe(e)}).") from e
+    except OSError as error:
+        raise build_read_error(path, error) from error
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise DamagedCheckpointError(
+            f"{path} cannot be read ({describe(error)})."
+        ) from error
     return Checkpoint(path, card, state)
 
 
 def _read_index(file: IO[bytes], path: Path) -> tuple[int, bytes, int]:
-    """Return format version, text of the index and where the arrays end."""
+    """Return format version, text of the index and where the arrays end.
+
+    The index is as long as the file at most; as objects it takes some thirtyfold, less
+    than the content of any file may.
+    """
     size = os.fstat(file.fileno()).st_size
     head = file.read(HEAD.size)
     if size < HEAD.size + TAIL.size or head[:8] != MAGIC:
@@ -210,7 +226,7 @@ def _read_index(file: IO[bytes], path: Path) -> tuple[int, bytes, int]:
     file.seek(size - TAIL.size)
     length, digest, magic = TAIL.unpack(file.read(TAIL.size))
     end = size - TAIL.size - length
-    if magic != END_MAGIC or end < HEAD.size or length > MAX_TEXT_BYTES:
+    if magic != END_MAGIC or end < HEAD.size:
         raise DamagedCheckpointError(f"{path} was cut off.")
     file.seek(end)
     text = file.read(length)
@@ -329,22 +345,43 @@ def prune_checkpoints(folder: Path, kept: int) -> list[int]:
             except OSError as error:
                 raise build_write_error(path, error) from error
     stay = {*found[:kept], start} & set(found)
-    return [int(path.stem) for path in stay if path.stem.isdigit()]
+    return [int(path.stem) for path in stay]
 
 
-def remove_checkpoints(folder: Path) -> None:
+def remove_drafts(folder: Path) -> None:
+    """Remove the checkpoints that a killed run had not written to their end.
+
+    Args:
+        folder: Run folder.
+
+    Raises:
+        OSError: The folder has become read-only.
+    """
+    inside = folder / CHECKPOINTS_FOLDER
+    for path in filter(_is_own, inside.glob(f"*{SUFFIX}{DRAFT_SUFFIX}")):
+        path.unlink(missing_ok=True)
+
+
+def remove_checkpoints(folder: Path, last_step: int | None = None) -> None:
     """Remove the folder of checkpoints with all that a run has put there.
 
     Args:
         folder: Run folder.
+        last_step: Later checkpoints stay; none does by default.
     """
     inside = folder / CHECKPOINTS_FOLDER
     if inside.is_symlink():  # what it leads to is not the run's
         inside.unlink()
     if not inside.is_dir():
         return
+    later = [
+        path
+        for path in list_checkpoints(folder)
+        if last_step is not None and int(path.stem) > last_step
+    ]
     for path in list_inside(folder):
-        path.unlink(missing_ok=True)
+        if path not in later:
+            path.unlink(missing_ok=True)
     with suppress(OSError):  # something else lies there
         inside.rmdir()
 
@@ -358,6 +395,7 @@ def list_inside(folder: Path) -> list[Path]:
     inside = folder / CHECKPOINTS_FOLDER
     patterns = (f"*{SUFFIX}", f"*{SUFFIX}{DRAFT_SUFFIX}")
     found = [path for pattern in patterns for path in inside.glob(pattern)]
+    found = list(filter(_is_own, found))
     tables = inside.glob("*.parquet")
     parts = [path for path in tables if PART_NAME.fullmatch(path.name)]
     return found + parts

@@ -19,21 +19,26 @@ from engine.disk import (
     DRAFT_SUFFIX,
     build_write_error,
     describe_failure,
+    make_folder,
     refuse_closed,
+    sync_file,
     write_text,
 )
 from engine.errors import CheckpointError, EngineError, RecordError, WriteError
+from engine.intake import read_json, read_text
 from engine.recording.checkpoint import (
     CHECKPOINTS_FOLDER,
     describe_resumption,
     list_checkpoints,
     list_inside,
+    read_checkpoint,
     remove_checkpoints,
+    remove_drafts,
 )
 from engine.recording.endpoint import ENDPOINT_FILE, EndpointRecord
 from engine.recording.lock import LOCK_FILE, FolderLock, refuse_taken
 from engine.recording.mlflow_sink import MEMO_FILE
-from engine.recording.parts import Marks, check_parts
+from engine.recording.parts import Marks, add_checksums, check_parts
 from engine.recording.summary import RunSummary
 from engine.recording.tables import TableWriter
 from engine.recording.trace import TRACE_FILE
@@ -162,11 +167,12 @@ class RunRecorder:
         self._lock: FolderLock | None = None
         self._sealed: dict[int, dict[str, Marks]] = {}
         self._tables: list[TableWriter] = []
+        self._marks: dict[str, Marks] = {}
         is_here, is_claimed = self.folder.is_dir(), False
         try:
             if resumed is None:
                 check_folder(self.folder, config.record.overwrite)
-                self.folder.mkdir(parents=True, exist_ok=True)
+                make_folder(self.folder)
             self._lock = FolderLock(self.folder)
             if resumed is None:
                 _claim_folder(self.folder, config.record.overwrite)
@@ -181,11 +187,13 @@ class RunRecorder:
             if resumed is not None:
                 _return_to(resumed, self.folder)
         except BaseException as error:
-            for table in self._tables:
-                table.give_up()
+            self._give_up_tables()
             if is_claimed:
-                self._withdraw(is_here)
+                self._withdraw()
             self.release()
+            if is_claimed and not is_here:
+                with suppress(OSError):
+                    self.folder.rmdir()
             if isinstance(error, WriteError):  # nothing has begun yet
                 raise RecordError(str(error)) from error
             if isinstance(error, EngineError) or not isinstance(error, OSError):
@@ -200,12 +208,10 @@ class RunRecorder:
         self._tables.append(table)
         return table
 
-    def _withdraw(self, is_kept: bool) -> None:
-        """Remove what a run that cannot begin has written, and a folder it has made."""
+    def _withdraw(self) -> None:
+        """Remove what a run that cannot begin has written, but for its lock."""
         with suppress(OSError):
-            clear_folder(self.folder, kept=JOB_FILES)
-            if not is_kept:
-                self.folder.rmdir()
+            clear_folder(self.folder, kept=JOB_FILES | {LOCK_FILE})
 
     def seal(self, step: int) -> dict[str, Marks]:
         """Close what both tables hold so far, for a checkpoint to rely on.
@@ -220,10 +226,20 @@ class RunRecorder:
             WriteError: The disk takes no more.
         """
         marks = {
-            TIMESERIES_FILE: self.timeseries.seal(),
-            TRACE_FILE: self.trace.seal(),
+            TIMESERIES_FILE: self._sum_up(TIMESERIES_FILE, self.timeseries.seal()),
+            TRACE_FILE: self._sum_up(TRACE_FILE, self.trace.seal()),
         }
         self._sealed[step] = marks
+        return marks
+
+    def _sum_up(self, name: str, marks: Marks) -> Marks:
+        """Add the checksums of new parts to the marks of a table."""
+        table, parts = self.folder / name, self.folder / CHECKPOINTS_FOLDER
+        try:
+            marks = add_checksums(parts, table, marks, self._marks.get(name, []))
+        except OSError as error:
+            raise build_write_error(parts, error) from error
+        self._marks[name] = marks
         return marks
 
     def drop_parts(self, kept: Collection[int]) -> None:
@@ -245,7 +261,11 @@ class RunRecorder:
             table.drop_parts([marks[name] for marks in self._sealed.values()])
 
     def release(self) -> None:
-        """Let other runs have the folder; harmless to repeat."""
+        """Let other runs have the folder; harmless to repeat.
+
+        A table that was not closed is removed, for nobody could read it.
+        """
+        self._give_up_tables()
         if self._lock is not None:
             self._lock.release()
 
@@ -258,15 +278,17 @@ class RunRecorder:
         endpoint.write(self.folder)
 
     def amend(self, summary: RunSummary) -> None:
-        """Write the summary of a finished run again.
+        """Write the summary of a run again, or of one that `finish` could not end.
 
         Raises:
             WriteError: The disk takes no more.
         """
-        write_text(self.folder / SUMMARY_FILE, _to_json(summary.to_dict()))
+        self._write_summary(summary)
 
     def finish(self, summary: RunSummary) -> None:
         """Close the tables and write the summary, whatever happened to the tables.
+
+        The folder stays taken until `release`.
 
         A run that is done, tables and all, needs no checkpoint any more; they are
         removed. One whose tables cannot be put together has failed, and can be resumed.
@@ -279,21 +301,22 @@ class RunRecorder:
                 only logged, for its first error is on the way to the user.
         """
         is_told = summary.status == "failed"
+        failure = self._close_tables()
+        if failure is not None:
+            summary = to_failed(summary, failure, self.folder)
         try:
-            failure = self._close_tables()
-            if failure is not None:
-                summary = to_failed(summary, failure, self.folder)
-            try:
-                self._write_summary(summary)
-            except WriteError as error:
-                failure = failure or error
-        finally:
-            self.release()
+            self._write_summary(summary)
+        except WriteError as error:
+            failure = failure or error
         if failure is None:
             return
         if not is_told:
             raise failure
         logger.info("%s", failure)
+
+    def _give_up_tables(self) -> None:
+        for table in self._tables:
+            table.give_up()
 
     def _close_tables(self) -> WriteError | None:
         """Close both tables; say what the disk did not take, broken files removed."""
@@ -312,6 +335,8 @@ class RunRecorder:
         return failure
 
     def _write_summary(self, summary: RunSummary) -> None:
+        if summary.status == "done":
+            self._sync()
         write_text(self.folder / SUMMARY_FILE, _to_json(summary.to_dict()))
         try:
             (self.folder / ENDPOINT_FILE).unlink(missing_ok=True)
@@ -319,6 +344,20 @@ class RunRecorder:
                 remove_checkpoints(self.folder)
         except OSError as error:
             raise build_write_error(self.folder, error) from error
+
+    def _sync(self) -> None:
+        """Wait for what grew by pieces: nothing will tell it again.
+
+        Raises:
+            WriteError: The disk takes no more.
+        """
+        for name in (TIMESERIES_FILE, TRACE_FILE, SNAPSHOTS_FILE):
+            path = self.folder / name
+            try:
+                if path.exists():
+                    sync_file(path)
+            except OSError as error:
+                raise build_write_error(path, error) from error
 
 
 def to_failed(summary: RunSummary, error: Exception, folder: Path | None) -> RunSummary:
@@ -365,11 +404,29 @@ def _find_again(resumed: Resumed, folder: Path) -> None:
 
 
 def _return_to(resumed: Resumed, folder: Path) -> None:
-    """Drop what lies after a checkpoint: a summary, and later checkpoints."""
+    """Drop what lies after a checkpoint: a summary, later checkpoints, and drafts."""
+    if is_config_lost(folder):
+        config = read_checkpoint(resumed.checkpoint).card.config
+        write_text(folder / CONFIG_FILE, to_yaml(config))
     (folder / SUMMARY_FILE).unlink(missing_ok=True)
+    remove_drafts(folder)
     for path in list_checkpoints(folder):
         if path.name > resumed.checkpoint.name:
             path.unlink()
+
+
+def is_config_lost(folder: Path) -> bool:
+    """Tell whether a loss of power has left nothing but the name of a configuration.
+
+    Args:
+        folder: Run folder.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no text.
+    """
+    path = folder / CONFIG_FILE
+    return path.exists() and not read_text(path).strip("\0 \r\n")
 
 
 def refuse_links(folder: Path) -> None:
@@ -404,20 +461,34 @@ def _claim_folder(folder: Path, overwrite: bool) -> None:
 def tidy_folder(folder: Path) -> None:
     """Remove what a run that was killed after its summary had no time to remove.
 
+    A checkpoint of a later step was written by hand, and stays.
+
     Args:
         folder: Folder of a run that is done.
 
     Raises:
         RecordError: Somebody writes there, or the folder cannot be written.
     """
-    refuse_taken(folder)
     if not any((folder / name).exists() for name in (CHECKPOINTS_FOLDER, LOCK_FILE)):
         return
     try:
-        remove_checkpoints(folder)
-        (folder / LOCK_FILE).unlink(missing_ok=True)
+        lock = FolderLock(folder)
+        try:
+            remove_checkpoints(folder, _read_last_step(folder))
+        finally:
+            lock.release()
+    except RecordError:
+        raise
     except OSError as error:
         raise _cannot_write(folder, error) from error
+
+
+def _read_last_step(folder: Path) -> int:
+    """Read how far a run that is done has gone; 0 where its summary does not say."""
+    try:
+        return int(read_json(folder / SUMMARY_FILE)["steps"])
+    except (ValueError, TypeError, LookupError):
+        return 0
 
 
 def clear_folder(folder: Path, kept: frozenset[str] = frozenset()) -> None:

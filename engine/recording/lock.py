@@ -6,10 +6,17 @@ import fcntl
 import logging
 import os
 import platform
+import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from engine.errors import RecordError
+
+MAX_TRIES: Final = 1000
+"""Times that a lock is tried while others merely look at it."""
+TRY_AGAIN_S: Final = 0.001
+"""Wait in between [s]."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,25 +58,29 @@ class FolderLock:
             raise
 
     def _take(self) -> int:
-        while True:
+        for _ in range(MAX_TRIES):
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(self._path, flags, 0o644)
             if not _try_lock(descriptor):
                 os.close(descriptor)
                 refuse_taken(self._path.parent)
+                time.sleep(TRY_AGAIN_S)  # somebody looks at it, and is about to go
             elif _is_file_of(descriptor, self._path):
                 return descriptor
             else:  # whoever held it has just removed it
                 os.close(descriptor)
+        raise _build_refusal(self._path.parent, "another process")
 
     def release(self) -> None:
         """Remove the lock; harmless to repeat.
 
-        In a folder that has become read-only the file stays and locks nothing.
+        In a folder that has become read-only the file stays and locks nothing. A lock
+        that another run has made meanwhile is left alone.
         """
         if self._descriptor is not None:
             with suppress(OSError):
-                self._path.unlink(missing_ok=True)
+                if _is_file_of(self._descriptor, self._path):
+                    self._path.unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -100,6 +111,8 @@ def _is_file_of(descriptor: int, path: Path) -> bool:
 def find_holder(folder: Path) -> str | None:
     """Find out who writes in a folder, without touching it.
 
+    Those who look share the lock, so that they do not see each other.
+
     Args:
         folder: A run folder, or none.
 
@@ -107,11 +120,11 @@ def find_holder(folder: Path) -> str | None:
         Its process and machine; None if nobody holds the lock.
     """
     try:
-        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return os.pread(descriptor, 256, 0).decode(errors="replace").strip()
     except OSError:
@@ -130,7 +143,11 @@ def refuse_taken(folder: Path) -> None:
     """
     holder = find_holder(folder)
     if holder is not None:
-        raise RecordError(
-            f"record.folder {folder} is in use by {holder or 'another process'}; wait "
-            "for its end, or choose another folder."
-        )
+        raise _build_refusal(folder, holder or "another process")
+
+
+def _build_refusal(folder: Path, holder: str) -> RecordError:
+    return RecordError(
+        f"record.folder {folder} is in use by {holder}; wait for its end, or choose "
+        "another folder."
+    )

@@ -7,15 +7,36 @@ and as many levels as the number of checkpoints has octal digits.
 
 from __future__ import annotations
 
-import os
 import re
+import zlib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
-from engine.disk import TableFile
-from engine.errors import DamagedCheckpointError
+from engine.disk import TableFile, find_number, sync_file
+from engine.errors import DamagedCheckpointError, RecordError
+from engine.intake import describe, open_file
+
+__all__ = [
+    "FAN",
+    "PART_NAME",
+    "ROWS_PER_WRITE",
+    "Mark",
+    "Marks",
+    "add_checksums",
+    "build_read_error",
+    "check_parts",
+    "find_mergeable",
+    "is_passing",
+    "join_parts",
+    "name_part",
+    "release_memory",
+    "remove_parts",
+    "sync_file",
+    "take_marks",
+    "to_plain",
+]
 
 ROWS_PER_WRITE: Final = 1024
 FAN: Final = 8
@@ -23,8 +44,13 @@ FAN: Final = 8
 PART_NAME: Final = re.compile(r".+-[0-9]{6,}\.parquet")
 """What the names of parts look like."""
 
+PIECE_BYTES: Final = 2**20
+"""Read at a time for a checksum."""
+UNKNOWN: Final = -1
+"""Checksum of a part whose mark has none."""
+
 Marks = list[list[int]]
-"""Of every part in order: number of its file, rows, bytes, level."""
+"""Of every part in order: number of its file, rows, bytes, level, checksum."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +65,8 @@ class Mark:
     """Size of its file [byte]."""
     level: int = 0
     """0 as a checkpoint closed it, else one more than what it was put together from."""
+    checksum: int = UNKNOWN
+    """CRC-32 of its file; older programs kept none."""
 
 
 def take_marks(found: Sequence[Sequence[Any]]) -> list[Mark]:
@@ -61,8 +89,44 @@ def take_marks(found: Sequence[Sequence[Any]]) -> list[Mark]:
 
 
 def to_plain(marks: Sequence[Mark]) -> Marks:
-    """Return marks as a checkpoint keeps them."""
-    return [list(astuple(mark)) for mark in marks]
+    """Return marks as a checkpoint keeps them; unknown checksums are left out."""
+    numbers = [list(astuple(mark)) for mark in marks]
+    return [entry[:-1] if entry[-1] == UNKNOWN else entry for entry in numbers]
+
+
+def add_checksums(folder: Path, table: Path, found: Marks, earlier: Marks) -> Marks:
+    """Add the checksums of parts that have just been closed.
+
+    Args:
+        folder: Folder of the parts.
+        table: The table that they belong to.
+        found: Their marks.
+        earlier: Marks with checksums, some of the same parts among them.
+
+    Returns:
+        The marks, each with a checksum.
+
+    Raises:
+        OSError: A part cannot be read.
+    """
+    marks = take_marks(found)
+    known = {mark.number: mark.checksum for mark in take_marks(earlier)}
+    for place, mark in enumerate(marks):
+        if mark.checksum == UNKNOWN:
+            checksum = known.get(mark.number, UNKNOWN)
+            if checksum == UNKNOWN:
+                with name_part(folder, table, mark.number).open("rb") as file:
+                    checksum = _sum_up(file)
+            marks[place] = replace(mark, checksum=checksum)
+    return to_plain(marks)
+
+
+def _sum_up(file: IO[bytes]) -> int:
+    """Return the CRC-32 of a file that stands at its start."""
+    checksum = 0
+    while piece := file.read(PIECE_BYTES):
+        checksum = zlib.crc32(piece, checksum)
+    return checksum
 
 
 def name_part(folder: Path, table: Path, number: int) -> Path:
@@ -111,20 +175,57 @@ def check_parts(folder: Path, table: Path, found: Sequence[Sequence[int]]) -> No
 
     Raises:
         DamagedCheckpointError: One is not.
+        RecordError: One cannot be read at present.
     """
-    from pyarrow import parquet
-
     for mark in take_marks(found):
         part = name_part(folder, table, mark.number)
         try:
-            is_whole = (
-                part.stat().st_size == mark.size_bytes
-                and parquet.read_metadata(part).num_rows == mark.row_count
-            )
+            is_whole = _is_whole(part, mark)
         except (OSError, ValueError) as error:
-            raise DamagedCheckpointError(f"{part} cannot be read ({error}).") from error
+            if is_passing(error):
+                raise build_read_error(part, error) from error
+            raise DamagedCheckpointError(
+                f"{part} cannot be read ({describe(error)})."
+            ) from error
         if not is_whole:
-            raise DamagedCheckpointError(f"{part} was cut off or exchanged.")
+            raise DamagedCheckpointError(f"{part} was altered, cut off or exchanged.")
+
+
+def _is_whole(part: Path, mark: Mark) -> bool:
+    """Hold a part against its mark; a larger one is not read."""
+    from pyarrow import parquet
+
+    if part.stat().st_size != mark.size_bytes:
+        return False
+    with open_file(part) as file:
+        if mark.checksum not in (UNKNOWN, _sum_up(file)):
+            return False
+        file.seek(0)
+        return int(parquet.read_metadata(file).num_rows) == mark.row_count
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tell whether a file may be whole although it could not be read just now.
+
+    Args:
+        error: What reading it raised; PyArrow raises OSError for damage, too, but
+            without a number of the system.
+    """
+    is_absent = isinstance(error, FileNotFoundError)
+    return isinstance(error, OSError) and not is_absent and bool(find_number(error))
+
+
+def build_read_error(path: Path, error: BaseException) -> RecordError:
+    """Build the error for a file that may be whole but cannot be read just now.
+
+    Args:
+        path: The file.
+        error: What reading it raised.
+    """
+    return RecordError(
+        f"{path} cannot be read ({describe(error)}). Try again; where that does not "
+        "help, move it away to go on from an earlier checkpoint."
+    )
 
 
 def join_parts(parts: Sequence[Path], schema: Any, path: Path) -> None:
@@ -167,19 +268,3 @@ def _gather_batches(parts: Sequence[Path], schema: Any) -> Iterator[Any]:
                     waiting = []
     if waiting:
         yield pa.Table.from_batches(waiting, schema)
-
-
-def sync_file(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk.
-
-    Args:
-        path: File or folder.
-
-    Raises:
-        OSError: The disk takes no more.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

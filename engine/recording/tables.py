@@ -66,6 +66,7 @@ class TableWriter:
         if marks is not None:
             remove_parts(self._parts_folder, path, (), above=self._last_number)
         self._file = TableFile(path, self._schema)
+        self._is_closed = False
         self.is_broken = False
         """Whether a part of it could not be written."""
 
@@ -120,7 +121,7 @@ class TableWriter:
             sync_file(self._path)
             self._parts_folder.mkdir(exist_ok=True)
             self._path.replace(self._name(self._last_number + 1))
-            self._mark(self._row_count, 0)
+            self._marks = [*self._marks, self._measure(self._row_count, 0)]
             self._row_count = 0
             self._file = TableFile(self._path, self._schema)
         while find_mergeable(self._marks) and self._merge():
@@ -131,11 +132,11 @@ class TableWriter:
     def _name(self, number: int) -> Path:
         return name_part(self._parts_folder, self._path, number)
 
-    def _mark(self, row_count: int, level: int) -> None:
-        """Note the part that has just been closed."""
+    def _measure(self, row_count: int, level: int) -> Mark:
+        """Return the mark of the part that has just been closed."""
         number = self._last_number + 1
         size_bytes = self._name(number).stat().st_size
-        self._marks.append(Mark(number, row_count, size_bytes, level))
+        return Mark(number, row_count, size_bytes, level)
 
     def _merge(self) -> bool:
         """Put the last parts together, if the disk has the room for it.
@@ -149,8 +150,10 @@ class TableWriter:
         except (OSError, ValueError):  # the parts do as well
             path.unlink(missing_ok=True)
             return False
-        self._mark(sum(mark.row_count for mark in merged), merged[0].level + 1)
-        del self._marks[-FAN - 1 : -1]
+        row_count = sum(mark.row_count for mark in merged)
+        mark = self._measure(row_count, merged[0].level + 1)
+        # At one stroke: a signal in between must find the rows once.
+        self._marks = [*self._marks[:-FAN], mark]
         return True
 
     def drop_parts(self, relied_on: Iterable[Marks]) -> None:
@@ -173,6 +176,7 @@ class TableWriter:
         with self._writing():
             self._flush()
             self._file.close()
+        self._is_closed = True
         if self._marks:
             parts = [self._name(mark.number) for mark in self._marks]
             try:
@@ -181,10 +185,13 @@ class TableWriter:
                 raise build_write_error(self._path, error) from error
 
     def give_up(self) -> None:
-        """Remove the part that is being written, to make room.
+        """Remove the part that is being written, to make room; harmless once closed.
 
         Those that a checkpoint relies on stay.
         """
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._file.give_up()
         with suppress(OSError):
             self._path.unlink(missing_ok=True)

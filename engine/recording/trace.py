@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,7 +76,7 @@ def _name_sample(metrics: ResourceMetrics) -> tuple[Any, ...]:
 class Trace:
     """A recorded run's inputs, one entry per decision."""
 
-    rows: tuple[tuple[float, Mapping[str, Any]], ...]
+    rows: tuple[tuple[float, ResourceMetrics], ...]
     """Simulated time [s] and resource metrics, as `ReplaySource` takes them."""
     costs: tuple[tuple[float | None, float | None], ...]
     """Seconds per node step and per event that the controller knew."""
@@ -141,18 +141,25 @@ def _digest_file(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _list_rows(columns: Columns) -> Iterator[tuple[float, Mapping[str, Any]]]:
-    """Rebuild the samples; each distinct text is parsed once."""
-    samples: dict[str, Mapping[str, Any]] = {}
-    names = ("simulated_s", "metrics", "age_s", "is_stale")
-    lists = [columns[name].tolist() for name in names]
+def _list_rows(columns: Columns) -> Iterator[tuple[float, ResourceMetrics]]:
+    """Rebuild the samples; rows with the same text share what it tells."""
+    ages = columns["age_s"].astype(np.float64)
+    if not (ages >= 0.0).all():
+        raise IntakeError("a sample has no age")
+    times, texts, stale = (
+        columns[name].tolist() for name in ("simulated_s", "metrics", "is_stale")
+    )
     flaws = columns["sensor_flaw"].tolist() if "sensor_flaw" in columns else None
-    flaws = [None] * len(lists[0]) if flaws is None else flaws
-    for at, text, age, stale, flaw in zip(*lists, flaws, strict=True):
+    flaws = [None] * len(texts) if flaws is None else flaws
+    samples: dict[str, ResourceMetrics] = {}
+    for at, text, *seen in zip(times, texts, ages.tolist(), stale, flaws, strict=True):
+        own = {"age_s": seen[0], "is_stale": bool(seen[1]), "flaw": seen[2] or ""}
         if text not in samples:
-            samples[text] = take_mapping(parse_json(text))
-        seen = {"age_s": age, "is_stale": bool(stale), "flaw": flaw or ""}
-        yield float(at), {**samples[text], **seen}
+            told = take_mapping(parse_json(text))
+            samples[text] = ResourceMetrics.from_dict({**told, **own})
+        sample = samples[text]
+        is_alike = all(getattr(sample, name) == value for name, value in own.items())
+        yield float(at), sample if is_alike else replace(sample, **own)
 
 
 def _list_costs(columns: Columns) -> Iterator[tuple[float | None, float | None]]:

@@ -134,6 +134,10 @@ class RunTracker:
                 self._fail(TimeoutError(f"no answer within {wait_s:g} s"))
         return self.failure
 
+    def give_up(self) -> None:
+        """Tell that the run has failed, wait for nothing and let the thread end."""
+        self._queue.put(RunEnding("failed", {}, {}, None))
+
     def _tell(self) -> None:
         """Work off the queue until the run has ended or the sink fails."""
         try:

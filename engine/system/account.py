@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -286,14 +286,34 @@ class Account:
             status: done, interrupted or failed.
             notes: What else a reader must know.
         """
-        parts, nodes = self.parts, self.parts.lattice.node_count
-        decision = (parts.pilot or parts.controller).decision
-        most, made = self._count_events()
+        parts = self.parts
         forecast = self._compare_forecast(status)
         price = find_price(self.windows, forecast, len(parts.network))
         digest, trouble = self._seal()
         if trouble:
             status, notes = "failed", (*notes, trouble)
+        counts = self.summarise_counts(status, notes)
+        return replace(
+            counts,
+            coherence=counts.coherence | price.to_dict(self.late.coherence),
+            state_digest=digest,
+            forecast=forecast,
+            observation=parts.observer.to_dict(),
+            rollout=parts.pilot.to_dict() if parts.pilot else None,
+            mesh=parts.mesh.to_dict(self.wall_s) if parts.mesh else None,
+            sensor=self.sensor.to_dict(),
+        )
+
+    def summarise_counts(self, status: str, notes: tuple[str, ...]) -> RunSummary:
+        """Sum up what was counted, for a run that has no memory to compute anything.
+
+        Args:
+            status: done, interrupted or failed.
+            notes: What else a reader must know.
+        """
+        parts, nodes = self.parts, self.parts.lattice.node_count
+        decision = (parts.pilot or parts.controller).decision
+        most, made = self._count_events()
         return RunSummary(
             status=status,
             backend=parts.backend.name,
@@ -312,17 +332,12 @@ class Account:
                 "failed": self.attempts - self.successes,
             },
             average_frequency_hz=self.average_frequency_hz,
-            coherence=self.tally.to_dict() | price.to_dict(self.late.coherence),
+            coherence=self.tally.to_dict(),
             controller_state=decision.state if decision else "nominal",
             events_saved_factor=most / made if made else None,
             energy_joules=self._spent_energy_j(),
-            state_digest=digest,
+            state_digest=None,
             folder=self.config.record.folder,
-            forecast=forecast,
-            observation=parts.observer.to_dict(),
-            rollout=parts.pilot.to_dict() if parts.pilot else None,
-            mesh=parts.mesh.to_dict(self.wall_s) if parts.mesh else None,
-            sensor=self.sensor.to_dict(),
             notes=notes,
         )
 

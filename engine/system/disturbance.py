@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 RUN_ENDED: Final = "run"
 """Why a load ended that nothing but its run ended."""
+LOAD_FAILED: Final = "failure"
+"""Why a load ended that met an error."""
 NOTHING_COMPARED: Final[Mapping[str, float | None]] = {
     "load_asked": None,
     "load_achieved": None,
@@ -55,7 +57,6 @@ class Disturbance:
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
         self._last = NOTHING_COMPARED
-        self._error: Exception | None = None
 
     def prepare(self, *, goes_on: bool) -> None:
         """Be ready for a run.
@@ -131,10 +132,10 @@ class Disturbance:
     def notes(self) -> tuple[str, ...]:
         """What a reader of the summary must know."""
         stop = self._generator.stop if self._generator else None
-        if self._error is not None:
-            return (f"the load failed: {self._error}",)
         if stop is None or stop.kind == RUN_ENDED or self._generator is None:
             return ()
+        if stop.kind == LOAD_FAILED:
+            return (f"the load failed: {stop.sentence}",)
         return (
             f"the load ended after {self._generator.ended_s:.1f} s of wall time, "
             f"before the run: {stop.sentence}",
@@ -167,8 +168,8 @@ class Disturbance:
                 self._last = NOTHING_COMPARED
                 logger.warning("the load ended: %s", generator.stop.sentence)
         except (EngineError, OSError, ValueError) as error:
-            self._error = error
-            generator.close()
+            with self._lock:
+                generator.end(LOAD_FAILED, str(error))
 
     def _compare(self, sample: LoadSample | None) -> None:
         """Keep the newest comparison."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -211,7 +212,7 @@ class Journal:
         metrics.step_time.set(account.wall_s / account.step)
 
     def close(self, summary: RunSummary) -> RunSummary:
-        """Close what was opened.
+        """Close what was opened, and free the folder once all is told.
 
         Args:
             summary: How the run ended.
@@ -222,27 +223,26 @@ class Journal:
         Raises:
             WriteError: The disk takes no more, and nothing else has ended the run.
         """
-        recorder, self._recorder = self._recorder, None
-        failure: WriteError | None = None
+        is_told, recorder = summary.status == "failed", self._recorder
+        failure: Exception | None = None
         try:
-            self._parts.observer.close()
-        except WriteError as error:
-            failure = error if summary.status != "failed" else None
-            folder = recorder.folder if recorder is not None else None
-            summary = to_failed(summary, error, folder)
-        try:
+            try:
+                self._parts.observer.close()
+            except Exception as error:  # noqa: BLE001 - the summary shall tell it
+                folder = recorder.folder if recorder is not None else None
+                failure, summary = error, to_failed(summary, error, folder)
             if recorder is not None:
-                recorder.finish(summary)
-        finally:
+                summary, trouble = _finish(recorder, summary)
+                failure = failure or trouble
             self._parts.metrics.close()
-            summary = self._end_tracking(summary, recorder)
-        if failure is not None:
+            summary = self._end_tracking(summary)
+        finally:
+            self.release()
+        if failure is not None and not is_told:
             raise failure
         return summary
 
-    def _end_tracking(
-        self, summary: RunSummary, recorder: RunRecorder | None
-    ) -> RunSummary:
+    def _end_tracking(self, summary: RunSummary) -> RunSummary:
         """Tell the tracker how the run ended; note it if that failed."""
         tracker, self._tracker = self._tracker, None
         if tracker is None:
@@ -251,6 +251,36 @@ class Journal:
         if failure is None:
             return summary
         summary = replace(summary, notes=(*summary.notes, failure))
-        if recorder is not None:
-            recorder.amend(summary)
+        if self._recorder is not None:
+            self._recorder.amend(summary)
         return summary
+
+    def release(self) -> None:
+        """Close what is open still, and let others have the folder.
+
+        Harmless after `close`; without it the run has no summary.
+        """
+        recorder, self._recorder = self._recorder, None
+        tracker, self._tracker = self._tracker, None
+        with ExitStack() as ends:  # each of them, whatever the one before it raises
+            if recorder is not None:
+                ends.callback(recorder.release)
+            if tracker is not None:
+                ends.callback(tracker.give_up)
+            ends.callback(self._parts.metrics.close)
+            ends.callback(self._parts.observer.close)
+
+
+def _finish(
+    recorder: RunRecorder, summary: RunSummary
+) -> tuple[RunSummary, Exception | None]:
+    """Write the last of a run folder; return the summary, and what went wrong."""
+    try:
+        recorder.finish(summary)
+    except WriteError as error:  # the summary on the disk tells it, if there is one
+        return to_failed(summary, error, recorder.folder), error
+    except Exception as error:  # noqa: BLE001 - the summary shall tell it
+        summary = to_failed(summary, error, recorder.folder)
+        recorder.amend(summary)
+        return summary, error
+    return summary, None

@@ -7,7 +7,6 @@ back end, measure the coherence, record.
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -28,6 +27,7 @@ from engine.recording import RunSummary
 from engine.recording.checkpoint import Checkpoint
 from engine.system.account import Account, Progress
 from engine.system.disturbance import Disturbance
+from engine.system.ending import Ending
 from engine.system.guards import check_arrays, check_counters, check_velocities
 from engine.system.journal import Journal
 from engine.system.keeper import Keeper
@@ -105,8 +105,9 @@ class ScribbleSystem:
         )
         self._course = self._keeper.course
         self._checkpoint = checkpoint
+        self._ending = Ending(self._account, self._journal, self._keeper, self._rewirer)
         self._is_between = True
-        self._stop = threading.Event()
+        self._is_stopping = False
         if checkpoint is not None:
             self._restore(checkpoint)
 
@@ -198,16 +199,20 @@ class ScribbleSystem:
         return self._account.average_frequency_hz
 
     def request_stop(self) -> None:
-        """Ask the loop to stop after the control period in progress; thread-safe."""
-        self._stop.set()
+        """Ask the loop to stop after the control period in progress.
+
+        Safe from other threads and from handlers of signals: it takes no lock.
+        """
+        self._is_stopping = True
 
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> RunSummary:
         """Run the configured time, recording if a folder is configured.
 
-        SIGINT and SIGTERM end the control period in progress and then the run, with
-        its summary written; a second signal acts as usual. Pinning bridges by hand, or
-        steps run before, are not in the trace; the summary then notes that the run
-        cannot be replayed.
+        SIGINT, SIGTERM, SIGHUP and SIGUSR1 end the control period in progress and then
+        the run, with its summary written, unless they are ignored; a run that is
+        complete when they come is done. A second SIGINT or SIGTERM acts as usual.
+        Pinning bridges by hand, or steps run before, are not in the trace; the summary
+        then notes that the run cannot be replayed.
 
         Args:
             on_progress: Called after every control period.
@@ -225,36 +230,42 @@ class ScribbleSystem:
             ClosedError: The system has been closed.
         """
         self._check_open()
+        self._disturbance.prepare(goes_on=self._course.last_step is not None)
+        with stop_on_signals(self.request_stop):
+            try:
+                return self._run_to_end(on_progress)
+            finally:
+                self._journal.release()
+                self._is_stopping = False
+
+    def _run_to_end(self, on_progress: Callable[[Progress], None] | None) -> RunSummary:
+        """Run, and write down how it ended, however it ends."""
         status = "failed"
-        disturbance = self._disturbance
-        disturbance.prepare(goes_on=self._course.last_step is not None)
         notes: tuple[str, ...] = ()
         try:
-            with stop_on_signals(self.request_stop), disturbance:
+            with self._disturbance:
                 self._run_recorded(on_progress)
-            status = self._status()
+            status = "done" if self._is_complete else self._status()
             if status != "done" and self._account.windows.has_begun:
-                notes += ("not replayable: it was stopped in its error windows",)
+                notes = ("not replayable: it was stopped in its error windows",)
         except BaseException as error:
-            notes += (f"{type(error).__name__}: {error}",)
+            notes = (f"{type(error).__name__}: {error}",)
             # A GPU that has failed can give nothing of what it holds.
             self._account.is_state_lost = isinstance(error, DeviceError)
             is_whole = self._is_between and not self._account.is_state_lost
             self._keeper.rescue(error, is_between=is_whole)
             raise
         finally:
-            deeds = sorted(self._course.deeds)
-            notes += tuple(f"not replayable: {deed} by hand" for deed in deeds)
-            notes = (*self._course.notes, *notes)
-            if status != "done":
-                notes += self._keeper.notes
-            self._keeper.end()
-            summary = self._summarise(status, notes + disturbance.notes)
-            resumed = tuple(self._course.legs) or None
-            summary = replace(summary, load=disturbance.to_dict(), resumed=resumed)
-            self._stop.clear()
-            summary = self._journal.close(summary)
+            summary = self._ending.close(status, notes, self._disturbance)
         return summary
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether the run has come to its last step, error windows and all."""
+        account, last_step = self._account, self._course.last_step
+        has_windows = len(self.network) and not account.has_pins
+        ahead = account.windows.step_count if has_windows else 0
+        return last_step is not None and self.step >= last_step + ahead
 
     def _run_recorded(self, on_progress: Callable[[Progress], None] | None) -> None:
         """Begin the run, or go on with one that was cut off, and bring it to an end."""
@@ -271,7 +282,7 @@ class ScribbleSystem:
         else:
             self.observer.reopen()
         self._run_until(last_step, on_progress, ahead)
-        if self._stop.is_set():
+        if self._is_stopping and not self._is_complete:
             self._keeper.write_last()
         self._is_between = False
         self.observer.finish()
@@ -298,7 +309,7 @@ class ScribbleSystem:
                 self.controller.hold(frequency_hz)
                 last_step = self.step + windows.steps_left
                 self._run_until(last_step, on_progress, windows.steps_after)
-                if self._stop.is_set():
+                if self._is_stopping and not self._is_complete:
                     self._keeper.write_last()
                     break
         self.controller.hold(None)
@@ -439,11 +450,11 @@ class ScribbleSystem:
         finally:
             self.monitor.use_source(before)
         status = self._status()
-        self._stop.clear()
+        self._is_stopping = False
         return self.summarise(status)
 
     def _status(self) -> str:
-        return "interrupted" if self._stop.is_set() else "done"
+        return "interrupted" if self._is_stopping else "done"
 
     def _run_until(
         self,
@@ -455,7 +466,7 @@ class ScribbleSystem:
         account, dt_s = self._account, self.config.dynamics.dt_s
         check_arrays(self.lattice, self.network, dt_s)
         started_s = time.perf_counter() - account.wall_s
-        while self.step < last_step and not self._stop.is_set():
+        while self.step < last_step and not self._is_stopping:
             decision, result, attempts = self._advance_period(last_step - self.step)
             before_s = time.perf_counter()
             account.wall_s = before_s - started_s
@@ -541,11 +552,7 @@ class ScribbleSystem:
         Returns:
             The content of `summary.json`.
         """
-        return self._summarise(status)
-
-    def _summarise(self, status: str, notes: tuple[str, ...] = ()) -> RunSummary:
-        summary = self._account.summarise(status, notes)
-        return replace(summary, paths=self._rewirer.to_dict())
+        return self._ending.summarise(status)
 
     def close(self) -> None:
         """Stop the metrics server and an own monitor; harmless to repeat.

@@ -27,10 +27,11 @@ from engine.recording.folder import (
     SUMMARY_FILE,
     TIMESERIES_FILE,
     check_marks,
+    is_config_lost,
     to_yaml,
 )
 from engine.recording.lock import refuse_taken
-from engine.recording.parts import take_marks, to_plain
+from engine.recording.parts import build_read_error, is_passing, take_marks, to_plain
 from engine.recording.trace import TRACE_FILE
 
 logger = logging.getLogger(__name__)
@@ -43,12 +44,15 @@ def find_checkpoint(folder: Path) -> Checkpoint:
         folder: Run folder.
 
     Raises:
-        RecordError: Another run writes there.
+        RecordError: Another run writes there, or a file cannot be read at present.
         CheckpointError: There is none, the newest is of a newer version or another
             configuration, or all are damaged.
     """
     refuse_taken(folder)
-    found = list_checkpoints(folder)
+    try:
+        found = list_checkpoints(folder)
+    except OSError as error:
+        raise build_read_error(folder, error) from error
     if not found:
         raise _explain_absence(folder)
     damage = ""
@@ -116,6 +120,7 @@ def _check_snapshots(folder: Path, checkpoint: Checkpoint) -> None:
 
     Raises:
         DamagedCheckpointError: They are not.
+        RecordError: They cannot be read at present.
     """
     if checkpoint.state is None or not _find_marks(checkpoint):
         return
@@ -127,20 +132,35 @@ def _check_snapshots(folder: Path, checkpoint: Checkpoint) -> None:
                 "holds fewer."
             )
     except (RecordError, TypeError) as error:
+        cause = error.__cause__
+        if cause is not None and is_passing(cause):
+            raise build_read_error(folder / SNAPSHOTS_FILE, cause) from error
         raise DamagedCheckpointError(str(error)) from error
 
 
 def _check_config(folder: Path, checkpoint: Checkpoint) -> None:
     """Hold the configuration of a checkpoint against that of its folder.
 
+    A file that a loss of power has emptied is written anew when the run goes on.
+
     Raises:
         CheckpointError: They differ.
+        RecordError: That of the folder cannot be read at present.
     """
     try:
+        if is_config_lost(folder):
+            logger.warning(
+                "%s is empty; it is written anew from %s.",
+                folder / CONFIG_FILE,
+                checkpoint.path,
+            )
+            return
         stored = read_text(folder / CONFIG_FILE).splitlines()
     except FileNotFoundError:
         return  # a checkpoint that was written by hand
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise build_read_error(folder / CONFIG_FILE, error) from error
+    except ValueError as error:
         raise CheckpointError(f"{folder / CONFIG_FILE} cannot be read.") from error
     own = to_yaml(checkpoint.card.config).splitlines()
     for ours, theirs in itertools.zip_longest(own, stored, fillvalue=""):

@@ -11,7 +11,6 @@ import difflib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from engine import __version__
 from engine.errors import MAX_QUOTE, ConfigError, RecordError, is_writable
@@ -35,21 +34,9 @@ SCRIBBLE_TRACEBACK=1 shows the traceback of any error.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints stay short, whatever was typed."""
-
-    def error(self, message: str) -> NoReturn:
-        """Show the usage and what is wrong, and exit.
-
-        Args:
-            message: What is wrong, from argparse, which repeats what was typed.
-        """
-        super().error(outcome.shorten(message))
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Build the command line parser."""
-    parser: argparse.ArgumentParser = _Parser(
+    parser: argparse.ArgumentParser = outcome.SentenceParser(
         prog="scribble",
         description="Simulate very large networks of phase oscillators, with an eye on "
         "the machine's resources.",
@@ -83,16 +70,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: Words after the program's name; those of the process by default.
+        argv: Words after the program's name; by default those of the process, which
+            then ends with the command and is deaf to signals from there on.
 
     Returns:
         Exit code.
     """
     with guard_streams():
-        return _run_words(list(sys.argv[1:] if argv is None else argv))
+        words = list(sys.argv[1:] if argv is None else argv)
+        return _run_words(words, is_last=argv is None)
 
 
-def _run_words(words: list[str]) -> int:
+def _run_words(words: list[str], *, is_last: bool) -> int:
     parser = build_parser()
     foreign = next((word for word in words if not is_writable(word)), None)
     if foreign is not None:
@@ -106,7 +95,7 @@ def _run_words(words: list[str]) -> int:
         arguments = _parse(parser, words)
     except SystemExit as end:  # argparse ends by itself after --help and bad options
         return end.code if isinstance(end.code, int) else outcome.BAD_INPUT
-    return outcome.close_command(lambda: _run_command(arguments))
+    return outcome.close_command(lambda: _run_command(arguments), is_last=is_last)
 
 
 def _run_command(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from experiments.cli.words import (
     Commands,
     add_command,
 )
+from experiments.printable import outlive_output
 
 
 def add_sweep_options(parser: argparse.ArgumentParser) -> None:
@@ -83,18 +84,16 @@ def run_sweep_words(arguments: argparse.Namespace) -> int:
         )
     quiet, size = arguments.quiet, arguments.job_memory
     memory_bytes = None if size is None else parse_bytes(size, "--job-memory")
-    if folder is not None:
-        return sweep.resume_sweep(
-            folder,
-            arguments.overrides,
-            only=only,
-            is_quiet=quiet,
-            memory_bytes=memory_bytes,
+    words = arguments.overrides
+    with outlive_output():
+        if folder is not None:
+            return sweep.resume_sweep(
+                folder, words, only=only, is_quiet=quiet, memory_bytes=memory_bytes
+            )
+        options = sweep.SweepOptions(
+            quiet, not arguments.no_record, not arguments.in_process, memory_bytes
         )
-    options = sweep.SweepOptions(
-        quiet, not arguments.no_record, not arguments.in_process, memory_bytes
-    )
-    return sweep.run_sweep(arguments.overrides, pairs=arguments.pair, options=options)
+        return sweep.run_sweep(words, pairs=arguments.pair, options=options)
 
 
 def _check_sweep_words(arguments: argparse.Namespace, folder: Path | None) -> None:

@@ -77,9 +77,7 @@ def sweep_system(
     is_coupling = plan.parameter == COUPLING
     adjust = system.adjust_coupling if is_coupling else system.adjust_strength
     points = []
-    ways = [(UP, value) for value in plan.values]
-    ways += [(DOWN, value) for value in reversed(plan.values)]
-    for direction, value_rad_s in ways:
+    for direction, value_rad_s in plan.list_targets():
         adjust(value_rad_s)
         system.advance(plan.settle_s)
         values: list[float] = []
@@ -98,6 +96,8 @@ def run_hysteresis(
     is_json: bool = False,
 ) -> int:
     """Sweep a configuration, print the table and write the folder.
+
+    An interrupted sweep leaves the points that it has measured.
 
     Args:
         overrides: Words as typed; the controller is `fixed` unless they choose one.
@@ -127,7 +127,7 @@ def run_hysteresis(
         if not is_json:
             _write_head(plan)
         with _claim_folder(chosen):
-            loop = sweep_system(system, plan, show)
+            loop = _sweep_until_stopped(system, plan, show)
             machine = (system.backend.name, system.backend.device)
             names = write_folder(chosen, config, loop, machine)
     if is_json:
@@ -135,12 +135,30 @@ def run_hysteresis(
     else:
         sys.stdout.write("".join(f"{line}\n" for line in list_findings(loop)))
         sys.stdout.write(f"folder: {chosen} ({', '.join(names)})\n")
-        if not any(name.endswith(".svg") for name in names):
+        if loop.is_complete and not any(name.endswith(".svg") for name in names):
             sys.stdout.write(
                 "no pictures, for Matplotlib is not installed; run: pip install "
                 '"scribble-engine[report]"\n'
             )
-    return outcome.DONE
+    return outcome.DONE if loop.is_complete else outcome.INTERRUPTED
+
+
+def _sweep_until_stopped(
+    system: ScribbleSystem, plan: SweepPlan, show: Callable[[Point], None]
+) -> HysteresisLoop:
+    """Sweep, and keep the points of an interrupted sweep, if there are any."""
+    points: list[Point] = []
+
+    def take(point: Point) -> None:
+        points.append(point)
+        show(point)
+
+    try:
+        return sweep_system(system, plan, take)
+    except KeyboardInterrupt:
+        if not points:
+            raise
+        return HysteresisLoop(plan, tuple(points))
 
 
 @contextmanager
@@ -185,8 +203,11 @@ def list_findings(loop: HysteresisLoop) -> list[str]:
     """Say in lines what a sweep has found.
 
     Args:
-        loop: The finished sweep.
+        loop: The sweep.
     """
+    if not loop.is_complete:
+        count = 2 * loop.plan.point_count
+        return [f"interrupted after {len(loop.points)} of {count} points"]
     lines = [f"area of the loop: {loop.area_rad_s:.4g} rad/s (r down minus r up)"]
     for way in (UP, DOWN):
         jump = loop.find_jump(way)
@@ -207,7 +228,7 @@ def write_folder(
     Args:
         folder: Folder that exists.
         config: Configuration at the start of the sweep.
-        loop: The finished sweep.
+        loop: The sweep; without pictures where it was interrupted.
         machine: Name and device of the back end.
 
     Returns:
@@ -232,5 +253,5 @@ def write_folder(
     for point in loop.points:
         table.add(asdict(point))
     table.close()
-    pictures = picture.draw_pictures(folder, loop)
+    pictures = picture.draw_pictures(folder, loop) if loop.is_complete else []
     return [*texts, "hysteresis.parquet", *pictures]

@@ -10,12 +10,15 @@ import numpy as np
 
 from engine.config import RunConfig
 from engine.config.checks import MAX_RATE
+from engine.config.dynamics import MAX_STEPS
 from engine.errors import ConfigError, quote
 
 COUPLING: Final = "lattice.coupling_rad_s"
 STRENGTH: Final = "bridges.strength_rad_s"
 PARAMETERS: Final = (COUPLING, STRENGTH)
 """Keys that a living network can change [rad/s]."""
+MAX_POINTS: Final = 10_000
+"""Most points of each way; tables and pictures hold them all."""
 LEAST_JUMP: Final = 0.1
 """Smallest change of r between two points that is called a jump [-]."""
 UP, DOWN = "up", "down"
@@ -33,7 +36,7 @@ class SweepPlan:
     high_rad_s: float = 432.0
     """Where it turns round [rad/s], above the start."""
     point_count: int = 21
-    """Points of each way [-], >= 2."""
+    """Points of each way [-], from 2 to `MAX_POINTS`."""
     settle_s: float = 0.5
     """Simulated time at each point before r is measured [s], > 0."""
     measure_s: float = 0.25
@@ -62,8 +65,9 @@ class SweepPlan:
         ):
             if not 0.0 < value < math.inf:
                 raise ConfigError(f"{option} is {value:g} s; it must be above 0.")
-        if self.point_count < 2:
-            raise ConfigError(f"--points is {self.point_count}; it must be at least 2.")
+        if not 2 <= self.point_count <= MAX_POINTS:
+            bound = "at least 2" if self.point_count < 2 else f"at most {MAX_POINTS:,}"
+            raise ConfigError(f"--points is {self.point_count}; it must be {bound}.")
         self._validate_ends()
 
     def _validate_ends(self) -> None:
@@ -85,6 +89,21 @@ class SweepPlan:
                 "above 0, or below it where bridges repel."
             )
 
+    def _validate_steps(self, config: RunConfig) -> None:
+        span_s = 2 * self.point_count * (self.settle_s + self.measure_s)
+        dt_s = config.dynamics.dt_s
+        if span_s >= MAX_STEPS * dt_s:
+            raise ConfigError(
+                f"--settle is {self.settle_s:g} s and --measure {self.measure_s:g} s, "
+                f"at 2 x {self.point_count} points; in steps of {dt_s:g} s, a sweep "
+                f"must be shorter than {MAX_STEPS * dt_s:g} s in all."
+            )
+
+    def list_targets(self) -> list[tuple[str, float]]:
+        """List way and value of every point, in the order of the sweep."""
+        up = [(UP, value) for value in self.values]
+        return [*up, *((DOWN, value) for value in reversed(self.values))]
+
     def apply(self, config: RunConfig) -> RunConfig:
         """Return the configuration with the parameter at its start.
 
@@ -92,8 +111,10 @@ class SweepPlan:
             config: Any run configuration.
 
         Raises:
-            ConfigError: The configuration has no bridges whose strength could change.
+            ConfigError: The configuration has no bridges whose strength could change,
+                or the sweep takes more steps than can be counted.
         """
+        self._validate_steps(config)
         if self.parameter == STRENGTH and config.bridges.kind == "none":
             raise ConfigError(
                 f"--parameter is {STRENGTH}, but bridges=none; choose other bridges."
@@ -131,12 +152,17 @@ class Jump:
 
 @dataclass(frozen=True)
 class HysteresisLoop:
-    """A finished sweep."""
+    """A sweep that has come to its end, or was interrupted."""
 
     plan: SweepPlan
     """What was swept."""
     points: tuple[Point, ...]
     """In the order of the sweep."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether both ways were gone to their ends; what compares them needs that."""
+        return len(self.points) == 2 * self.plan.point_count
 
     def select(self, direction: str) -> list[Point]:
         """Return the points of one way, by rising parameter.
@@ -184,11 +210,13 @@ class HysteresisLoop:
         return Jump(middle, first.coherence, last.coherence)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain figures, ready for JSON."""
-        jumps = {way: self.find_jump(way) for way in (UP, DOWN)}
-        return {
-            "plan": asdict(self.plan),
-            "area_rad_s": self.area_rad_s,
-            "jumps": {way: jump and asdict(jump) for way, jump in jumps.items()},
-            "points": [asdict(point) for point in self.points],
-        }
+        """Return plain figures, ready for JSON; of an interrupted sweep, its points."""
+        found: dict[str, Any] = {"status": "interrupted", "plan": asdict(self.plan)}
+        if self.is_complete:
+            jumps = {way: self.find_jump(way) for way in (UP, DOWN)}
+            found |= {
+                "status": "done",
+                "area_rad_s": self.area_rad_s,
+                "jumps": {way: jump and asdict(jump) for way, jump in jumps.items()},
+            }
+        return {**found, "points": [asdict(point) for point in self.points]}

@@ -17,7 +17,7 @@ def build_study(loop: HysteresisLoop, findings: Sequence[str]) -> Study:
     """Put a sweep into the form that `scribble report` shows.
 
     Args:
-        loop: The finished sweep.
+        loop: The sweep.
         findings: What it has found, in lines.
     """
     name = dict(LABELS)[loop.plan.parameter]
@@ -25,7 +25,7 @@ def build_study(loop: HysteresisLoop, findings: Sequence[str]) -> Study:
         f"Hysteresis of the {name}",
         f"Does coherence depend on whether the {name} rises or falls?",
         tuple(f"{line[:1].upper()}{line[1:]}." for line in findings),
-        (_judge_ways(loop),),
+        (_judge_ways(loop),) if loop.is_complete else (),
         (_build_table(loop, f"{name} [rad/s]"),),
         (_build_plot(loop, f"{name} [rad/s]"),),
     )
@@ -48,7 +48,9 @@ def _build_plot(loop: HysteresisLoop, label: str) -> Plot:
     for way in (UP, DOWN):
         points = loop.select(way)
         values = tuple(point.value_rad_s for point in points)
-        series.append(Series(way, values, tuple(point.coherence for point in points)))
+        if points:
+            found = tuple(point.coherence for point in points)
+            series.append(Series(way, values, found))
     return Plot(
         "Coherence up and down",
         Axis(label),
@@ -60,8 +62,9 @@ def _build_plot(loop: HysteresisLoop, label: str) -> Plot:
 
 
 def _build_table(loop: HysteresisLoop, label: str) -> Table:
-    """List every value of the parameter with r of both ways."""
-    pairs = zip(loop.select(UP), loop.select(DOWN), strict=True)
+    """List every value of the parameter with r of both ways, as far as they went."""
+    downs = {point.value_rad_s: point for point in loop.select(DOWN)}
+    pairs = [(up, downs.get(up.value_rad_s)) for up in loop.select(UP)]
     return Table(
         "Every point",
         (label, "r up", "r down", "deviation up", "deviation down"),
@@ -69,9 +72,9 @@ def _build_table(loop: HysteresisLoop, label: str) -> Table:
             (
                 up.value_rad_s,
                 up.coherence,
-                down.coherence,
+                None if down is None else down.coherence,
                 up.coherence_deviation,
-                down.coherence_deviation,
+                None if down is None else down.coherence_deviation,
             )
             for up, down in pairs
         ),

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from engine import __version__
 from engine.constants import TURN
 from engine.errors import count_noun, unknown_choice
+from engine.intake import read_json, take_mapping
 from experiments import outcome
 from experiments.observed.record import (
     ObservedRun,
@@ -33,6 +34,12 @@ from experiments.observed.record import (
 )
 
 LENGTH_UNITS: Final = "nearest-neighbour distance"
+SOURCE: Final = "scribble-engine"
+"""Says in every export what has written it; its version follows."""
+STORE_FILE: Final = "zarr.json"
+"""Describes a Zarr store, and every array in it."""
+MAX_ABOUT_BYTES: Final = 2**20
+"""More than an export says of itself."""
 RADIANS_PER_UNIT: Final = 2.0 * np.pi / TURN
 
 
@@ -80,13 +87,48 @@ def export_run(
     run = open_observed(folder)
     place = folder.resolve()
     target = target or place.with_name(f"{place.name}.{format_name}")
-    check_target(target, may_replace=may_replace)
+    check_target(target, may_replace=may_replace, is_own=is_export)
     with open_target(target) as part:
         WRITERS[format_name](run, part)
     count, shape = len(run.snapshots), "x".join(map(str, run.snapshots.shape))
     taken = count_noun(count, "snapshot")
     sys.stdout.write(f"export: {taken} of {shape} sites, {target}\n")
     return outcome.DONE
+
+
+def is_export(path: Path) -> bool:
+    """Tell whether an export, and nothing else, is in a place.
+
+    Args:
+        path: A file or folder that exists.
+    """
+    try:
+        source = _read_source(path) if path.is_dir() else _find_source(path)
+    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile):
+        return False
+    return source.startswith(SOURCE)
+
+
+def _read_source(store: Path) -> str:
+    """Read what has written a Zarr store; nothing of a folder that holds more."""
+    for entry in store.iterdir():
+        if entry.name != STORE_FILE and not (entry / STORE_FILE).is_file():
+            return ""
+    about = take_mapping(read_json(store / STORE_FILE))
+    return str(take_mapping(about["attributes"])["source"])
+
+
+def _find_source(path: Path) -> str:
+    """Look for the name of what has written a file of arrays."""
+    if not path.is_file():
+        return ""
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo("about.npy")
+        is_plain = member.compress_type == zipfile.ZIP_STORED
+        if not is_plain or member.file_size > MAX_ABOUT_BYTES:
+            return ""
+        text = archive.read("about.npy").decode("utf-32-le", "ignore")
+    return SOURCE if SOURCE in text else ""
 
 
 def list_variables(run: ObservedRun) -> Iterator[Variable]:
@@ -178,7 +220,7 @@ def describe_run(run: ObservedRun) -> dict[str, Any]:
     return {
         "Conventions": "CF-1.11",
         "title": f"Phases of coupled oscillators, run {run.folder.resolve().name}",
-        "source": f"scribble-engine {__version__}",
+        "source": f"{SOURCE} {__version__}",
         "lattice": snapshots.kind,
         "periodic": json.dumps(snapshots.periodic),
         "primitive_vectors": json.dumps(snapshots.primitive_vectors.tolist()),

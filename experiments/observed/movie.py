@@ -21,7 +21,7 @@ from experiments.observed.fields import (
     phase_options,
     take_plane,
 )
-from experiments.observed.record import ObservedRun
+from experiments.observed.record import MARK, ObservedRun
 
 FRAMES_PER_SECOND: Final = 8
 DOTS_PER_INCH: Final = 110
@@ -57,7 +57,8 @@ def write_movie(
             "a .gif with --to."
         )
     kind = FFMpegWriter if path.suffix == ".mp4" else PillowWriter
-    writer, snapshots = kind(fps=FRAMES_PER_SECOND), run.snapshots
+    writer: Any = kind(fps=FRAMES_PER_SECOND, metadata={"comment": MARK})
+    snapshots = run.snapshots
     frames = range(0, len(snapshots), every)
     with pictures.open_figure(theme, inches=INCHES) as (figure, colours):
         is_chain = len(snapshots.shape) == 1
@@ -67,6 +68,8 @@ def write_movie(
             for index in frames:
                 redraw(index)
                 writer.grab_frame()
+                if kind is PillowWriter:  # which passes no metadata on
+                    writer._frames[0].info["comment"] = MARK
                 # What constrained layout has found must not wander with the title.
                 figure.set_layout_engine("none")
     return len(frames)

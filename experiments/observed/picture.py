@@ -21,7 +21,7 @@ from experiments.observed.fields import (
     phase_options,
     take_plane,
 )
-from experiments.observed.record import ObservedRun
+from experiments.observed.record import MARK, ObservedRun
 
 PANEL_INCHES: Final = (4.6, 3.9)
 """Width and height of a panel [inch]."""
@@ -52,7 +52,9 @@ def write_picture(
     rows = arrange_panels(run, every)
     columns = max(map(len, rows))
     inches = (PANEL_INCHES[0] * columns, PANEL_INCHES[1] * len(rows))
-    metadata = {"Date": None} if path.suffix == ".svg" else None
+    metadata: dict[str, str | None] = {"Creator": MARK}
+    if path.suffix == ".svg":  # the same picture is to be the same file
+        metadata["Date"] = None
     with pictures.open_figure(theme, inches=inches) as (figure, colours):
         for strip, row in zip(_split(figure, len(rows), 1), rows, strict=True):
             for place, panel in zip(_split(strip, 1, len(row)), row, strict=True):

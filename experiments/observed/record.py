@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,10 @@ from engine.observation import (
     open_nodes,
     open_snapshots,
 )
-from engine.recording.folder import CONFIG_FILE
+from engine.recording.folder import CONFIG_FILE, JOB_FILES, RUN_FILES
+
+MARK: Final = "drawn by scribble render"
+"""Written into every picture and animation, so that it is known again."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +74,25 @@ def open_observed(folder: Path) -> ObservedRun:
     return ObservedRun(folder, snapshots, open_nodes(folder), open_locking(folder))
 
 
-def check_target(target: Path, *, may_replace: bool) -> None:
+def check_target(
+    target: Path, *, may_replace: bool, is_own: Callable[[Path], bool]
+) -> None:
     """Check that a file or store may be written, without touching it.
 
     Args:
         target: What a command is about to write.
-        may_replace: Whether something of that name may be replaced.
+        may_replace: Whether what an earlier call wrote may be replaced.
+        is_own: Tells whether an earlier call wrote a file or folder.
 
     Raises:
-        RecordError: It exists and must stay.
+        RecordError: It exists and must stay, or belongs to a run.
     """
+    is_in_run = (target.parent / CONFIG_FILE).is_file()
+    if is_in_run and target.name in RUN_FILES | JOB_FILES:
+        raise RecordError(
+            f"{target} is a file that the run itself writes; name another place with "
+            "--to."
+        )
     if not target.exists():
         return
     if not may_replace:
@@ -88,10 +100,10 @@ def check_target(target: Path, *, may_replace: bool) -> None:
             f"{target} exists; name another place with --to, or replace it with "
             "--overwrite."
         )
-    if target.is_dir() and not (target / "zarr.json").is_file():
+    if not is_own(target):
         raise RecordError(
-            f"{target} is a folder but no Zarr store, so --overwrite does not apply; "
-            "name another place with --to."
+            f"{target} is nothing that an earlier call wrote, so --overwrite does not "
+            "apply; name another place with --to."
         )
 
 

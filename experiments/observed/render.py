@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import sys
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Final
 
 from engine.errors import ConfigError, count_noun, unknown_choice
 from experiments import outcome, pictures
-from experiments.observed.record import check_target, open_observed, open_target
+from experiments.observed.record import MARK, check_target, open_observed, open_target
 
 STILLS: Final = (".png", ".svg", ".pdf")
 """Endings of pictures; the first is the default."""
 MOVIES: Final = (".gif", ".mp4")
 """Endings of animations; the first is the default."""
+
+
+SIGNATURES: Final = (b"\x89PNG", b"<?xml", b"%PDF", b"GIF8", b"ftyp")
+"""What pictures and animations begin with, MP4 after the size of its first box."""
+
+
+def is_rendered(path: Path) -> bool:
+    """Tell whether `scribble render` has drawn a picture or an animation.
+
+    Args:
+        path: A file or folder that exists.
+    """
+    try:
+        if not path.is_file() or not path.stat().st_size:
+            return False
+        with (
+            path.open("rb") as file,
+            mmap(file.fileno(), 0, access=ACCESS_READ) as data,
+        ):
+            begins_so = any(data[:12].find(sign) in (0, 4) for sign in SIGNATURES)
+            return begins_so and data.find(MARK.encode()) >= 0
+    except OSError:
+        return False
 
 
 def render_run(
@@ -56,7 +80,7 @@ def render_run(
     if target.suffix not in endings:
         raise unknown_choice(f"the ending of {target}", target.suffix, endings)
     run = open_observed(folder)
-    check_target(target, may_replace=may_replace)
+    check_target(target, may_replace=may_replace, is_own=is_rendered)
     pictures.require_matplotlib()
     from experiments.observed.movie import write_movie
     from experiments.observed.picture import write_picture

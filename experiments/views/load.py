@@ -203,8 +203,10 @@ def _list_outcome(summary: Mapping[str, Any], folder: Path | None) -> Iterator[s
 
 def _judge_memory(summary: Mapping[str, Any]) -> str:
     asked, held = summary["memory_asked_bytes"], summary["memory_held_bytes"]
-    is_reached = held > asked - BLOCK_BYTES  # the worker holds whole blocks
+    is_reached = held > max(0, asked - BLOCK_BYTES)  # the worker holds whole blocks
     why = "others use it, headroom is kept, or the time was too short"
+    if asked < BLOCK_BYTES:
+        why = f"memory is held in blocks of {format_bytes(BLOCK_BYTES)}"
     return (
         f"memory: asked {format_bytes(asked)}, held at most {format_bytes(held)}; "
         f"{'reached' if is_reached else f'NOT reached: {why}'}"

@@ -43,7 +43,7 @@ class SweepView:
         planned: Number of jobs, those included that are done already; None where a
             sweeper makes them up as it goes.
         console: Where to draw a bar; None for plain lines.
-        stream: Where plain lines go.
+        stream: Where plain lines go; standard output by default.
         is_quiet: Without the state of the whole behind every line.
         clock: Steady clock [s].
     """
@@ -54,12 +54,12 @@ class SweepView:
         planned: int | None,
         *,
         console: Console | None = None,
-        stream: TextIO = sys.stdout,
+        stream: TextIO | None = None,
         is_quiet: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read, self._planned = read, planned
-        self._console, self._stream = console, stream
+        self._console, self._stream = console, stream or sys.stdout
         self._is_quiet, self._clock = is_quiet, clock
         self._told = {_mark(status) for status in read() if not status.is_open}
         self._earlier = frozenset(self._told)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from experiments.cli import main
-from experiments.hysteresis import picture
+from experiments.hysteresis import Point, command, picture
 from experiments.report.study import read_study
 
 Capture = pytest.CaptureFixture[str]
@@ -33,6 +35,7 @@ def test_folder_holds_figures_and_pictures(folder: Path, capsys: Capture) -> Non
         "hysteresis-light.svg", "hysteresis-dark.svg", "study.json",
     }  # fmt: skip
     found = json.loads((folder / "sweep" / "hysteresis.json").read_text("utf-8"))
+    assert found["status"] == "done"
     rows = parquet.read_table(folder / "sweep" / "hysteresis.parquet").to_pylist()
     assert found["points"] == rows
     assert [row["value_rad_s"] for row in rows] == [10, 105, 200, 200, 105, 10]
@@ -99,10 +102,49 @@ def test_without_matplotlib_the_figures_are_written(
     assert (folder / "sweep" / "hysteresis.json").is_file()
 
 
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_interrupted_sweep_leaves_what_it_has_measured(
+    count: int, folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []
+
+    def show(point: Point) -> None:
+        shown.append(point)
+        if len(shown) == count:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(command, "_write_point", show)
+    assert main([*SMALL, "--folder", "sweep"]) == 130
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert f"interrupted after {count} of 6 points" in out
+    found = json.loads((folder / "sweep" / "hysteresis.json").read_text("utf-8"))
+    assert found["status"] == "interrupted"
+    assert found["points"] == [asdict(point) for point in shown]
+    rows = parquet.read_table(folder / "sweep" / "hysteresis.parquet").to_pylist()
+    assert rows == found["points"]
+    assert main(["report", "sweep"]) == 0
+    assert f"Interrupted after {count} of 6 points." in capsys.readouterr().out
+
+
+def test_sweep_interrupted_before_its_first_point_leaves_nothing(
+    folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(command, "sweep_system", stop)
+    assert main([*SMALL, "--folder", "sweep"]) == 130
+    assert capsys.readouterr().err == "scribble: interrupted.\n"
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["--points", "1"], "--points is 1; it must be at least 2."),
+        (["--points", "1000000000"], "it must be at most 10,000."),
+        (["--settle", "1e300"], "--settle is 1e+300 s and --measure 0.02 s, at 2 x 3"),
         (["--to", "5"], "--to must be above --from"),
         (["--to", "1e9"], "too long for the largest detuning"),
         (["--parameter", "lattice.shape"], "--parameter is 'lattice.shape'"),
@@ -117,7 +159,9 @@ def test_bad_input_leaves_nothing_behind(
     (folder / "taken").mkdir()
     (folder / "taken" / "file").write_text("mine", encoding="utf-8")
     assert main([*SMALL, *words]) == 2
-    assert sentence in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert sentence in err
     assert {path.name for path in folder.rglob("*")} == {"taken", "file"}
 
 

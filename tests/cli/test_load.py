@@ -18,6 +18,7 @@ from pyarrow import parquet
 from engine.config import GeneratorConfig
 from experiments.cli import main
 from experiments.settings import describe_fields, parse_settings
+from experiments.views.load import print_outcome
 
 ROOT = Path(__file__).parents[2]
 Capture = pytest.CaptureFixture[str]
@@ -68,7 +69,8 @@ def test_quiet_is_one_line(folder: Path, capsys: Capture) -> None:
         (["cpu_target=all"], "choose one of:"),
         (["memory=1"], "memory is 1; it must lie in [0, 0.95]."),
         (["memory=0.1", "memory_bytes=1GiB"], "ask for the same thing"),
-        (["memory_bytes=1XiB"], "memory_bytes is '1XiB'; it must be a whole number."),
+        (["memory_bytes=1XiB"], "memory_bytes is '1XiB'; it must be a whole number"),
+        (["memory_bytes=999TiB"], "in one of B, kB, MB, GB, KiB, MiB, GiB, such as"),
         (["headroom=0"], "headroom is 0; it must lie in [0.02, 1)."),
         (["duration_s=86401"], "duration_s is 86401; it must lie in (0, 86400]."),
         (["profile=saw"], "profile is 'saw'; choose one of:"),
@@ -93,6 +95,28 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     assert sentence in err
     assert [path.name for path in folder.iterdir()] == ["full"]
     assert list_workers() == []
+
+
+@pytest.mark.parametrize(
+    ("asked_mib", "held_mib", "verdict"),
+    [
+        (10, 0, "0 B; NOT reached: memory is held in blocks of 16 MiB"),
+        (16, 0, "0 B; NOT reached: others use it"),
+        (16, 16, "16 MiB; reached"),
+        (40, 32, "32 MiB; reached"),
+        (48, 32, "32 MiB; NOT reached: others use it"),
+    ],
+)
+def test_memory_is_reached_when_all_its_blocks_are_held(
+    asked_mib: int, held_mib: int, verdict: str, capsys: Capture
+) -> None:
+    summary = {
+        "status": "done", "reason": "1 s are over", "elapsed_seconds": 1.0, "cpu": None,
+        "gpu": None, "memory_asked_bytes": asked_mib * 2**20,
+        "memory_held_bytes": held_mib * 2**20,
+    }  # fmt: skip
+    print_outcome(summary, None, is_quiet=False)
+    assert f"held at most {verdict}" in capsys.readouterr().out
 
 
 def test_gpu_where_there_is_none_is_one_sentence(
@@ -120,7 +144,7 @@ def test_limit_ends_the_load_with_a_failure(
     assert list_workers() == []
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_everything_and_records(
     kind: signal.Signals, tmp_path: Path
 ) -> None:

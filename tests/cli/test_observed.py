@@ -167,12 +167,26 @@ def test_only_snapshots_make_a_picture_and_a_store(tmp_path: Path) -> None:
         assert "locking" not in found
 
 
-@pytest.mark.parametrize("words", [["render", "--animate", "--every=9"], ["export"]])
+WAYS = [
+    ["render", "--to=beside.png"],
+    ["render", "--to=beside.svg"],
+    ["render", "--to=beside.pdf"],
+    ["render", "--to=beside.gif", "--every=9"],
+    ["export", "--to=beside.zarr"],
+    ["export", "--to=beside.npz", "--format=npz"],
+]
+
+
+@pytest.mark.parametrize("words", WAYS)
 def test_existing_target_is_replaced_only_on_request(
-    words: list[str], square: Path, capsys: Capture
+    words: list[str],
+    square: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(square.parent)
     assert main([*words, str(square)]) == 0
-    (target,) = (path for path in square.parent.iterdir() if path != square)
+    target = Path(words[1].removeprefix("--to="))
     assert main([*words, str(square)]) == 2
     sentence = capsys.readouterr().err
     assert f"{target} exists; name another place with --to" in sentence
@@ -180,13 +194,62 @@ def test_existing_target_is_replaced_only_on_request(
     assert {path.name for path in square.parent.iterdir()} == {"square", target.name}
 
 
-def test_folder_of_another_kind_is_never_replaced(
-    square: Path, tmp_path: Path, capsys: Capture
+def read_all(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("words", "target"),
+    [
+        (["export"], "square"),
+        (["export"], "square/nodes.parquet"),
+        (["export", "--format=npz"], "square/nodes.parquet"),
+        (["export", "--format=npz"], "square/locking.npz"),
+        (["export"], "notes.txt"),
+        (["export", "--format=npz"], "notes.txt"),
+        (["export", "--format=npz"], "mine.npz"),
+        (["export"], "store"),
+        (["export"], "empty"),
+        (["render"], "mine.png"),
+        (["render"], "folder.png"),
+        (["render"], "nothing.png"),
+    ],
+)
+def test_what_no_earlier_call_wrote_is_never_replaced(
+    words: list[str],
+    target: str,
+    square: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    words = ["export", str(square), "--to", str(square), "--overwrite"]
+    monkeypatch.chdir(square.parent)
+    for folder in ("empty", "folder.png"):
+        Path(folder).mkdir()
+    Path("notes.txt").write_text("scribble-engine: drawn by scribble render")
+    Path("nothing.png").touch()
+    Image.new("RGB", (2, 2)).save("mine.png")
+    np.savez("mine.npz", about=np.array("of my own"), phase=np.zeros(3))
+    assert main(["export", "square", "--to", "store"]) == 0
+    Path("store", "notes.txt").write_text("mine")
+    before = read_all(square.parent)
+    capsys.readouterr()
+    assert main([*words, "square", "--to", target, "--overwrite"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert target in err
+    assert err.endswith("name another place with --to.\n")
+    assert read_all(square.parent) == before
+
+
+def test_name_of_a_runs_own_file_is_kept_free(
+    square: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = square / "locking.npz"
+    target.unlink()
+    words = ["export", str(square), "--format", "npz", "--to", str(target)]
     assert main(words) == 2
-    assert "is a folder but no Zarr store" in capsys.readouterr().err
-    assert open_snapshots(square).steps.size == 5
+    assert "is a file that the run itself writes" in capsys.readouterr().err
+    assert not target.exists()
 
 
 @pytest.mark.parametrize(

@@ -132,10 +132,11 @@ def test_signal_ends_a_run_with_its_summary(
         text=True,
     )
     deadline_s = time.monotonic() + 60
-    while not (tmp_path / "long" / "config.yaml").exists():
+    # The tables are opened once the handlers are in place.
+    while not (tmp_path / "long" / "trace.parquet").exists():
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
-    time.sleep(0.5)
     process.send_signal(kind)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
@@ -144,7 +145,7 @@ def test_signal_ends_a_run_with_its_summary(
     assert summary["status"] == "interrupted"
 
 
-@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP"])
 def test_signal_while_building_leaves_nothing(kind: str, tmp_path: Path) -> None:
     code = (
         "import signal, sys; from experiments import run;"
@@ -211,3 +212,94 @@ def test_live_view_on_a_terminal(columns: int, tmp_path: Path) -> None:
     drawn = b"".join(chunks).decode()
     for fact in ("building the network", "progress", "100%", "floor 0.870", "digest"):
         assert fact in drawn
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize(
+    ("words", "code"), [(["monitor", "--once"], 0), (["monitor", "--never"], 2)]
+)
+def test_closed_streams_change_no_exit_code(
+    words: list[str], code: int, redirection: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "experiments", *words]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" "$@" {redirection}', *command],
+        cwd=tmp_path,
+        env=build_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert "unexpected" not in done.stderr
+
+
+def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from experiments.printable import guard_streams\n"
+        "with guard_streams():\n"
+        "    null = os.stat(os.devnull)\n"
+        "    sys.exit(any(os.fstat(n).st_rdev != null.st_rdev for n in (1, 2)))"
+    )
+    words = ["sh", "-c", 'exec "$0" -c "$1" >&- 2>&-', sys.executable, code]
+    done = subprocess.run(words, cwd=tmp_path, env=build_environment(), check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("way", [[], ["--in-process"]])
+def test_sweep_outlives_its_reader(way: list[str], tmp_path: Path) -> None:
+    words = ["run", "-m", *way, "hydra.sweep.dir=sweep", "seed=1,2", *SMALL]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments", *words],
+        cwd=tmp_path,
+        env=build_environment(),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    # As a single run ends whose reader has gone.
+    assert (done.returncode, done.stderr) == (1, "")
+    assert (tmp_path / "sweep" / "sweep.parquet").is_file()
+    for job in ("0", "1"):
+        path = tmp_path / "sweep" / job / "summary.json"
+        assert json.loads(path.read_text("utf-8"))["status"] == "done"
+
+
+def test_a_signal_after_the_last_word_changes_nothing(tmp_path: Path) -> None:
+    code = (
+        "import signal, sys; from experiments import run;"
+        "from experiments.cli import main;"
+        "run.build_system = lambda config: signal.raise_signal(signal.SIGINT);"
+        "sys.argv = ['scribble', 'run']; code = main();"
+        "signal.raise_signal(signal.SIGINT); signal.raise_signal(signal.SIGTERM);"
+        "sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=build_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "scribble: interrupted.\n")
+
+
+def test_full_standard_output_is_named(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "experiments", "load", "--list"],
+            cwd=tmp_path,
+            env=build_environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("scribble: error: standard output cannot be written")
+    assert done.stderr.count("\n") == 1

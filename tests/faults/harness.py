@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -25,6 +26,20 @@ SETTINGS = (
 def build_environment() -> dict[str, str]:
     # Works from a checkout as well as with the package installed.
     return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def preload(source: Path, folder: Path) -> dict[str, str]:
+    """Compile a C file; return an environment in which every process loads it."""
+    library = folder / "preloaded.so"
+    compilers = [[name] for name in ("cc", "gcc", "clang") if shutil.which(name)]
+    flags = ["-O1", "-fPIC", "-shared", str(source), "-o", str(library), "-ldl"]
+    for compiler in [*compilers, [sys.executable, "-m", "ziglang", "cc"]]:
+        done = subprocess.run(
+            [*compiler, *flags], capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            return {**build_environment(), "LD_PRELOAD": str(library)}
+    raise RuntimeError(f"no C compiler works: {done.stderr}")
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
@@ -71,7 +86,7 @@ class Ledger:
             f"kills by kill -9: {self.kills}, survived with equal digest and rows: "
             f"{self.survived} ({self.anew} before anything was written), lost: "
             f"{self.kills - self.survived}",
-            f"signals (INT, TERM, USR1) answered with a checkpoint: {self.signals}",
+            f"signals (INT, TERM, HUP, USR1) answered as told: {self.signals}",
             f"losses of NVML or of GPU memory, outlived: {self.gpu_faults}",
             f"workers and parents of sweeps killed, none left over: "
             f"{self.lost_workers}",

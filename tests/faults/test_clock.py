@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from pyarrow import parquet
 from engine.recording.checkpoint import list_checkpoints
 from engine.system import ScribbleSystem
 from experiments.overrides import compose_run_config
-from tests.faults.harness import ROOT, Ledger, build_environment, read_summary, start
+from tests.faults.harness import ROOT, Ledger, preload, read_summary, start
 from tests.faults.test_signals import GIVE_UP_S
 
 LIVE = (
@@ -29,41 +28,71 @@ LIVE = (
 STOP_S = 1.5
 """How long a process stands still [s]."""
 WALL_CLOCK = {
-    "engine/recording/tracker.py": "when a point was measured, for a tracker to show",
-    "experiments/run.py": "the name of a run folder",
-    "experiments/sweep/status.py": "when a job began, and its last sign of life",
+    # when a point was measured, for a tracker to show
+    "engine/recording/tracker.py": {"add"},
+    # the name of a run folder
+    "experiments/run.py": {"find_free_folder"},
+    # when a job began, and its last sign of life, which other machines look at
+    "experiments/sweep/status.py": {"open_status", "read_status", "judge_status"},
 }
-"""Who may read the clock on the wall, and what for."""
+"""Which functions may read the clock on the wall, and what for."""
+WALL_NAMES = {
+    *("time", "time_ns", "localtime", "gmtime", "ctime", "CLOCK_REALTIME"),
+    *("now", "utcnow", "today"),
+}
+"""What reads the clock on the wall, of the modules time and datetime."""
 
 
-def list_wall_readings(path: Path) -> list[int]:
-    """List the lines of a source file that read the clock on the wall."""
-    names = ("time.time", "time.time_ns", "datetime.now", "datetime.utcnow")
+def list_wall_readings(path: Path) -> list[str]:
+    """Name the functions of a source file that read the clock on the wall."""
     tree = ast.parse(path.read_text("utf-8"))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
-    return [node.lineno for node in calls if ast.unparse(node).endswith(names)]
+    defined = (ast.FunctionDef, ast.AsyncFunctionDef)
+    functions = [node for node in ast.walk(tree) if isinstance(node, defined)]
+    found = []
+    for node in ast.walk(tree):
+        if not reads_the_wall(node):
+            continue
+        inside = [f.name for f in functions if node in set(ast.walk(f))]
+        found.append(inside[-1] if inside else "module")
+    return found
+
+
+def reads_the_wall(node: ast.AST) -> bool:
+    if isinstance(node, ast.ImportFrom):  # by which a name would be hidden
+        names = {alias.name for alias in node.names}
+        return node.module == "time" and bool(names & WALL_NAMES)
+    if not isinstance(node, ast.Attribute) or node.attr not in WALL_NAMES:
+        return False
+    return ast.unparse(node.value).split(".")[-1] in ("time", "datetime", "date")
 
 
 def test_spans_are_measured_by_steady_clocks() -> None:
     files = [*ROOT.glob("engine/**/*.py"), *ROOT.glob("experiments/**/*.py")]
-    found = {p.relative_to(ROOT).as_posix() for p in files if list_wall_readings(p)}
-    assert found == set(WALL_CLOCK)
+    readings = {p.relative_to(ROOT).as_posix(): list_wall_readings(p) for p in files}
+    found = {path: set(names) for path, names in readings.items() if names}
+    assert found == WALL_CLOCK
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "time.time()",
+        "datetime.datetime.now()",
+        "time.clock_gettime(time.CLOCK_REALTIME)",
+        "from time import time_ns",
+    ],
+)
+def test_a_reading_of_the_wall_is_found(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "room.py"
+    path.write_text(f"def steady():\n    time.monotonic()\n\n\ndef f():\n    {line}\n")
+    assert list_wall_readings(path) == ["f"]
 
 
 @pytest.fixture(scope="session")
 def leaping(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment whose wall clock is set by a day at every few readings."""
     source = Path(__file__).with_name("leap.c")
-    library = tmp_path_factory.mktemp("leap") / "leap.so"
-    compilers = [[name] for name in ("cc", "gcc", "clang") if shutil.which(name)]
-    flags = ["-O1", "-fPIC", "-shared", str(source), "-o", str(library), "-ldl"]
-    for compiler in [*compilers, [sys.executable, "-m", "ziglang", "cc"]]:
-        done = subprocess.run(
-            [*compiler, *flags], capture_output=True, text=True, check=False
-        )
-        if done.returncode == 0:
-            return {**build_environment(), "LD_PRELOAD": str(library)}
-    pytest.fail(f"no C compiler works: {done.stderr}")
+    return preload(source, tmp_path_factory.mktemp("leap"))
 
 
 def replay(cut: Path, steps: int) -> str:

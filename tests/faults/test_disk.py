@@ -36,6 +36,7 @@ from experiments.overrides import compose_run_config
 from tests.faults.harness import SETTINGS, Ledger, build_environment, read_summary
 from tests.faults.small_disk import SmallDisk
 from tests.faults.test_signals import GIVE_UP_S, WORDS, run_alone
+from tests.resumed_runs import assert_same_run
 
 SMALL = (
     *("lattice.shape=[8,8]", "backend=reference", "dynamics.duration_s=0.06"),
@@ -67,14 +68,6 @@ def build_config(folder: Path, *words: str) -> RunConfig:
 def run(config: RunConfig) -> str:
     with ScribbleSystem(config) as system:
         return system.run().state_digest
-
-
-def read_rows(folder: Path) -> list[list[Any]]:
-    columns = (("timeseries", "attempts"), ("trace", "frequency_hz"))
-    return [
-        parquet.read_table(folder / f"{name}.parquet")[column].to_pylist()
-        for name, column in columns
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -139,13 +132,8 @@ def assert_nothing_half(folder: Path) -> None:
 def go_on(folder: Path, whole: Path) -> None:
     """Resume a run, and hold it against the one that nobody disturbed."""
     with ScribbleSystem.resume(folder) as system:
-        digest = system.run().state_digest
-    assert digest == read_summary(whole)["state_digest"]
-    assert read_rows(folder) == read_rows(whole)
-    if (folder / "snapshots.arrow").exists():
-        assert len(open_snapshots(folder)) == len(open_snapshots(whole))
-    names = {entry.name for entry in folder.iterdir()}
-    assert names == {entry.name for entry in whole.iterdir()}
+        system.run()
+    assert_same_run(folder, whole)
 
 
 MOMENTS = [

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from engine.recording.trace import READ_COLUMNS
 from tests.faults.harness import Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,13 +98,13 @@ class Evil:
         return Path.write_text, (self.path, "unpickled")
 
 
-def to_bomb(columns: dict[str, Any]) -> bytes:
-    """Write a table of `ROWS` rows, each column of one value, in a few megabytes."""
+def to_bomb(columns: dict[str, Any], row_count: int = ROWS) -> bytes:
+    """Write a table of many rows, each column of one value, in a few megabytes."""
     part = 2**20
     table = pa.table({name: pa.repeat(value, part) for name, value in columns.items()})
     sink = io.BytesIO()
     with parquet.ParquetWriter(sink, table.schema, compression="zstd") as writer:
-        for _ in range(ROWS // part):
+        for _ in range(row_count // part):
             writer.write_table(table)
     return sink.getvalue()
 
@@ -155,6 +156,18 @@ def nest_aliases() -> bytes:
     return "\n".join(lines).encode()
 
 
+def write_long_texts() -> bytes:
+    """Write a trace of 200 texts of 10 MiB, no two of them alike."""
+    sink, length = io.BytesIO(), 10 * 2**20
+    kinds = {**dict.fromkeys(READ_COLUMNS, pa.float64()), "metrics": pa.string()}
+    schema = pa.schema(list(kinds.items()))
+    with parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for number in range(200):
+            row = {**dict.fromkeys(READ_COLUMNS, 0.0), "metrics": f"{number:{length}}"}
+            writer.write_table(pa.Table.from_pylist([row], schema))
+    return sink.getvalue()
+
+
 BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "zip bomb": ("edges.npz", to_zip_bomb),
     "huge shapes": (
@@ -168,6 +181,13 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
         lambda: to_archive({"matrix": to_header((2**20, 2**20))}),
     ),
     "rows of bridges": ("edges.parquet", lambda: to_bomb({"source": 1, "target": 2})),
+    "rows of a trace": (
+        "trace.parquet",
+        lambda: to_bomb(
+            dict.fromkeys(READ_COLUMNS, 0.0) | {"metrics": "{}"}, ROWS // 8
+        ),
+    ),
+    "texts of a trace": ("trace.parquet", write_long_texts),
     "rows of a load": (
         "load.parquet",
         lambda: to_bomb({"time_s": 0.0, "utilisation": 1.0}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.recording.checkpoint import list_checkpoints
 from experiments.cli import main
 from experiments.sweep.plan import PLAN_FILE, PlannedJob, SweepPlan, write_plan
 from experiments.sweep.status import open_status, write_status
-from tests.faults.harness import Ledger
+from tests.faults.harness import Ledger, read_summary
 from tests.fuzz.mutations import bent, damage, explore, json_values
 from tests.inputs import Inputs
+from tests.resumed_runs import read_rows
 
+TABLES = ("timeseries.parquet", "trace.parquet")
 FEW = pytest.mark.parametrize(
     "examples", [5, pytest.param(300, marks=pytest.mark.faults)]
 )
@@ -29,8 +33,8 @@ def build_plan() -> SweepPlan:
 
 def run_command(
     words: list[str], capsys: pytest.CaptureFixture[str], inputs: Inputs
-) -> None:
-    """Run a command, which may refuse its input but must not break."""
+) -> int:
+    """Run a command, which may refuse its input but must not break; return its code."""
     with inputs.watch():
         code = main(words)
     inputs.note(is_taken=code == 0)
@@ -41,6 +45,7 @@ def run_command(
     if words[0] not in ("replay", "resume"):  # a run that began may have failed
         assert code != 1, told
         assert told.count("\n") <= 1
+    return code
 
 
 @FEW
@@ -81,8 +86,54 @@ def test_report_of_a_damaged_run(
     check()
 
 
+KINDS = {
+    "checkpoint": "checkpoints/*.ckpt",
+    "part of a table": "checkpoints/*.parquet",
+    "snapshots": "snapshots.arrow",
+    "other": "*.[yjp]*",
+}
+"""Files of a run that was cut off."""
+
+
+@pytest.mark.parametrize("examples", [3, pytest.param(100, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_resuming_a_damaged_run(
+    kind: str,
+    examples: int,
+    cut_and_whole: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    ledger: Ledger,
+) -> None:
+    """It comes to the same end, or is refused with all checkpoints still there."""
+    cut, whole = cut_and_whole
+    inputs, folder = ledger.inputs["damaged runs resumed"], tmp_path / "run"
+    names = [path.relative_to(cut) for path in sorted(cut.glob(KINDS[kind]))]
+    damaged = [
+        damage((cut / name).read_bytes()).map(lambda part, n=name: (n, part))
+        for name in names
+    ]
+
+    @explore(examples)
+    @given(st.one_of(damaged))
+    def check(change: tuple[Path, bytes]) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(cut, folder)
+        (folder / change[0]).write_bytes(change[1])
+        before = list_checkpoints(folder)
+        if run_command(["resume", str(folder), "-q"], capsys, inputs):
+            assert list_checkpoints(folder) == before
+            return
+        assert read_summary(folder)["state_digest"] == digest
+        for name in TABLES:
+            found, wanted = read_rows(folder, name), read_rows(whole, name)
+            assert repr(found) == repr(wanted)
+
+    digest = read_summary(whole)["state_digest"]
+    check()
+
+
 COMMANDS = {
-    "resume": ["-q"],
     "replay": ["-q", "--no-record"],
     "compare": [],
     "render": ["--overwrite"],

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from engine.config import RunConfig
-from engine.errors import ConfigError, RecordError
+from engine.errors import ConfigError, RecordError, ResourceError
 from engine.load import generator as room
 from engine.load.children import Child
 from engine.load.cores import WORKER, CoreLoad
@@ -176,6 +176,39 @@ def test_load_that_a_limit_ended_stays_ended(
     assert second.load == first.load
     assert second.notes[-1] == first.notes[-1]
     assert "limit is 90" in second.notes[-1]
+
+
+def test_load_that_failed_stays_so_in_a_resumed_run(
+    build_config: BuildConfig,
+    pids: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    def fail(_: object) -> None:
+        raise ResourceError("a worker cannot be reached")
+
+    config = build_config(
+        load=REAL,
+        record={"folder": str(tmp_path / "run")},
+        dynamics={"duration_s": 1000.0},
+    )
+
+    def stop_when_gone(_: object) -> None:
+        if pids and not any(is_running(pid) for pid in pids):
+            system.request_stop()
+
+    with monkeypatch.context() as ill, ScribbleSystem(config) as system:
+        ill.setattr("engine.load.generator.LoadGenerator.step", fail)
+        first = system.run(stop_when_gone)
+    pids.clear()
+    with ScribbleSystem.resume(tmp_path / "run") as system:
+        second = system.run(lambda _: system.request_stop())
+    assert pids == []
+    assert second.load == first.load
+    assert first.load is not None
+    assert first.load["ended_by"] == "failure"
+    note = "the load failed: a worker cannot be reached"
+    assert first.notes[-1] == second.notes[-1] == note
 
 
 def test_a_second_run_begins_its_load_anew(

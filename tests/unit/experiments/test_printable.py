@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TextIO
 
 import pytest
 
-from experiments.printable import find_stream, guard_streams, to_printable
+from experiments.printable import (
+    find_stream,
+    guard_streams,
+    outlive_output,
+    to_printable,
+)
 from experiments.sweep.command import build_cells_table
 from experiments.views.terminal import build_console, open_console
 
@@ -79,3 +88,65 @@ def test_log_lines_are_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
     handler.handle(record)
     assert "\x1b[2J" not in stream.getvalue()
     assert "[red]a[/red]" in re.sub("\x1b\\[[0-9;]*m", "", stream.getvalue())
+
+
+def test_missing_streams_are_the_null_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    with guard_streams():
+        for stream, is_trouble in ((sys.stdout, False), (sys.stderr, True)):
+            assert stream.write(HOSTILE) == len(HOSTILE)
+            stream.flush()
+            assert not open_console(to_stderr=is_trouble).file.isatty()
+    assert (sys.stdout, sys.stderr) == (None, None)
+
+
+@pytest.fixture
+def deserted() -> Iterator[TextIO]:
+    """A pipe whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w", encoding="utf-8")
+    yield stream
+    with suppress(BrokenPipeError):
+        stream.close()
+
+
+def test_work_outlives_its_reader(
+    deserted: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", deserted)
+    done = []
+    with pytest.raises(BrokenPipeError), outlive_output():
+        for job in range(3):
+            sys.stdout.write(f"job {job}\n")
+            sys.stdout.flush()
+            open_console().print(job)
+            done.append(job)
+    assert done == [0, 1, 2]
+    assert sys.stdout is deserted
+
+
+def test_work_with_a_reader_ends_as_ever(capsys: pytest.CaptureFixture[str]) -> None:
+    with outlive_output():
+        sys.stdout.write(HOSTILE)
+        assert not sys.stdout.isatty()
+    assert capsys.readouterr().out == SHOWN
+
+
+def test_console_leaves_a_reader_that_has_gone_to_the_command(
+    deserted: TextIO,
+) -> None:
+    with pytest.raises(BrokenPipeError):
+        build_console(deserted).print("told")
+
+
+@pytest.mark.parametrize("name", ["COLUMNS", "LINES"])
+def test_no_size_is_an_unknown_size(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "0")
+    stream = io.StringIO()
+    console = build_console(stream)
+    console.print("told")
+    assert stream.getvalue() == "told\n"
+    assert console.width > 0
+    assert console.height > 0

@@ -109,8 +109,11 @@ def test_closed_pipe_ends_a_worker_without_a_signal(child: Child) -> None:
     assert child._process.returncode == 0
 
 
-def test_ctrl_c_is_the_parents_business(child: Child) -> None:
-    os.kill(child.pid, signal.SIGINT)
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGHUP])
+def test_what_reaches_a_whole_terminal_is_the_parents_business(
+    child: Child, kind: signal.Signals
+) -> None:
+    os.kill(child.pid, kind)
     before_s = child.read()[0]
     assert wait_until(lambda: child.read()[0] > before_s)
     assert child.is_alive

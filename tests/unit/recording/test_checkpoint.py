@@ -16,18 +16,22 @@ from engine.errors import CheckpointError, DamagedCheckpointError, RecordError
 from engine.recording import checkpoint
 from engine.recording.checkpoint import (
     END_MAGIC,
+    FORMAT_VERSION,
     HEAD,
     MAGIC,
     TAIL,
     CheckpointCard,
+    describe_resumption,
     list_checkpoints,
     name_checkpoint,
     prune_checkpoints,
     read_checkpoint,
     remove_checkpoints,
+    remove_drafts,
     write_checkpoint,
 )
 from engine.state import StateArray, keep_array
+from tests.file_limits import no_more_files
 
 CARD = CheckpointCard(8, 0.002, "0.1.0", "cpu", {"seed": 1, "lattice": {"shape": [2]}})
 FIELDS = np.arange(5, dtype=np.float64)
@@ -137,8 +141,10 @@ def forge(path: Path, change: Callable[[dict[str, Any]], object], version: int) 
 
 
 def test_newer_version_is_refused_and_not_called_damaged(path: Path) -> None:
-    forge(path, lambda index: index.clear(), 2)
-    with pytest.raises(CheckpointError, match="format version 2") as caught:
+    forge(path, lambda index: index.clear(), FORMAT_VERSION + 1)
+    with pytest.raises(
+        CheckpointError, match=f"format version {FORMAT_VERSION + 1}"
+    ) as caught:
         read_checkpoint(path)
     assert not isinstance(caught.value, DamagedCheckpointError)
 
@@ -217,6 +223,40 @@ def test_oldest_go_and_the_start_stays(tmp_path: Path) -> None:
         write_checkpoint(name_checkpoint(tmp_path, step), CARD, None)
     prune_checkpoints(tmp_path, 2)
     assert [int(path.stem) for path in list_checkpoints(tmp_path)] == [120, 80, 0]
+
+
+def test_files_with_other_names_are_left_alone(tmp_path: Path) -> None:
+    for step in (0, 40, 80):
+        write_checkpoint(name_checkpoint(tmp_path, step), CARD, None)
+    inside = name_checkpoint(tmp_path, 0).parent
+    others = [inside / name for name in ("keep.ckpt", "0000.ckpt", "keep.ckpt.part")]
+    for path in others:
+        path.write_bytes(b"mine")
+    steps = [int(path.stem) for path in list_checkpoints(tmp_path)]
+    assert steps == [80, 40, 0]
+    assert sorted(prune_checkpoints(tmp_path, 1)) == [0, 80]
+    assert describe_resumption(tmp_path) == ("scribble resume goes on from step 80",)
+    remove_drafts(tmp_path)
+    remove_checkpoints(tmp_path)
+    assert sorted(inside.iterdir()) == sorted(others)
+
+
+def test_long_index_is_read_back(tmp_path: Path) -> None:
+    """What the writer wrote the reader reads: there is one bound, the file itself."""
+    path, text = name_checkpoint(tmp_path, 8), "x" * (2**25 + 1)
+    write_checkpoint(path, CARD, {"sensor": {"samples": [text]}})
+    state = read_checkpoint(path).state
+    assert state is not None
+    assert state["sensor"]["samples"][0] == text
+
+
+def test_file_that_cannot_be_opened_is_not_called_damaged(path: Path) -> None:
+    with (
+        no_more_files(),
+        pytest.raises(RecordError, match=r"Too many open files.*Try again"),
+    ):
+        read_checkpoint(path)
+    assert read_checkpoint(path).card == CARD
 
 
 def test_removal_leaves_what_others_put_there(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -17,11 +19,14 @@ from engine.config import LoadConfig, RunConfig
 from engine.errors import RecordError
 from engine.monitor import ResourceMetrics
 from engine.recording import RunRecorder, RunSummary, check_folder, to_yaml
+from engine.recording.checkpoint import name_checkpoint
 from engine.recording.folder import (
     JOB_FILES,
     TIMESERIES_COLUMNS,
     TRACE_COLUMNS,
+    tidy_folder,
 )
+from engine.recording.lock import LOCK_FILE, FolderLock, find_holder
 from engine.recording.tables import TableWriter
 from engine.system import ScribbleSystem
 
@@ -307,6 +312,9 @@ def test_recorder_makes_the_folder_only_when_it_is_built(
         recorder = RunRecorder(config, folder, {})
         assert folder.is_dir()
         recorder.finish(system.summarise())
+        assert find_holder(folder) is not None
+        recorder.release()
+    assert find_holder(folder) is None
 
 
 @pytest.mark.parametrize("is_allowed", [False, True])
@@ -319,3 +327,85 @@ def test_files_of_a_sweep_are_left_alone(
     record(config)
     assert {path.name for path in tmp_path.iterdir()} == FILES | JOB_FILES
     assert all((tmp_path / name).read_text() == "of the sweep" for name in JOB_FILES)
+
+
+def test_folder_stays_locked_while_a_failed_beginning_is_cleared(
+    tmp_path: Path, build_config: BuildConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, refused = tmp_path / "run", []
+    withdraw = RunRecorder._withdraw
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def look(recorder: RunRecorder) -> None:
+        withdraw(recorder)
+        with pytest.raises(RecordError, match="in use"):
+            FolderLock(folder)
+        refused.append(folder)
+
+    monkeypatch.setattr(RunRecorder, "_open", fail)
+    monkeypatch.setattr(RunRecorder, "_withdraw", look)
+    with pytest.raises(RecordError, match="No space left"):
+        RunRecorder(build_config(), folder, {})
+    assert refused == [folder]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_change_for_what_is_on_the_disk(
+    tmp_path: Path, build_config: BuildConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss of power at any moment leaves what a run can go on from, or its end."""
+    folder, synced, events = tmp_path / "new" / "run", set[str](), []
+    sync, move, remove = os.fsync, Path.replace, Path.unlink
+
+    def note_sync(descriptor: int) -> None:
+        sync(descriptor)
+        synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    def note_move(path: Path, target: Path) -> Path:
+        assert str(path) in synced, path
+        synced.discard(str(target.parent))
+        events.append(target.name)
+        return move(path, target)
+
+    def note_removal(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".ckpt":
+            assert str(path.parent) in synced  # the newer one has its name
+            events.append(f"no {path.name}")
+        if path.suffix == ".ckpt" and "summary.json" in events:
+            lasting = {str(folder / name) for name in FILES if name[-4:] == "quet"}
+            assert {str(folder), *lasting, f"{folder / 'summary.json.part'}"} <= synced
+        remove(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "replace", note_move)
+    monkeypatch.setattr(Path, "unlink", note_removal)
+    record(
+        build_config(record={"folder": str(folder), "checkpoint_every_s": 0.01,
+                             "checkpoints_kept": 1})
+    )  # fmt: skip
+    assert {str(tmp_path), str(folder.parent)} <= synced
+    assert "config.yaml" in events
+    after = events[events.index("summary.json") :]
+    assert len([name for name in events if name.startswith("no ")]) > 3
+    assert "no 000000000000.ckpt" in after
+
+
+def test_checkpoint_written_by_hand_after_the_end_stays(
+    tmp_path: Path, build_config: BuildConfig
+) -> None:
+    folder = tmp_path / "run"
+    with ScribbleSystem(build_config(record={"folder": str(folder)})) as system:
+        steps = system.run().steps
+        system.advance(0.01)
+        later = system.write_checkpoint(folder)
+    left = name_checkpoint(folder, steps)
+    left.touch()
+    (folder / LOCK_FILE).touch()
+    tidy_folder(folder)
+    assert list(later.parent.iterdir()) == [later]
+    assert not (folder / LOCK_FILE).exists()
+    (folder / "summary.json").write_text("{}", encoding="utf-8")
+    tidy_folder(folder)
+    assert later.exists()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 from pyarrow import parquet
@@ -23,6 +26,33 @@ def fill(writer: TableWriter, steps: Iterable[int]) -> None:
 def read_steps(path: Path) -> list[int]:
     steps: list[int] = parquet.read_table(path)["step"].to_pylist()
     return steps
+
+
+def seal_interrupted(writer: TableWriter, line: int) -> bool:
+    """Seal, and raise what a signal does before a line of the merging.
+
+    Returns:
+        Whether it has as many lines.
+    """
+    left = line
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal left
+        if frame.f_code is TableWriter._merge.__code__ and event == "line":
+            left -= 1
+            if not left:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        writer.seal()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
 
 
 def count_rows(marks: Marks) -> list[int]:
@@ -163,3 +193,40 @@ def test_merging_that_fails_leaves_the_parts(
     assert count_rows(writer.seal()) == [1, 1, FAN]  # once there is room again
     writer.close()
     assert read_steps(path) == list(range(FAN + 2))
+
+
+def test_merging_that_a_signal_ends_leaves_every_row_once(tmp_path: Path) -> None:
+    line = 0
+    while True:
+        line += 1
+        parts = tmp_path / str(line)
+        parts.mkdir()
+        path = parts / "t.parquet"
+        writer = TableWriter(path, COLUMNS, parts)
+        for step in range(FAN - 1):
+            fill(writer, [step])
+            writer.seal()
+        fill(writer, [FAN - 1])
+        is_interrupted = seal_interrupted(writer, line)
+        # What the checkpoint of the last step relies on.
+        marks = writer.seal()
+        check_parts(parts, path, marks)
+        again = TableWriter(path, COLUMNS, parts, marks)
+        fill(again, [FAN])
+        again.close()
+        assert read_steps(path) == list(range(FAN + 1))
+        if not is_interrupted:
+            break
+    assert line > 8
+
+
+def test_giving_up_a_closed_table_leaves_it(tmp_path: Path) -> None:
+    closed = TableWriter(tmp_path / "closed.parquet", COLUMNS)
+    fill(closed, range(3))
+    closed.close()
+    closed.give_up()
+    assert read_steps(tmp_path / "closed.parquet") == [0, 1, 2]
+    left = TableWriter(tmp_path / "left.parquet", COLUMNS)
+    fill(left, range(3))
+    left.give_up()
+    assert not (tmp_path / "left.parquet").exists()

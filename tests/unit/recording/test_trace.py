@@ -38,10 +38,7 @@ def test_folder_and_file_give_the_same_trace(folder: Path) -> None:
 
 
 def test_rows_are_whole_metrics(folder: Path) -> None:
-    loads = [
-        1.0 - ResourceMetrics.from_dict(row).availability
-        for _, row in read_trace(folder).rows
-    ]
+    loads = [1.0 - metrics.availability for _, metrics in read_trace(folder).rows]
     assert loads == pytest.approx([0.0, 0.16, 0.32, 0.48, 0.64])
 
 
@@ -63,7 +60,7 @@ def test_stale_rows_replay_as_stale(folder: Path) -> None:
     table = parquet.read_table(folder / "trace.parquet").to_pydict()
     table["age_s"][3], table["is_stale"][3] = 4.5, True
     parquet.write_table(pa.table(table), folder / "trace.parquet")
-    row = ResourceMetrics.from_dict(read_trace(folder).rows[3][1])
+    row = read_trace(folder).rows[3][1]
     assert (row.age_s, row.is_stale) == (4.5, True)
 
 
@@ -90,6 +87,27 @@ def test_bad_traces(tmp_path: Path, folder: Path) -> None:
         build(path)
         with pytest.raises(RecordError, match=rf"{name}\.parquet"):
             read_trace(path)
+
+
+def test_text_of_many_rows_is_kept_once(tmp_path: Path, folder: Path) -> None:
+    """Rows share what a sample tells: 200 of a text of 1 MiB are a small file."""
+    table = parquet.read_table(folder / "trace.parquet").slice(0, 1).to_pydict()
+    sample = json.loads(table["metrics"][0])
+    sample["limiting_resource"] = "x" * 2**20
+    table["metrics"][0] = json.dumps(sample)
+    path = tmp_path / "long.parquet"
+    write(path, {name: values * 200 for name, values in table.items()})
+    rows = read_trace(path).rows
+    assert len(rows) == 200
+    assert len({id(metrics.limiting_resource) for _, metrics in rows}) == 1
+
+
+def test_sample_without_an_age_is_refused(folder: Path) -> None:
+    table = parquet.read_table(folder / "trace.parquet").to_pydict()
+    table["age_s"][3] = -1.0
+    write(folder / "trace.parquet", table)
+    with pytest.raises(RecordError, match="has no age"):
+        read_trace(folder)
 
 
 def test_empty_folder_is_no_trace(tmp_path: Path) -> None:
@@ -121,8 +139,8 @@ def test_trace_whose_rows_lack_a_field(folder: Path, build_config: BuildConfig) 
 
 
 def test_costs_are_those_of_the_last_decision() -> None:
-    trace = Trace(
-        ((0.0, {}), (0.5, {}), (1.0, {})), ((1.0, None), (2.0, 3.0), (4.0, 5.0))
-    )
+    metrics = metrics_at(0.0)
+    rows = tuple((time_s, metrics) for time_s in (0.0, 0.5, 1.0))
+    trace = Trace(rows, ((1.0, None), (2.0, 3.0), (4.0, 5.0)))
     times_s = (-1.0, 0.0, 0.49, 0.5, 1.0, 99.0)
     assert [trace.costs_at(time_s)[0] for time_s in times_s] == [1, 1, 1, 2, 4, 4]

@@ -94,19 +94,28 @@ def test_start_that_was_changed_by_hand_is_kept(
     assert found.observation["frequency"] == wanted.observation["frequency"]
 
 
-def test_node_table_holds_the_frequencies_of_the_end(tmp_path: Path) -> None:
+def test_node_table_holds_the_frequencies_of_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where a run is cut off between its last step and its node table."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
     config = change(lattice={"drift_period_s": 0.3}, observe={"probe_count": 4})
-    tables = []
-    for name in ("whole", "cut"):
-        with ScribbleSystem(record(config, tmp_path / name)) as system:
-            stop_at(system, PERIODS if name == "cut" else PERIODS + 1)
-        if name == "cut":
-            (tmp_path / name / "nodes.parquet").unlink()
-            with ScribbleSystem.resume(tmp_path / name) as system:
-                assert system.step == 4 * PERIODS
-                system.run()
-        tables.append(parquet.read_table(tmp_path / name / "nodes.parquet"))
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    with ScribbleSystem(record(config, whole)) as system:
+        system.run()
+    with monkeypatch.context() as late:
+        late.setattr("engine.observation.observer.write_nodes", interrupt)
+        config = record(config, cut, checkpoint_every_s=0.04)
+        with ScribbleSystem(config) as system, pytest.raises(KeyboardInterrupt):
+            system.run()
+    assert not (cut / "nodes.parquet").exists()
+    with ScribbleSystem.resume(cut) as system:
+        assert system.step == 4 * PERIODS
+        system.run()
+    tables = [parquet.read_table(run / "nodes.parquet") for run in (whole, cut)]
     assert tables[0].equals(tables[1])
 
 

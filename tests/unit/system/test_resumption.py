@@ -25,6 +25,7 @@ from engine.recording.checkpoint import (
 )
 from engine.state import StateArray
 from engine.system import Progress, ScribbleSystem
+from tests.file_limits import no_more_files
 
 BuildConfig = Callable[..., RunConfig]
 
@@ -361,12 +362,84 @@ def test_damaged_newest_falls_back_and_says_so(
     assert rows == list(range(40, 401, 40))
 
 
-def test_checkpoint_whose_rows_are_lost_is_damaged(cut: Path, digest: str) -> None:
-    parts = sorted((cut / "checkpoints").glob("timeseries-*.parquet"))
-    parts[-1].unlink()
+@pytest.mark.parametrize("table", ["timeseries", "trace"])
+@pytest.mark.parametrize("is_lost", [True, False], ids=["lost", "flipped"])
+def test_checkpoint_whose_rows_are_lost_is_damaged(
+    is_lost: bool, table: str, cut: Path, digest: str
+) -> None:
+    part = max((cut / "checkpoints").glob(f"{table}-*.parquet"))
+    content = bytearray(part.read_bytes())
+    content[len(content) // 4] ^= 4
+    part.unlink()
+    if not is_lost:
+        part.write_bytes(content)
     with ScribbleSystem.resume(cut) as system:
         assert system.step == 160
         assert system.run().state_digest == digest
+    rows = parquet.read_table(cut / "timeseries.parquet")["step"].to_pylist()
+    assert rows == list(range(40, 401, 40))
+
+
+def test_file_that_cannot_be_read_just_now_is_kept(
+    cut: Path, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel refuses a file for a moment: nothing is lost by asking again."""
+    before = sorted(cut.rglob("*"))
+    with no_more_files(), pytest.raises(RecordError, match="Too many open files"):
+        ScribbleSystem.resume(cut)
+
+    def fail(path: Path) -> Checkpoint:
+        with no_more_files():
+            return read_checkpoint(path)
+
+    with monkeypatch.context() as full:
+        full.setattr("engine.system.resumption.read_checkpoint", fail)
+        with pytest.raises(RecordError, match="Too many open files"):
+            ScribbleSystem.resume(cut)
+    assert sorted(cut.rglob("*")) == before
+    with ScribbleSystem.resume(cut) as system:
+        assert system.step == 200
+        assert system.run().state_digest == digest
+
+
+def test_snapshots_that_cannot_be_read_just_now_are_not_called_damaged(
+    build_config: BuildConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"observe": {"snapshot_every_s": 0.02}}
+    config = record(build(build_config, changes), tmp_path / "run")
+    with ScribbleSystem(config) as system:
+        cut_at(system, 200)
+
+    def fail(path: Path) -> None:
+        with no_more_files():
+            open_snapshots(path)
+
+    monkeypatch.setattr("engine.system.resumption.open_snapshots", fail)
+    with pytest.raises(RecordError, match=r"cannot be read .*Too many.* Try again"):
+        ScribbleSystem.resume(tmp_path / "run")
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 4096])
+def test_configuration_that_a_loss_of_power_emptied_is_restored(
+    content: bytes, cut: Path, digest: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = cut / "config.yaml"
+    before = path.read_bytes()
+    path.write_bytes(content)
+    with caplog.at_level(logging.WARNING), ScribbleSystem.resume(cut) as system:
+        assert path.read_bytes() == content  # nothing is written before the run begins
+        assert system.run().state_digest == digest
+    assert any("config.yaml is empty; it is written anew" in t for t in caplog.messages)
+    assert path.read_bytes() == before
+
+
+def test_drafts_of_a_killed_run_are_removed_when_it_goes_on(cut: Path) -> None:
+    draft = cut / "checkpoints" / "000000000190.ckpt.part"
+    draft.write_bytes(b"x")
+    with ScribbleSystem.resume(cut) as system:
+        cut_at(system, 240)
+    assert not draft.exists()
+    assert list_checkpoints(cut)
 
 
 def test_checkpoint_whose_snapshots_are_lost_is_damaged(

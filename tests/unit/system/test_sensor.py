@@ -25,11 +25,21 @@ from engine.system import ScribbleSystem
 FAULTS = {
     "freeze": FaultConfig("freeze", start_s=0.3, duration_s=0.5),
     "lag": FaultConfig("lag", start_s=0.3, duration_s=0.5, lag_s=0.25),
+    "short lag": FaultConfig("lag", start_s=0.3, duration_s=0.5, lag_s=0.15),
     "nan": FaultConfig("lie", start_s=0.3, duration_s=0.5),
+    "negative": FaultConfig("lie", start_s=0.3, duration_s=0.5, value="negative"),
     "excess": FaultConfig("lie", start_s=0.3, duration_s=0.5, value="excess"),
     "vanish": FaultConfig("vanish", start_s=0.3, duration_s=0.5),
     "flap": FaultConfig("flap", start_s=0.3, duration_s=0.5, period_s=0.1),
 }
+COMES_TO = {
+    **dict.fromkeys(("freeze", "nan", "negative", "excess", "vanish"), (True, True)),
+    "lag": (False, True),
+    "short lag": (True, False),
+    "flap": (True, False),
+}
+"""Whether the last decision is held, and whether it comes to the safe maximum: never
+where samples are younger than 0.2 s, at once where all are older."""
 
 
 def build_config(folder: Path, fault: FaultConfig) -> RunConfig:
@@ -74,7 +84,7 @@ def test_replay_of_a_faulty_run_is_exact(name: str, tmp_path: Path) -> None:
         assert (traces[0][column] == traces[1][column]).all()
 
 
-@pytest.mark.parametrize("name", ["nan", "vanish"])
+@pytest.mark.parametrize("name", FAULTS)
 def test_lost_sensor_holds_and_then_goes_to_the_safe_maximum(
     name: str, tmp_path: Path
 ) -> None:
@@ -82,20 +92,33 @@ def test_lost_sensor_holds_and_then_goes_to_the_safe_maximum(
     with ScribbleSystem(config) as system:
         summary = system.run()
     trace = read_trace(tmp_path / "run")
-    times_s, offered = trace["simulated_s"], trace["offered_hz"]
-    is_lost = (times_s >= 0.3) & (times_s < 0.8)
-    assert (trace["is_stale"] == is_lost).all()
-    assert set(trace["state"][is_lost]) == {"stale"}
-    assert "stale" not in trace["state"][~is_lost]
-    held = is_lost & (trace["age_s"] <= 0.2)
-    assert set(offered[held]) == {offered[times_s < 0.3][-1]}
-    top_hz = config.tunnel.maximum_frequency_hz
-    assert offered[is_lost & ~held] == pytest.approx(top_hz)
+    is_stale, age_s, offered = trace["is_stale"], trace["age_s"], trace["offered_hz"]
+    is_flawed = np.array([flaw is not None for flaw in trace["sensor_flaw"]])
+    assert (is_stale == is_flawed | (age_s > 0.1)).all()
+    assert set(trace["state"][is_stale]) == {"stale"}
+    assert "stale" not in trace["state"][~is_stale]
+    is_held = is_stale & (age_s <= 0.2)
+    is_safe = is_stale & ~is_held
+    assert (is_held.any(), is_safe.any()) == COMES_TO[name]
+    rows = np.arange(len(offered))
+    last_sound = np.maximum.accumulate(np.where(is_stale, 0, rows))
+    assert (offered[is_held] == offered[last_sound][is_held]).all()
+    assert offered[is_safe] == pytest.approx(config.tunnel.maximum_frequency_hz)
     assert summary.sensor is not None
-    assert summary.sensor["disbelieved"] == is_lost.sum()
-    assert summary.sensor["decisions"] == len(times_s)
-    assert summary.sensor["longest_age_s"] == trace["age_s"].max()
-    assert set(summary.sensor["flaws"]) == set(trace["sensor_flaw"][is_lost])
+    assert summary.sensor["stale"] == is_stale.sum()
+    assert summary.sensor["disbelieved"] == is_flawed.sum()
+    assert summary.sensor["decisions"] == len(offered)
+    assert summary.sensor["longest_age_s"] == age_s[is_stale].max()
+    assert set(summary.sensor["flaws"]) == set(trace["sensor_flaw"][is_flawed])
+
+
+@pytest.mark.parametrize("name", ["nan", "negative", "excess", "vanish"])
+def test_impossible_readings_are_not_believed_once(name: str, tmp_path: Path) -> None:
+    with ScribbleSystem(build_config(tmp_path / "run", FAULTS[name])) as system:
+        system.run()
+    trace = read_trace(tmp_path / "run")
+    times_s = trace["simulated_s"]
+    assert (trace["is_stale"] == (times_s >= 0.3) & (times_s < 0.8)).all()
 
 
 def test_sound_sensor_leaves_no_entry(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from engine.config import RunConfig
 from engine.errors import ConfigError
-from engine.recording import mlflow_sink
+from engine.recording import RunRecorder, RunSummary, mlflow_sink
+from engine.recording.lock import find_holder
 from engine.recording.tracker import POINTS_PER_RUN, Point, RunCard, RunEnding
 from engine.system import ScribbleSystem, tracking
 
@@ -100,6 +101,34 @@ def test_lost_tracker_costs_a_warning_and_a_note(
     written = json.loads((folder / "summary.json").read_text("utf-8"))
     assert written["notes"] == [note]
     assert len(caplog.records) == 1
+
+
+def test_folder_is_taken_until_the_tracker_has_been_told(
+    monkeypatch: pytest.MonkeyPatch, build_config: BuildConfig, tmp_path: Path
+) -> None:
+    """Another run in that folder would find its summary overwritten."""
+    folder = tmp_path / "mine"
+    holders: list[str | None] = []
+    amend = RunRecorder.amend
+
+    class LateSink(KeepingSink):
+        def close(self, ending: RunEnding) -> None:
+            holders.append(find_holder(folder))
+            raise TimeoutError("no answer")
+
+    def amend_held(recorder: RunRecorder, summary: RunSummary) -> None:
+        holders.append(find_holder(folder))
+        amend(recorder, summary)
+
+    use_sink(monkeypatch, LateSink())
+    monkeypatch.setattr(RunRecorder, "amend", amend_held)
+    config = build_config(record={"folder": str(folder), "tracker": "mlflow"})
+    with ScribbleSystem(config) as system:
+        summary = system.run()
+    assert summary.notes == ("record.tracker failed (TimeoutError: no answer)",)
+    assert len(holders) == 2
+    assert None not in holders
+    assert find_holder(folder) is None
 
 
 def test_failed_run_is_told_as_failed(
