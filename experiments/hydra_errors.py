@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from engine.config.hints import wrong_type
-from engine.errors import ConfigError, quote, unknown_choice
+from engine.errors import ConfigError, cut, quote, unknown_choice
 from experiments.schema import find_hint, unknown_key
 
 _SEVERAL_VALUES: Final = re.compile(r"(?:Ambiguous value for argument|Sweep) .*'(.+)'")
@@ -58,16 +58,35 @@ def _recognise_grammar(link: BaseException) -> ConfigError | None:
     from hydra.errors import OverrideParseException
 
     if isinstance(link, OverrideParseException):
-        return ConfigError(
-            f"{quote(link.override)} cannot be read; quote lists and text for the "
-            "shell, as in 'lattice.shape=[64,64]'."
-        )
+        return _build_unread(str(link.override))
     several = _SEVERAL_VALUES.match(str(link).split("\n", 1)[0])
-    if several is None:
-        return None
+    return None if several is None else several_values(several[1])
+
+
+def _build_unread(word: str) -> ConfigError:
+    """Build the error for a word that is not of Hydra's grammar."""
+    key = word.partition("=")[0].lstrip("+")
+    is_group = any(mark in key for mark in ("hydra", "experiment", "@"))
+    if not is_group and find_hint(key) is None:
+        return unknown_key(key)
     return ConfigError(
-        f"{quote(several[1])} names several values; write [a,b] for a list, or add "
-        "-m to run once for each."
+        f"{quote(word)} cannot be read; quote lists for the shell, as in "
+        f"'lattice.shape=[64,64]', and text twice, as in '{cut(key)}=\"...\"'."
+    )
+
+
+def several_values(word: str) -> ConfigError:
+    """Build the error for a word with several values where only one can be taken.
+
+    Args:
+        word: Such as ``seed=1,2``.
+
+    Returns:
+        The error, not raised.
+    """
+    return ConfigError(
+        f"{quote(word)} names several values; write [a,b] for a list, or add -m to "
+        "scribble run, which then runs once for each."
     )
 
 

@@ -17,6 +17,7 @@ from engine.config import RunConfig
 from engine.errors import ConfigError, cut, quote, unknown_choice
 from experiments.hydra_errors import translate_error
 from experiments.outcome import MissingPackageError
+from experiments.quoting import keep_text
 from experiments.schema import register_schema, to_run_config
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _tidy_override(word: str, groups: dict[str, list[str]], *, own_paths: bool) 
             "dynamics.duration_s=5."
         )
     if key.lstrip("+").startswith("hydra"):
-        return word
+        return keep_text(word)
     name = key.lstrip("+")
     choices = groups.get("tunnel" if name == POLICY_KEY else name)
     if choices is not None and not own_paths and _PLAIN_WORDS.fullmatch(value):
@@ -139,7 +140,23 @@ def _tidy_override(word: str, groups: dict[str, list[str]], *, own_paths: bool) 
     if name == POLICY_KEY:
         name = POLICY_CHOICE
     plus = "+" if name == EXPERIMENT_GROUP else ""
-    return f"{plus}{name}={value}"
+    return keep_text(f"{plus}{name}={value}")
+
+
+def refuse_doubles(words: Sequence[str]) -> None:
+    """Refuse keys that are given more than once, for only the last would count.
+
+    Args:
+        words: Settings, as typed or tidy.
+
+    Raises:
+        ConfigError: A key is given twice.
+    """
+    keys = [word.partition("=")[0].lstrip("+") for word in words if "=" in word]
+    names = [POLICY_KEY if key == POLICY_CHOICE else key for key in keys]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{cut(twice)} is given twice; give it once.")
 
 
 @contextmanager

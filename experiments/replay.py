@@ -12,6 +12,7 @@ from engine.config import LoadConfig, RunConfig
 from engine.errors import ConfigError, RecordError, quote
 from engine.intake import read_json
 from engine.recording.folder import CONFIG_FILE, SUMMARY_FILE
+from engine.recording.lock import find_holder
 from engine.recording.trace import TRACE_FILE
 from experiments import outcome
 from experiments.comparison import (
@@ -20,7 +21,7 @@ from experiments.comparison import (
     collect_figures,
     list_rows,
 )
-from experiments.hydra_errors import translate_error
+from experiments.hydra_errors import several_values, translate_error
 from experiments.overrides import (
     EXPERIMENT_GROUP,
     POLICY_CHOICE,
@@ -221,11 +222,29 @@ def _read_duration_s(folder: Path, recorded: Mapping[str, Any]) -> float:
 def _read_summary(folder: Path) -> dict[str, Any]:
     try:
         summary: Any = read_json(folder / SUMMARY_FILE)
+    except FileNotFoundError as error:
+        raise _build_missing(folder) from error
     except (OSError, ValueError) as error:
         raise _incomplete(folder, SUMMARY_FILE) from error
     if not isinstance(summary, dict) or not _is_complete(summary):
         raise _incomplete(folder, SUMMARY_FILE)
     return summary
+
+
+def _build_missing(folder: Path) -> RecordError:
+    """Build the error for a folder without a summary."""
+    if not (folder / CONFIG_FILE).is_file():
+        return _incomplete(folder, SUMMARY_FILE)
+    holder = find_holder(folder)
+    if holder is not None:
+        return RecordError(
+            f"{folder} holds a run that is still going on ({holder}); replay it when "
+            "it has ended."
+        )
+    return RecordError(
+        f"{folder} holds a run that was cut off ({SUMMARY_FILE} is missing); finish it "
+        f"by scribble resume {folder}, then replay it."
+    )
 
 
 def _is_complete(summary: Mapping[str, Any]) -> bool:
@@ -301,6 +320,8 @@ def _merge(stored: Mapping[str, Any], words: Sequence[str]) -> DictConfig:
             kept = {**value, "tunnel": node.rollout.tunnel} if is_partial else value
             OmegaConf.update(node, key, kept)
         for change in OverridesParser.create().parse_overrides(changes):
+            if change.is_sweep_override():
+                raise several_values(str(change.input_line))
             OmegaConf.update(node, change.key_or_group, change.value())
     except (HydraException, OmegaConfBaseException) as error:
         raise translate_error(error, words) from error

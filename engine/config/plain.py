@@ -38,7 +38,7 @@ def unknown_key(key: str) -> ConfigError:
         The error, not raised.
     """
     key = cut(key)
-    nearest = difflib.get_close_matches(key, list(list_keys()), n=4, cutoff=0.0)
+    nearest = difflib.get_close_matches(key.lower(), list(list_keys()), 4, cutoff=0.0)
     names = ", ".join(nearest)
     return ConfigError(f"{key} is not a configuration key; the nearest are: {names}.")
 

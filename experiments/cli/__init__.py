@@ -10,9 +10,10 @@ import argparse
 import difflib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from engine import __version__
-from engine.errors import MAX_QUOTE, ConfigError, is_writable
+from engine.errors import MAX_QUOTE, ConfigError, RecordError, is_writable
 from experiments import outcome
 from experiments.cli.machine import add_doctor, add_load, add_monitor, add_watch
 from experiments.cli.results import add_compare, add_export, add_render, add_report
@@ -94,7 +95,28 @@ def _run_words(words: list[str], *, is_last: bool) -> int:
         arguments = _parse(parser, words)
     except SystemExit as end:  # argparse ends by itself after --help and bad options
         return end.code if isinstance(end.code, int) else outcome.BAD_INPUT
-    return outcome.close_command(lambda: arguments.command(arguments), is_last=is_last)
+    return outcome.close_command(lambda: _run_command(arguments), is_last=is_last)
+
+
+def _run_command(arguments: argparse.Namespace) -> int:
+    """Run a command, unless nothing could come of it whatever it is.
+
+    Raises:
+        ConfigError: A setting is given twice.
+        RecordError: The current folder has been removed.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise RecordError(
+            "The current folder is gone (removed or renamed); cd elsewhere."
+        ) from error
+    if words := getattr(arguments, "overrides", ()):
+        from experiments.overrides import refuse_doubles
+
+        refuse_doubles(words)
+    code: int = arguments.command(arguments)
+    return code
 
 
 def _describe_unknown(parser: argparse.ArgumentParser, words: list[str]) -> str:

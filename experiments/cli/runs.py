@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from engine.errors import RecordError
 from experiments.cli.sweeps import add_sweep_options, run_sweep_words
 from experiments.cli.words import (
     OVERRIDES_HELP,
@@ -201,9 +202,16 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _resume(arguments: argparse.Namespace) -> int:
     from experiments.resume import resume_run
+    from experiments.sweep.plan import PLAN_FILE
 
+    folder: Path = arguments.folder
+    if (folder / PLAN_FILE).is_file():
+        raise RecordError(
+            f"{folder} is a sweep, not a run; go on with it by scribble run --resume "
+            f"{folder}."
+        )
     return resume_run(
-        arguments.folder,
+        folder,
         arguments.overrides,
         backend=arguments.backend,
         threads=arguments.threads,

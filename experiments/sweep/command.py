@@ -15,6 +15,7 @@ from engine.disk import refuse_closed
 from engine.errors import ConfigError, RecordError, WriteError, quote
 from experiments import outcome
 from experiments.overrides import compose_node, open_hydra, require_hydra
+from experiments.quoting import quote_text
 from experiments.sweep.dry_run import (
     describe_total,
     forecast_jobs,
@@ -28,7 +29,8 @@ from experiments.sweep.ending import (
 )
 from experiments.sweep.job import SweepJob
 from experiments.sweep.launch import select_jobs
-from experiments.sweep.multirun import launch_multirun, quote_text
+from experiments.sweep.multirun import launch_multirun
+from experiments.sweep.place import SWEEP_KEY
 from experiments.sweep.plan import (
     FIXED_KEYS,
     SweepPlan,
@@ -39,10 +41,10 @@ from experiments.sweep.plan import (
     write_plan,
 )
 from experiments.sweep.prepare import (
-    SWEEP_KEY,
     check_extras,
     check_neighbours,
     prepare_sweep,
+    read_launcher,
 )
 from experiments.sweep.slots import try_lock
 from experiments.sweep.status import read_statuses
@@ -264,9 +266,11 @@ def _extend_plan(folder: Path, overrides: Sequence[str]) -> SweepPlan:
     words = join_words(kept, overrides)
     check_extras(words)
     extended = replace(plan, hydra=words)
-    if plan.has_real_load:
+    if overrides or plan.has_real_load:
         with open_hydra():
-            check_neighbours(extended, compose_node(words, with_hydra=True))
+            node = compose_node(words, with_hydra=True)
+            read_launcher(node)
+            check_neighbours(extended, node)
     return extended
 
 

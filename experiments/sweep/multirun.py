@@ -63,13 +63,3 @@ def _hydra_process(argv: Sequence[str]) -> Iterator[None]:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = kept_variable
-
-
-def quote_text(text: str) -> str:
-    """Quote a text for Hydra's grammar.
-
-    Args:
-        text: Such as a folder.
-    """
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -18,7 +18,9 @@ from engine.config.hints import check_types
 from engine.disk import write_text
 from engine.errors import ConfigError, RecordError, quote
 from engine.intake import describe, read_json, take_mapping
+from engine.recording.folder import CONFIG_FILE
 from experiments.hydra_errors import translate_error
+from experiments.quoting import unquote_text
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -103,16 +105,28 @@ def read_plan(folder: Path) -> SweepPlan:
             check_types("", entry)
         _check_stored(plan)
         return plan
-    except FileNotFoundError as error:
-        raise RecordError(
-            f"{folder} holds no sweep ({PLAN_FILE} is missing); name the folder that "
-            "`scribble run -m` made."
-        ) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _build_missing(folder) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RecordError(
             f"{path} cannot be read as the plan of a sweep ({describe(error)}); start "
             "the sweep anew in another folder."
         ) from error
+
+
+def _build_missing(folder: Path) -> RecordError:
+    """Build the error for what holds no plan."""
+    if folder.is_file():
+        return RecordError(f"{folder} is a file; name the folder of a sweep.")
+    if (folder / CONFIG_FILE).is_file():
+        return RecordError(
+            f"{folder} holds a run, not a sweep; look at it by scribble report "
+            f"{folder}, or go on with it by scribble resume {folder}."
+        )
+    return RecordError(
+        f"{folder} holds no sweep ({PLAN_FILE} is missing); name the folder that "
+        "`scribble run -m` made."
+    )
 
 
 def _check_stored(plan: SweepPlan) -> None:
@@ -159,6 +173,7 @@ def parse_value(text: str) -> str | float | bool | None:
     Args:
         text: What follows the equals sign. ``nan`` and ``inf`` are text: they name a
             choice such as that of ``fault.value``, and JSON has no number for them.
+            What is in quotes is text too.
     """
     for convert in (int, float):
         try:
@@ -166,7 +181,8 @@ def parse_value(text: str) -> str | float | bool | None:
         except ValueError:
             continue
         return number if math.isfinite(number) else text
-    return {"true": True, "false": False, "null": None}.get(text.lower(), text)
+    words = {"true": True, "false": False, "null": None}
+    return words.get(text.lower(), unquote_text(text))
 
 
 def join_words(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
@@ -256,10 +272,35 @@ def _list_points(override: Override, word: str) -> list[list[str]]:
             "searches; list values, such as 1,2,3 or range(1,4)."
         )
     key = override.get_key_element()
-    values = itertools.islice(override.sweep_string_iterator(), MAX_JOBS + 1)
-    points = [[f"{key}={value}"] for value in values]
-    _check_count(len(points), word)
-    return points
+    return [[f"{key}={value}"] for value in list_values(override, word)]
+
+
+def list_values(override: Override, word: str) -> list[str]:
+    """List the values of a word that names several.
+
+    Args:
+        override: The word, parsed.
+        word: As typed.
+
+    Returns:
+        One or more values, as Hydra's grammar has them.
+
+    Raises:
+        ConfigError: It names none, too many, or a pattern.
+    """
+    from hydra.errors import HydraException
+
+    try:
+        values = [*itertools.islice(override.sweep_string_iterator(), MAX_JOBS + 1)]
+    except (HydraException, ValueError, ArithmeticError):
+        values = []  # a pattern, or a range without beginning, end or step
+    if not values:
+        raise ConfigError(
+            f"{quote(word)} gives no values that can be listed; write them, such as "
+            "seed=1,2,3, seed=range(1,4) or lattice=chain,square."
+        )
+    _check_count(len(values), word)
+    return values
 
 
 def _check_count(count: int, what: str) -> None:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engine.config import RunConfig
 from engine.errors import ConfigError, quote
+from experiments.hydra_errors import translate_error
 from experiments.outcome import MissingPackageError
 from experiments.overrides import (
     compose_node,
     open_hydra,
     read_node,
+    refuse_doubles,
     refuse_idle_words,
     tidy_overrides,
     to_plain_node,
@@ -24,9 +26,9 @@ from experiments.plugins import SWEEPERS
 from experiments.study import STUDIES
 from experiments.sweep.feasibility import refuse_impossible
 from experiments.sweep.neighbours import REAL, refuse_neighbours, refuse_ports
+from experiments.sweep.place import SWEEP_KEY, read_place, refuse_place
 from experiments.sweep.plan import (
     FIXED_KEYS,
-    PLAN_FILE,
     SweepPlan,
     expand_jobs,
     is_hydra_word,
@@ -35,14 +37,11 @@ from experiments.sweep.plan import (
     parse_words,
     span_axes,
 )
-from experiments.sweep.status import read_statuses
 from experiments.sweep.trials import compose_trials, list_trials
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-SWEEP_KEY: Final = "hydra.sweep.dir"
-"""Hydra's own key for the folder of a sweep."""
 _EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
     "hydra/launcher=joblib": ("joblib", "joblib"),
     "hydra/launcher=ray": ("ray", "ray"),
@@ -79,11 +78,12 @@ def prepare_sweep(
         The plan and its folder.
 
     Raises:
-        ConfigError: A word is not allowed, or the folder holds another sweep.
+        ConfigError: A word is not allowed, or the folder holds something else.
         MissingPackageError: A launcher or sweeper is not installed.
     """
     tidy_pairs, single = _split_pairs(pairs)
     tidy = [*tidy_overrides(words), *single]
+    refuse_doubles(tidy)
     hydra_words = [word for word in tidy if is_hydra_word(word)]
     own_words = [word for word in tidy if not is_hydra_word(word)]
     _check_hydra_words([*hydra_words, *(w for pair in tidy_pairs for w in pair)])
@@ -98,16 +98,12 @@ def prepare_sweep(
         plan = SweepPlan(sweeper, own_words, hydra_words, os.getcwd())
         plan.options = dict(options or {})
         plan.study = _name_study(own_words)
-        folder = Path(str(node.hydra.sweep.dir)).absolute()
-        configs = _fill_plan(plan, tidy_pairs, to_plain_node(node.hydra.sweeper))
+        folder = read_place(node)
+        launcher = read_launcher(node)
+        configs = _fill_plan(plan, tidy_pairs, read_settings(node, "sweeper"))
         check_neighbours(plan, node)
-        launcher = to_plain_node(node.hydra.launcher)
     refuse_ports([config.metrics for config in configs], len(plan.jobs), launcher)
-    if (folder / PLAN_FILE).exists() or read_statuses(folder):
-        raise ConfigError(
-            f"{SWEEP_KEY} is {folder}, which holds another sweep; name a new folder, "
-            "or go on with it by --resume."
-        )
+    refuse_place(folder, plan)
     return PreparedSweep(plan, folder)
 
 
@@ -145,6 +141,52 @@ def check_neighbours(plan: SweepPlan, node: DictConfig) -> None:
     is_one_by_one = batch == 1 or (plan.sweeper == "grid" and len(plan.jobs) < 2)
     if plan.has_real_load and not is_one_by_one:
         refuse_neighbours(to_plain_node(node.hydra.launcher))
+
+
+def read_launcher(node: DictConfig) -> dict[str, Any]:
+    """Read the settings of the launcher.
+
+    Args:
+        node: Composed configuration, with Hydra's own.
+
+    Raises:
+        ConfigError: One is out of range, or refers to a key that is not there.
+    """
+    settings = read_settings(node, "launcher")
+    counts = {name: settings.get(name) for name in ("n_jobs", "workers")}
+    for name, count in counts.items():
+        if count == 0 or (name == "workers" and (count or 1) < 0):
+            raise ConfigError(
+                f"hydra.launcher.{name} is {count}, so no job would run; give the "
+                "number of jobs at a time, such as 2."
+            )
+    return settings
+
+
+def read_settings(node: DictConfig, group: str) -> dict[str, Any]:
+    """Read Hydra's settings of a launcher or sweeper, lists of a sweep as they stand.
+
+    Args:
+        node: Composed configuration, with Hydra's own.
+        group: ``launcher`` or ``sweeper``.
+
+    Raises:
+        ConfigError: A setting refers to a key that is not there.
+    """
+    from omegaconf.errors import OmegaConfBaseException
+
+    settings = to_plain_node(node.hydra[group])
+    try:
+        return {
+            key: node.hydra[group][key] if _is_reference(value) else value
+            for key, value in settings.items()
+        }
+    except OmegaConfBaseException as error:
+        raise translate_error(error) from error
+
+
+def _is_reference(value: object) -> bool:
+    return isinstance(value, str) and "${" in value
 
 
 def _split_pairs(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -17,10 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from engine.disk import write_text
 from engine.errors import ConfigError, quote, unknown_choice
 from engine.intake import read_json
+from experiments.schema import find_hint
+from experiments.sweep.figures import check_figure, refuse_absent
 from experiments.sweep.launch import launch_batch, launch_due
 from experiments.sweep.plan import (
     PlannedJob,
     key_of_word,
+    list_values,
+    parse_value,
     parse_words,
     read_plan,
     write_plan,
@@ -29,7 +33,7 @@ from experiments.sweep.table import SUMMARY_PREFIX, collect_rows
 
 if TYPE_CHECKING:
     import optuna
-    from hydra.core.override_parser.types import Override
+    from hydra.core.override_parser.types import IntervalSweep, Override
     from hydra.plugins.launcher import Launcher
     from optuna.distributions import BaseDistribution
 
@@ -118,6 +122,7 @@ def run_search(launcher: Launcher, folder: str, settings: Mapping[str, Any]) -> 
         ]
         write_plan(place, replace(plan, jobs=[*plan.jobs, *jobs]))
         launch_batch(launcher, jobs)
+        check_figures(search, collect_rows(place))
         write_best(search, place)
     write_best(search, place)
 
@@ -140,6 +145,9 @@ def read_search(settings: Mapping[str, Any], words: Sequence[str]) -> Search:
             raise ConfigError(
                 f"hydra.sweeper.{name} is {settings[name]}; it must be 1 or more."
             )
+    bounds = tuple(_read_bound(text) for text in settings["constraints"])
+    for key, figure in _list_figures(settings["objective"], bounds):
+        check_figure(key, figure)
     parsed = list(zip(parse_words(words), words, strict=True))
     space = {
         override.get_key_element(): _to_distribution(override, word)
@@ -154,7 +162,7 @@ def read_search(settings: Mapping[str, Any], words: Sequence[str]) -> Search:
     return Search(
         settings["objective"],
         settings["direction"],
-        tuple(_read_bound(text) for text in settings["constraints"]),
+        bounds,
         space,
         tuple(word for override, word in parsed if not override.is_sweep_override()),
         settings["trials"],
@@ -178,6 +186,29 @@ def _read_bound(text: str) -> Bound:
         return Bound(key, sign, limit)
 
 
+def _list_figures(objective: str, bounds: Sequence[Bound]) -> Iterator[tuple[str, str]]:
+    """List the keys of Hydra's that name figures, and the figures that they name."""
+    yield "hydra.sweeper.objective", objective
+    for bound in bounds:
+        yield "hydra.sweeper.constraints", bound.key
+        if isinstance(bound.limit, str):
+            yield "hydra.sweeper.constraints", bound.limit
+
+
+def check_figures(search: Search, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Make sure that what is looked for occurs in summaries.
+
+    Args:
+        search: What is looked for.
+        rows: The sweep table.
+
+    Raises:
+        ConfigError: No job that ended well has such a figure.
+    """
+    for key, figure in _list_figures(search.objective, search.bounds):
+        refuse_absent(key, figure, rows)
+
+
 def _to_distribution(override: Override, word: str) -> BaseDistribution:
     """Turn the values of a word into Optuna's terms."""
     from hydra.core.override_parser.types import IntervalSweep, RangeSweep
@@ -186,22 +217,45 @@ def _to_distribution(override: Override, word: str) -> BaseDistribution:
     value = override.value()
     is_log = "log" in getattr(value, "tags", ())
     if isinstance(value, IntervalSweep):
-        start, end = value.start, value.end
-        if start is None or end is None or not start < end:
-            raise ConfigError(f"{quote(word)} is empty; write interval(low,high).")
-        if isinstance(start, int) and isinstance(end, int) and "int" in value.tags:
-            return distributions.IntDistribution(start, end, log=is_log)
+        start, end = _read_ends(value, word, is_log=is_log)
+        if "int" in value.tags or (isinstance(start, int) and isinstance(end, int)):
+            low = math.ceil(start)
+            high = max(low, math.floor(end))
+            return distributions.IntDistribution(low, high, log=is_log)
+        if find_hint(override.get_key_element().lstrip("+")) is int:
+            raise ConfigError(
+                f"{quote(word)} holds fractions, but a whole number is asked for; "
+                "write int(interval(low,high))."
+            )
         return distributions.FloatDistribution(float(start), float(end), log=is_log)
+    choices = list_values(override, word)
     if isinstance(value, RangeSweep):
-        values = [float(text) for text in override.sweep_string_iterator()]
+        values = [float(text) for text in choices]
         if all(v.is_integer() for v in values):
             return distributions.CategoricalDistribution([int(v) for v in values])
         return distributions.CategoricalDistribution(values)
-    return distributions.CategoricalDistribution(list(_list_choices(override)))
+    return distributions.CategoricalDistribution(choices)
 
 
-def _list_choices(override: Override) -> list[str]:
-    return [str(value) for value in override.sweep_string_iterator()]
+def _read_ends(
+    interval: IntervalSweep, word: str, *, is_log: bool
+) -> tuple[float, float]:
+    """Read where an interval begins and ends.
+
+    Raises:
+        ConfigError: It is empty, endless, or too low for a logarithm.
+    """
+    start, end = interval.start, interval.end
+    if start is None or end is None or not start < end:
+        raise ConfigError(f"{quote(word)} is empty; write interval(low,high).")
+    if math.isinf(start) or math.isinf(end):
+        raise ConfigError(f"{quote(word)} has no end; write interval(low,high).")
+    if is_log and start <= 0:
+        raise ConfigError(
+            f"{quote(word)} begins at {start:g}, and a logarithmic search must begin "
+            "above 0; write tag(log,interval(low,high))."
+        )
+    return start, end
 
 
 def _ask_words(study: optuna.Study, search: Search) -> list[str]:
@@ -252,7 +306,9 @@ def _recall_params(search: Search, row: Mapping[str, Any]) -> dict[str, Any]:
     for key, distribution in search.space.items():
         value = row[key_of_word(key)]
         if isinstance(distribution, CategoricalDistribution):
-            names = {str(choice): choice for choice in distribution.choices}
+            names = {
+                str(parse_value(str(choice))): choice for choice in distribution.choices
+            }
             value = names.get(str(value), distribution.choices[0])
         params[key] = value
     return params

@@ -208,8 +208,8 @@ def find_lock_folder() -> Path:
     is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
     if not named and (not is_own or found.st_mode & 0o022):
         raise ResourceError(
-            f"{folder} is to hold the locks of GPUs, but is not a folder of yours alone; "
-            f"remove it, or name another one in {LOCKS_VARIABLE}."
+            f"{folder} is to hold the locks of GPUs, but is not a folder of yours "
+            f"alone; remove it, or name another one in {LOCKS_VARIABLE}."
         )
     return folder
 

@@ -27,10 +27,11 @@ SETTINGS = {
     "seed": 0,
 }
 WORDS = ["seed=1,2", "dynamics.dt_s=tag(log,interval(1e-5,1e-4))", "lattice=chain"]
-SEARCH = [
+PLACE = [
     *("run", "-q", "-m", "--in-process", "hydra/sweeper=optuna"),
-    *("hydra.sweep.dir=sweep", "hydra.sweeper.trials=5", "hydra.sweeper.batch=2"),
+    "hydra.sweep.dir=sweep",
 ]
+SEARCH = [*PLACE, "hydra.sweeper.trials=5", "hydra.sweeper.batch=2"]
 
 
 def build_row(job: int, attempted: int, final: float) -> dict[str, Any]:
@@ -88,11 +89,42 @@ def test_search_goes_on_from_its_folders(stage: Stage, folder: Path) -> None:
         (["seed=1,2", "hydra.sweeper.batch=0"], "must be 1 or more"),
         (["seed=1,2", "hydra.sweeper.constraints=[abc]"], "write KEY<=VALUE"),
         (["seed=interval(2,1)"], "is empty"),
+        (["seed=interval(1,4)"], "write int(interval(low,high))"),
+        (["dynamics.dt_s=interval(1,inf)"], "has no end"),
+        (["dynamics.dt_s=tag(log,interval(0,1))"], "must begin above 0"),
+        (["seed=range(5,5)"], "gives no values"),
+        (["seed=1,2", "hydra.sweeper.trials=${nope}"], "'nope' not found"),
+        (["seed=1,2", "hydra.sweeper.objective=nope"], "choose one of: nodes,"),
+        (["seed=1,2", "hydra.sweeper.objective=status"], "choose one of: steps,"),
+        (["seed=1,2", "hydra.sweeper.constraints=['nope<=1']"], "choose one of:"),
     ],
 )
 def test_bad_words_of_searches(
     words: list[str], text: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*SEARCH, *words]) == 2
+    assert main([*PLACE, *words]) == 2
     assert text in capsys.readouterr().err
     assert list(folder.iterdir()) == []
+
+
+def test_figure_that_no_job_has_ends_the_search_after_the_first(
+    stage: Stage, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["seed=1,2", "hydra.sweeper.objective=coherence.fnal"]
+    assert main([*PLACE, *words]) == 2
+    assert len(stage.configs) == 1
+    told = capsys.readouterr().err
+    assert "is 'coherence.fnal'; choose one of: coherence.final," in told
+
+
+def test_whole_numbers_are_searched(stage: Stage, folder: Path) -> None:
+    assert main([*SEARCH, "seed=int(interval(1,3))"]) == 0
+    assert {config.seed for config in stage.configs} <= {1, 2, 3}
+
+
+def test_quoted_names_are_found_again(folder: Path) -> None:
+    words = ["load.trace='b=1','b=2'", "dynamics.dt_s=1e-5,1.50e-5"]
+    search = read_search(SETTINGS, words)
+    row = {**build_row(0, 1, 0.9), "load.trace": "b=2", "dynamics.dt_s": 1.5e-5}
+    params = recall_study(search, [row]).trials[0].params
+    assert params == {"load.trace": "'b=2'", "dynamics.dt_s": "1.5e-05"}

@@ -21,6 +21,8 @@ from experiments.sweep import JobStatus, read_statuses
 
 ROOT = Path(__file__).parents[2]
 EDGES = "source,target,strength\n0,1,100.0\n"
+STRANGE_EDGES = "source,target,strength\n0,64,100.0\n"
+"""To a node that a lattice of 8 x 8 has not."""
 
 # A job of the reference back end takes 240 to 256 MiB of data, and this network some
 # 335 MiB more than that. The limit lies between, far from both.
@@ -88,7 +90,7 @@ def by_number(folder: Path) -> dict[int, JobStatus]:
 def check_sweep(folder: Path, launcher: list[str], plan: Plan = Plan()) -> None:
     """Run the sweep with three causes of failure, then without them."""
     count, broken = plan.count, plan.broken
-    (folder / "edges.csv").write_text("source,target\n0,nobody\n", encoding="utf-8")
+    (folder / "edges.csv").write_text(STRANGE_EDGES, encoding="utf-8")
     sweep = start(folder, plan.list_words(launcher))
     kill_job(folder, plan.killed, sweep)
     output, errors = sweep.communicate(timeout=300)
@@ -97,7 +99,7 @@ def check_sweep(folder: Path, launcher: list[str], plan: Plan = Plan()) -> None:
     jobs = by_number(folder)
     ends = {number: job.status for number, job in jobs.items()}
     assert ends == {n: "failed" if n in broken else "done" for n in range(count)}
-    assert "edges.csv: target of row 0 is 'nobody'" in jobs[plan.raises].message
+    assert "edges.csv: target of row 0 is 64; ids must" in jobs[plan.raises].message
     killed = jobs[plan.killed].message
     assert killed.startswith("killed by signal 9 (SIGKILL), perhaps by the out-of-mem")
     hungry = jobs[plan.hungry].message

@@ -18,6 +18,7 @@ from engine.recording.checkpoint import list_checkpoints
 from engine.system import ScribbleSystem
 from experiments.cli import main
 from experiments.overrides import compose_run_config
+from experiments.sweep.plan import join_words
 from tests.faults.harness import SETTINGS, Ledger, read_summary
 from tests.host_cuda.emulated_cupy import (
     CUDADriverError,
@@ -105,7 +106,8 @@ def make(trouble: Trouble, monkeypatch: pytest.MonkeyPatch) -> Trouble:
 
 def run(folder: Path, *words: str) -> dict[str, Any]:
     """Run from the command line, in this process."""
-    assert main(["run", "-q", f"record.folder={folder}", *WORDS, *words]) in (0, 1)
+    own = join_words(WORDS, words)
+    assert main(["run", "-q", f"record.folder={folder}", *own]) in (0, 1)
     return read_summary(folder)
 
 
@@ -156,8 +158,8 @@ def test_a_run_that_loses_its_gpu_goes_on_elsewhere(
     make(Trouble(what, error, at, lasts), monkeypatch)
     capsys.readouterr()
     cut = tmp_path / "cut"
-    words = ["run", "-q", f"record.folder={cut}", *WORDS, "backend=cuda", *shape]
-    assert main(words) == 1
+    words = [f"record.folder={cut}", "backend=cuda", *join_words(WORDS, shape)]
+    assert main(["run", "-q", *words]) == 1
     told = capsys.readouterr().err.splitlines()
     assert told[-1].startswith("scribble: error: host emulation of a CUDA device ")
     assert told[-1].endswith(f"On the CPU: scribble resume {cut} --backend cpu")
