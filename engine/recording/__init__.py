@@ -1,6 +1,7 @@
 """Recording: the run folder, its tables and its summary.
 
-`folder.py` writes, `tables.py` its tables, `checkpoint.py` what a run can go on from,
+`recorder.py` writes, `folder.py` knows the files and who may write them, `tables.py`
+the tables, `checkpoint.py` what a run can go on from,
 `parts.py` the rows that checkpoints rely on, `lock.py` keeps a second run out,
 `trace.py` reads a trace back for replay, `summary.py` holds the figures,
 `environment.py` says what it ran on, `endpoint.py` where it can be scraped;
@@ -9,7 +10,8 @@
 
 from engine.recording.endpoint import EndpointRecord, read_endpoint
 from engine.recording.environment import describe_environment
-from engine.recording.folder import RunRecorder, check_folder, to_yaml
+from engine.recording.folder import check_folder, to_yaml
+from engine.recording.recorder import RunRecorder
 from engine.recording.summary import (
     CoherenceTally,
     RunSummary,

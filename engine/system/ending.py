@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.recording import RunSummary
-from engine.recording.folder import to_failed
+from engine.recording.recorder import to_failed
 from engine.system.account import Account
 from engine.system.disturbance import Disturbance
 from engine.system.journal import Journal

@@ -19,8 +19,9 @@ from engine.recording import (
     RunSummary,
     describe_environment,
 )
-from engine.recording.folder import TIMESERIES_FILE, Resumed, to_failed
+from engine.recording.folder import TIMESERIES_FILE
 from engine.recording.parts import Marks
+from engine.recording.recorder import Resumed, to_failed
 from engine.recording.trace import TRACE_FILE
 from engine.recording.tracker import RunTracker
 from engine.state import State

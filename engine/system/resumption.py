@@ -26,12 +26,12 @@ from engine.recording.folder import (
     CONFIG_FILE,
     SUMMARY_FILE,
     TIMESERIES_FILE,
-    check_marks,
     is_config_lost,
     to_yaml,
 )
 from engine.recording.lock import refuse_taken
 from engine.recording.parts import build_read_error, is_passing, take_marks, to_plain
+from engine.recording.recorder import check_marks
 from engine.recording.trace import TRACE_FILE
 
 logger = logging.getLogger(__name__)

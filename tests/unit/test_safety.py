@@ -169,7 +169,7 @@ def test_study_shows_no_file_from_elsewhere(link: Path, name: str) -> None:
 
 
 def test_overwrite_follows_no_link_out_of_the_folder(tmp_path: Path) -> None:
-    from engine.recording.folder import _claim_folder
+    from engine.recording.folder import claim_folder
 
     folder, outside = tmp_path / "run", tmp_path / "precious"
     folder.mkdir()
@@ -177,7 +177,7 @@ def test_overwrite_follows_no_link_out_of_the_folder(tmp_path: Path) -> None:
     for name in ("config.yaml", "environment.json"):
         (folder / name).write_text("{}", "utf-8")
     (folder / "summary.json").symlink_to(outside)
-    _claim_folder(folder, overwrite=True)
+    claim_folder(folder, overwrite=True)
     assert list(folder.iterdir()) == []
     assert outside.read_text("utf-8") == "precious"
 

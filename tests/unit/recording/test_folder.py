@@ -20,13 +20,9 @@ from engine.errors import RecordError
 from engine.monitor import ResourceMetrics
 from engine.recording import RunRecorder, RunSummary, check_folder, to_yaml
 from engine.recording.checkpoint import name_checkpoint
-from engine.recording.folder import (
-    JOB_FILES,
-    TIMESERIES_COLUMNS,
-    TRACE_COLUMNS,
-    tidy_folder,
-)
+from engine.recording.folder import JOB_FILES, tidy_folder
 from engine.recording.lock import LOCK_FILE, FolderLock, find_holder
+from engine.recording.recorder import TIMESERIES_COLUMNS, TRACE_COLUMNS
 from engine.recording.tables import TableWriter
 from engine.system import ScribbleSystem
 
