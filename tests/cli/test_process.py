@@ -53,6 +53,18 @@ def test_help_everywhere(words: tuple[str, ...], tmp_path: Path) -> None:
     assert done.stdout.startswith("usage: scribble")
 
 
+def run_code(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run some lines of Python in a process of their own."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=build_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def test_version_and_nothing(tmp_path: Path) -> None:
     assert scribble(tmp_path, "--version").stdout.startswith("scribble 0.")
     assert scribble(tmp_path).returncode == 2
@@ -64,14 +76,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
         "heavy = {'numpy', 'numba', 'hydra', 'omegaconf', 'rich', 'psutil', 'pyarrow'};"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=build_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_code(tmp_path, code)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -278,14 +283,7 @@ def test_a_signal_after_the_last_word_changes_nothing(tmp_path: Path) -> None:
         "signal.raise_signal(signal.SIGINT); signal.raise_signal(signal.SIGTERM);"
         "sys.exit(code)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=build_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_code(tmp_path, code)
     assert (done.returncode, done.stderr) == (130, "scribble: interrupted.\n")
 
 
