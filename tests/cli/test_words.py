@@ -54,12 +54,6 @@ def refuse(words: list[str], capsys: Capture) -> str:
         ([*SWEEP, "hydra.sweep.dir=", "seed=1,2"], "hydra.sweep.dir is empty"),
         ([*SWEEP, "hydra.sweep.dir=${nope}"], "key 'nope' not found"),
         ([*SWEEP, "hydra.sweep.dir=${oc.env:W,''}"], "hydra.sweep.dir names no folder"),
-        ([*SWEEP, JOBLIB, "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs is 0"),
-        (
-            [*SWEEP, "seed=1,2", "hydra/launcher=ray", "hydra.launcher.workers=-1"],
-            "hydra.launcher.workers is -1",
-        ),
-        ([*SWEEP, JOBLIB, "hydra.launcher.n_jobs=${nope}"], "key 'nope' not found"),
         ([*RUN, "record.folder="], "record.folder is empty"),
     ],
 )
@@ -88,12 +82,31 @@ def test_sweep_is_not_mixed_with_anything(
     assert len(stage.configs) == 3
 
 
+@pytest.mark.sweeps
 def test_launcher_of_a_resumed_sweep_is_checked(
     stage: Stage, folder: Path, capsys: Capture
 ) -> None:
     assert main([*SWEEP, "hydra.sweep.dir=sweep", "seed=1,2"]) == 0
     words = [JOBLIB, "hydra.launcher.n_jobs=0"]
     assert "n_jobs is 0" in refuse(["run", "--resume", "sweep", *words], capsys)
+
+
+@pytest.mark.sweeps
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([JOBLIB, "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs is 0"),
+        ([JOBLIB, "hydra.launcher.n_jobs=${nope}"], "key 'nope' not found"),
+        (
+            ["seed=1,2", "hydra/launcher=ray", "hydra.launcher.workers=-1"],
+            "hydra.launcher.workers is -1",
+        ),
+    ],
+)
+def test_settings_of_a_launcher_that_cannot_be_meant(
+    words: list[str], expected: str, stage: Stage, folder: Path, capsys: Capture
+) -> None:
+    assert expected in refuse([*SWEEP, *words], capsys)
 
 
 @pytest.mark.parametrize("name", ["2026_11_23", "rüns=ä", "[x]"])

@@ -33,7 +33,7 @@ WALL_CLOCK = {
     # the name of a run folder
     "experiments/run.py": {"find_free_folder"},
     # when a job began, and its last sign of life, which other machines look at
-    "experiments/sweep/status.py": {"open_status", "read_status", "judge_status"},
+    "experiments/sweep/status.py": {"open_status", "judge_status", "read_disk_clock"},
 }
 """Which functions may read the clock on the wall, and what for."""
 WALL_NAMES = {

@@ -29,12 +29,10 @@ from tests.faults.harness import (
     start,
 )
 
-WORDS = (
-    *("lattice.shape=[16,16]", "backend=reference", "dynamics.duration_s=1000"),
-    *SETTINGS,
-)
+SMALL = ("lattice.shape=[16,16]", "backend=reference", *SETTINGS)
+WORDS = (*SMALL, "dynamics.duration_s=1000")
 SHORT = (
-    *("run", "-q", "record.folder=cut", *WORDS),
+    *("run", "-q", "record.folder=cut", *SMALL),
     *("dynamics.duration_s=0.1", "record.checkpoint_every_s=0.05"),
 )
 """400 steps, with a checkpoint at 200."""
