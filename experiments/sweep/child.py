@@ -24,6 +24,7 @@ from experiments.sweep.confinement import (
     take_work_buffers,
     volunteer_for_memory,
 )
+from experiments.sweep.stops import hear_the_warning
 
 if TYPE_CHECKING:
     from engine.system import ScribbleSystem
@@ -93,6 +94,7 @@ def run_order(order: Mapping[str, Any], stop: JobInterrupt) -> dict[str, Any]:
         ``status``, ``exit_code`` and ``message`` of the job.
     """
     try:
+        hear_the_warning()
         config = run_config_from_dict(order["config"])
         config.validate()
         is_quiet = bool(order.get("is_quiet"))

@@ -118,10 +118,16 @@ def spare_children_the_warning() -> Iterator[None]:
     """Let threads and processes that begin inside never hear SIGUSR1.
 
     Slurm warns every process there is, of the machinery of a launcher too, which would
-    die of it. One that comes meanwhile is heard by this thread at the end.
+    die of it. One that comes meanwhile is heard by this thread at the end. Jobs hear it
+    again by `hear_the_warning`.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def hear_the_warning() -> None:
+    """Hear SIGUSR1 where a launcher was spared it; one that waits comes at once."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})

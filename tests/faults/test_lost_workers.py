@@ -64,6 +64,17 @@ def wait_for_job(sweep: subprocess.Popen[str], folder: Path, number: int) -> Job
     return status
 
 
+def hold_jobs(
+    sweep: subprocess.Popen[str], folder: Path, *numbers: int
+) -> list[psutil.Process]:
+    """Wait for jobs amid their runs, and stop each so that none ends meanwhile."""
+    jobs = []
+    for number in numbers:
+        jobs.append(psutil.Process(wait_for_job(sweep, folder, number).job_pid))
+        jobs[-1].suspend()
+    return jobs
+
+
 def list_family(sweep: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(sweep.pid).children(recursive=True)
 
@@ -202,13 +213,14 @@ def test_joblib_stops_as_one_after_another_does(
 ) -> None:
     """Jobs at work write checkpoint and summary; the sweep sums up and exits 130."""
     sweep = start_sweep(tmp_path, JOBLIB)
-    wait_for_job(sweep, tmp_path, 0)
-    wait_for_job(sweep, tmp_path, 1)
+    jobs = hold_jobs(sweep, tmp_path, 0, 1)
     family = list_family(sweep)
     workers = list_workers(family)
     assert len(workers) == 2
     for each in family if has_all else workers:
         strike(each, kind)
+    for job in jobs:
+        job.resume()
     check_stopped(sweep, kind, tmp_path, family, ledger, jobs=(0, 1))
     assert_resumes(tmp_path)
 
@@ -219,11 +231,12 @@ def test_ray_lets_jobs_answer_the_warning_of_slurm(
 ) -> None:
     """It goes to every process, of Ray's own as well."""
     sweep = start_sweep(tmp_path, RAY)
-    wait_for_job(sweep, tmp_path, 0)
-    wait_for_job(sweep, tmp_path, 1)
+    jobs = hold_jobs(sweep, tmp_path, 0, 1)
     family = list_family(sweep)
     for each in family:
         strike(each, signal.SIGUSR1)
+    for job in jobs:
+        job.resume()
     check_stopped(sweep, signal.SIGUSR1, tmp_path, family, ledger, jobs=(0, 1))
     assert_resumes(tmp_path, *BASIC)
 

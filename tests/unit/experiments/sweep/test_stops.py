@@ -122,3 +122,17 @@ def test_the_warning_of_slurm_spares_what_a_launcher_starts() -> None:
         process.send_signal(SIGUSR1)
         process.communicate(b"\n")
         assert process.returncode == 0
+
+
+def test_a_job_hears_the_warning_that_its_launcher_was_spared() -> None:
+    code = (
+        "import signal; from experiments.sweep.stops import hear_the_warning;"
+        "signal.signal(signal.SIGUSR1, lambda kind, frame: print('heard'));"
+        "signal.raise_signal(signal.SIGUSR1); print('spared');"
+        "hear_the_warning()"
+    )
+    with spare_children_the_warning():
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+    assert (done.returncode, done.stdout) == (0, "spared\nheard\n"), done.stderr
