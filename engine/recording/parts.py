@@ -18,26 +18,6 @@ from engine.disk import TableFile, find_number, sync_file
 from engine.errors import DamagedCheckpointError, RecordError
 from engine.intake import describe, open_file
 
-__all__ = [
-    "FAN",
-    "PART_NAME",
-    "ROWS_PER_WRITE",
-    "Mark",
-    "Marks",
-    "add_checksums",
-    "build_read_error",
-    "check_parts",
-    "find_mergeable",
-    "is_passing",
-    "join_parts",
-    "name_part",
-    "release_memory",
-    "remove_parts",
-    "sync_file",
-    "take_marks",
-    "to_plain",
-]
-
 ROWS_PER_WRITE: Final = 1024
 FAN: Final = 8
 """Parts of one level that become one of the next."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from engine.disk import TableFile, build_write_error, replace_whole
+from engine.disk import TableFile, build_write_error, replace_whole, sync_file
 from engine.recording.parts import (
     FAN,
     ROWS_PER_WRITE,
@@ -23,7 +23,6 @@ from engine.recording.parts import (
     name_part,
     release_memory,
     remove_parts,
-    sync_file,
     take_marks,
     to_plain,
 )
