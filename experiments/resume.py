@@ -186,10 +186,8 @@ def _are_damaged(folder: Path) -> bool:
     for path in list_checkpoints(folder):
         try:
             read_checkpoint(path)
-        except DamagedCheckpointError as error:
-            cause = error.__cause__
-            if isinstance(cause, OSError) and cause.errno is not None:
-                return False  # the disk may give it another time
+        except DamagedCheckpointError:
+            continue
         except CheckpointError:
             return False
         else:
