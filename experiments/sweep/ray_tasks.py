@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from experiments.sweep.stops import collect_stops, spare_children_the_warning
+from experiments.sweep.stops import (
+    collect_stops,
+    keep_handlers,
+    spare_children_the_warning,
+)
 from experiments.sweep.task import (
     LOOK_S,
     STOP_GRACE_S,
@@ -106,25 +109,13 @@ def _join_cluster(settings: Mapping[str, Any]) -> Iterator[None]:
         workers = settings["workers"]
         cores = None if workers is None else workers * settings["cpus_per_job"]
         own = {"address": "local", "num_cpus": cores, "include_dashboard": False}
-    with _keep_sigterm(), spare_children_the_warning():
+    # Ray takes SIGTERM for itself, and would exit without a word.
+    with keep_handlers([signal.SIGTERM]), spare_children_the_warning():
         ray.init(**own, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def _keep_sigterm() -> Iterator[None]:
-    """Take SIGTERM back from Ray, which would exit without a word."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _run_in_worker(shared: Shared, words: list[str], number: int) -> JobReturn:

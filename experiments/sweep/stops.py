@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -88,7 +88,7 @@ def collect_stops() -> Iterator[Stops]:
         return
     stops = Stops()
     try:
-        with _keep_handlers():
+        with keep_handlers(outcome.list_own_signals()):
             if threading.current_thread() is threading.main_thread():
                 stops.listen()
             yield stops
@@ -97,12 +97,18 @@ def collect_stops() -> Iterator[Stops]:
 
 
 @contextmanager
-def _keep_handlers() -> Iterator[None]:
-    """Put back, at the end, what signals did before."""
+def keep_handlers(kinds: Iterable[signal.Signals]) -> Iterator[None]:
+    """Put back, at the end, what signals did before, and what they woke.
+
+    Does nothing outside the main thread, where Python allows no handlers.
+
+    Args:
+        kinds: The signals; Python must know their handlers.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {kind: signal.getsignal(kind) for kind in outcome.list_own_signals()}
+    before = {kind: signal.getsignal(kind) for kind in kinds}
     wake = signal.set_wakeup_fd(-1)
     signal.set_wakeup_fd(wake)
     try:
